@@ -1,0 +1,231 @@
+"""Rushlight: a deep-learning framework with PyTorch's programming model that compiles itself.
+
+    import rushlight as torch
+
+runs ordinary PyTorch programs. This file gathers the public names: tensors and operators come from
+`ops/` (each published by its own definition), the rest is loaded when first used.
+"""
+
+from __future__ import annotations
+
+import math as _math
+from math import e, inf, nan, pi  # noqa: F401 - public names of torch
+
+from . import ops as _ops  # noqa: F401 - attaches the operators to Tensor
+from .trace.device import device
+from .trace.dtypes import (
+    ALIASES as _ALIASES,
+)
+from .trace.dtypes import (
+    ALL as _DTYPES,
+)
+from .trace.dtypes import (
+    can_cast,
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    dtype,
+    finfo,
+    get_default_dtype,
+    iinfo,
+    layout,
+    memory_format,
+    preserve_format,
+    promote_types,
+    set_default_dtype,
+    strided,
+)
+from .trace.generator import Generator, default_generator
+from .trace.meta import Size
+from .trace.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from .trace.operator import PUBLISHED as _PUBLISHED
+from .trace.tensor import Tensor
+from .version import __version__
+
+globals().update(_DTYPES)
+globals().update(_ALIASES)
+_operators = _PUBLISHED["torch"]
+globals().update({_n: _f for _n, _f in _operators.items() if _n not in _DTYPES})
+
+newaxis = None
+
+# Loaded at first use: module, and the name in it (None for the module itself).
+_LAZY = {
+    "nn": ("nn", None),
+    "optim": ("optim", None),
+    "utils": ("utils", None),
+    "autograd": ("autograd", None),
+    "linalg": ("linalg", None),
+    "fft": ("fft", None),
+    "special": ("special", None),
+    "random": ("random", None),
+    "serialization": ("serialization", None),
+    "datasets": ("datasets", None),
+    "tools": ("tools", None),
+    "alias": ("alias", None),
+    "overrides": ("overrides", None),
+    "types": ("types", None),
+    "testing": ("testing", None),
+    "cuda": ("cuda", None),
+    "backends": ("backends", None),
+    "accelerator": ("accelerator", None),
+    "return_types": ("return_types", None),
+    "func": ("func", None),
+    "manual_seed": ("random", "manual_seed"),
+    "seed": ("random", "seed"),
+    "initial_seed": ("random", "initial_seed"),
+    "get_rng_state": ("random", "get_rng_state"),
+    "set_rng_state": ("random", "set_rng_state"),
+    "save": ("serialization", "save"),
+    "load": ("serialization", "load"),
+    "set_printoptions": ("printing", "set_printoptions"),
+    "as_torch": ("alias", "as_torch"),
+    "explain": ("tools.explain", "explain"),
+}
+
+
+def __getattr__(name: str):
+    entry = _LAZY.get(name)
+    if entry is None:
+        raise AttributeError(f"module 'rushlight' has no attribute '{name}'")
+    import importlib
+
+    module = importlib.import_module("." + entry[0], __name__)
+    found = module if entry[1] is None else getattr(module, entry[1])
+    globals()[name] = found
+    return found
+
+
+def __dir__():
+    return sorted(set(globals()) | set(_LAZY))
+
+
+def is_tensor(obj) -> bool:
+    """Whether `obj` is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_storage(obj) -> bool:
+    """Whether `obj` is a storage."""
+    from .trace.storage import UntypedStorage
+
+    return isinstance(obj, UntypedStorage)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the dtype of `input` is a floating-point type."""
+    return input.is_floating_point()
+
+
+def is_complex(input: Tensor) -> bool:
+    """Whether the dtype of `input` is complex."""
+    return input.is_complex()
+
+
+def is_nonzero(input: Tensor) -> bool:
+    """Whether the single element of `input` is not zero."""
+    return bool(input)
+
+
+def numel(input: Tensor) -> int:
+    """Number of elements of `input`."""
+    return input.numel()
+
+
+def result_type(tensor1, tensor2) -> dtype:
+    """The dtype of an arithmetic operation between two tensors or numbers."""
+    from .trace.meta import weak_meta
+    from .trace.promotion import promote
+
+    return promote(*[
+        t._s.m if isinstance(t, Tensor) else weak_meta(type(t)) for t in (tensor1, tensor2)
+    ])
+
+
+_threads = [None]
+
+
+def get_num_threads() -> int:
+    """Number of threads that native kernels use (NumPy's own library decides for tier 0)."""
+    import os
+
+    return _threads[0] or os.cpu_count() or 1
+
+
+def set_num_threads(n: int) -> None:
+    """Set the number of threads of native kernels; also of NumPy's BLAS if threadpoolctl is there."""
+    if not isinstance(n, int) or n < 1:
+        raise RuntimeError("set_num_threads expects a positive integer")
+    _threads[0] = n
+    try:
+        import threadpoolctl
+    except ImportError:
+        return
+    threadpoolctl.threadpool_limits(n)
+
+
+def compile(model=None, **options):
+    """PyTorch's torch.compile: programs that repeat are compiled anyway, so this returns `model`."""
+    if model is None:
+        return lambda m: m
+    return model
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Accepted: every algorithm here is deterministic."""
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """True: every algorithm here is deterministic."""
+    return True
+
+
+def typename(obj) -> str:
+    """The full name of an object's type."""
+    if isinstance(obj, Tensor):
+        kinds = {"float32": "FloatTensor", "float64": "DoubleTensor", "int64": "LongTensor"}
+        return "torch." + kinds.get(obj.dtype.name, obj.dtype.name)
+    return f"{type(obj).__module__}.{type(obj).__qualname__}"
+
+
+def _assert(condition, message: str) -> None:
+    """Assert that works on tensors."""
+    assert condition, message
+
+
+__all__ = [
+    "Generator",
+    "Size",
+    "Tensor",
+    "__version__",
+    "can_cast",
+    "channels_last",
+    "channels_last_3d",
+    "contiguous_format",
+    "default_generator",
+    "device",
+    "dtype",
+    "enable_grad",
+    "finfo",
+    "get_default_dtype",
+    "iinfo",
+    "inference_mode",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "layout",
+    "memory_format",
+    "no_grad",
+    "preserve_format",
+    "promote_types",
+    "set_default_dtype",
+    "set_grad_enabled",
+    "strided",
+]
+del _math

@@ -1,0 +1,18 @@
+"""torch.accelerator: the accelerator of this machine; there is none yet."""
+
+from __future__ import annotations
+
+
+def is_available() -> bool:
+    """False: this version computes on the CPU."""
+    return False
+
+
+def current_accelerator(check_available: bool = False):
+    """None: this version computes on the CPU."""
+    return None
+
+
+def device_count() -> int:
+    """0."""
+    return 0

@@ -1,0 +1,241 @@
+"""Custom differentiable functions: `autograd.Function`."""
+
+from __future__ import annotations
+
+from ..trace import trie
+from ..trace.engine import FREED_MESSAGE, FUNCTION_OUT
+from ..trace.segments import end_segment, enter
+from ..trace.layouts import filled
+from ..trace.modes import no_grad, set_grad_enabled
+from ..trace.tensor import Tensor
+from ..trace.trie import FUNCTION, LOCK, RECORDER, child
+from ..trace.write import edge
+
+new = object.__new__
+
+
+class FunctionCtx:
+    """What `forward` leaves for `backward`: saved tensors, flags and any attributes."""
+
+    def __init__(self):
+        self._saved: tuple = ()
+        self._versions: tuple = ()
+        self._freed = False
+        self._dirty: tuple = ()
+        self._non_differentiable: tuple = ()
+        self._materialize = True
+        self.needs_input_grad: tuple = ()
+
+    def save_for_backward(self, *tensors) -> None:
+        """Keep tensors (or None) for backward; later in-place changes to them are noticed."""
+        self._saved = tensors
+        self._versions = tuple([None if t is None else t._version for t in tensors])
+
+    save_for_forward = save_for_backward
+
+    @property
+    def saved_tensors(self) -> tuple:
+        """The tensors given to `save_for_backward`."""
+        if self._freed:
+            raise RuntimeError(FREED_MESSAGE)
+        for t, version in zip(self._saved, self._versions, strict=True):
+            if t is not None and t._version != version:
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an "
+                    f"inplace operation: [{t.dtype.name} {list(t.shape)}] is at version "
+                    f"{t._version}; expected version {version} instead."
+                )
+        return self._saved
+
+    saved_variables = saved_tensors
+
+    def mark_dirty(self, *tensors) -> None:
+        """Tell that forward changed these inputs in place."""
+        self._dirty = tensors
+
+    def mark_non_differentiable(self, *tensors) -> None:
+        """Tell that these outputs have no gradient."""
+        self._non_differentiable = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether missing output gradients reach backward as zeros (default) or None."""
+        self._materialize = value
+
+    # ---- called by the engine
+
+    def run_backward(self, slots):
+        """Pairs of input node and gradient, from the output gradients {number: gradient}."""
+        grads = []
+        for j, m in enumerate(self._output_metas):
+            g = slots.get(j)
+            if g is None and self._materialize and m is not None:
+                g = filled(m.shape, 0, m.dtype)
+            grads.append(g)
+        made = self._function.backward(self, *grads)
+        if not isinstance(made, tuple):
+            made = (made,)
+        expected = len(self.needs_input_grad)
+        if len(made) < expected or any(g is not None for g in made[expected:]):
+            raise RuntimeError(
+                f"function {self._function.__name__}Backward returned an incorrect number of "
+                f"gradients (expected {expected}, got {len(made)})"
+            )
+        pairs = []
+        for n, g in zip(self._input_nodes, made, strict=False):
+            if n is None or g is None:
+                continue
+            if not isinstance(g, Tensor):
+                raise TypeError(
+                    f"{self._function.__name__}.backward must return tensors or None, "
+                    f"not {type(g).__name__}"
+                )
+            if g.shape != n.m.shape:
+                if g.numel() != n.m.numel and not _sums_to(g.shape, n.m.shape):
+                    raise RuntimeError(
+                        f"Function {self._function.__name__}Backward returned an invalid gradient "
+                        f"at index {len(pairs)} - got {list(g.shape)} but expected shape "
+                        f"compatible with {list(n.m.shape)}"
+                    )
+            pairs.append((n, g))
+        return pairs
+
+
+def _sums_to(shape, target) -> bool:
+    if len(shape) < len(target):
+        return False
+    tail = shape[len(shape) - len(target):]
+    return all(b in (1, a) for a, b in zip(tail, target, strict=True))
+
+
+class Function:
+    """Base class of custom functions: static `forward(ctx, ...)` and `backward(ctx, *grads)`.
+
+    `forward` may leave out `ctx` if the class has `setup_context(ctx, inputs, output)`. Call it as
+    `MyFunction.apply(...)`. Gradients of `backward` itself are recorded when create_graph is set.
+    """
+
+    @staticmethod
+    def forward(*args, **kwargs):
+        raise NotImplementedError("You must implement the forward function for custom "
+                                  "autograd.Function.")
+
+    @staticmethod
+    def backward(ctx, *grad_outputs):
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom "
+            "autograd.Function to use it with backward mode AD."
+        )
+
+    setup_context = None
+
+    def __call__(self, *args):
+        raise RuntimeError(
+            "Legacy autograd function with non-static forward method is deprecated. Please use "
+            "new-style autograd function with static forward method."
+        )
+
+    @classmethod
+    def apply(cls, *args, **kwargs):
+        """Run `forward`, and remember `backward` for the tensors among the arguments."""
+        ctx = FunctionCtx()
+        ctx._function = cls
+        tensors = [a if isinstance(a, Tensor) else None for a in args]
+        ctx.needs_input_grad = tuple([t is not None and t._s.rg for t in tensors])
+        tr = RECORDER.tr
+        differentiable = tr.grad_on and any(ctx.needs_input_grad)
+        with LOCK:
+            nodes = [
+                None if t is None or not t._s.rg else (t._s if t._tr is tr else enter(tr, t))
+                for t in tensors
+            ]
+            serial = tr.serial
+        with no_grad():
+            if cls.setup_context is not None:
+                result = cls.forward(*args, **kwargs)
+                cls.setup_context(ctx, args, result)
+            else:
+                result = cls.forward(ctx, *args, **kwargs)
+        if not differentiable:
+            return result
+        outputs = result if isinstance(result, tuple) else (result,)
+        made = _attach(ctx, tr, tensors, nodes, serial, outputs)
+        return made if isinstance(result, tuple) else made[0]
+
+
+def _attach(ctx, tr, tensors, nodes, serial, outputs):
+    """Give the outputs of a custom function their place in the autograd graph."""
+    with LOCK:
+        if tr.serial != serial:  # forward read a value: the inputs are leaves of a new segment
+            nodes = [
+                None if n is None else (t._s if t._tr is tr else enter(tr, t))
+                for t, n in zip(tensors, nodes, strict=True)
+            ]
+        entered = [
+            None if not isinstance(y, Tensor) else y._s if y._tr is tr else enter(tr, y)
+            for y in outputs
+        ]
+        inputs = tuple([n for n in nodes if n is not None])
+        first = next((y for y in outputs if isinstance(y, Tensor)), None)
+        if first is None:
+            return outputs
+        v, fresh = edge(tr, FUNCTION, (ctx._function, *inputs), first._s.m, True, ins=inputs)
+        if fresh:
+            v.number = len(tr.leaves)
+        tr.leaves.append(ctx)
+        tr.bufs.append(None)
+        ctx._input_nodes = nodes
+        ctx._output_metas = [y._s.m if isinstance(y, Tensor) else None for y in outputs]
+        made = []
+        for j, y in enumerate(outputs):
+            plain = (
+                not isinstance(y, Tensor)
+                or y._s.m.dtype.category < 2
+                or any(y is x for x in ctx._non_differentiable)
+            )
+            made.append(y if plain else _output(ctx, tr, v, y, entered[j], j))
+        if trie.EAGER:
+            end_segment(tr)
+        return tuple(made)
+
+
+def _output(ctx, tr, v, y, a, j):
+    """Output `j` as a tensor with history; the input itself if it was changed in place."""
+    key = (FUNCTION_OUT, a, v, j)
+    w = child(tr.st, key)
+    if w is None:
+        w, _ = edge(tr, FUNCTION_OUT, (a, v, j), a.m, True, a.root, ins=(a, v))
+        w.number = j
+    tr.st = w
+    if any(y is d for d in ctx._dirty):
+        t = y
+        storage = y.storage_identity()
+        storage.version += 1
+        storage.generation += 1
+        t._generation = storage.generation
+        t._history = None
+    else:
+        t = new(Tensor)
+        t._tr = tr
+        t._storage = y.storage_identity()
+        if tr.immediate:
+            t._buf = y._buf
+        tr.ts.append(t)
+    t._s = w
+    return t
+
+
+class _Once:
+    def __init__(self, fn):
+        self.fn = fn
+
+    def __call__(self, ctx, *args):
+        with set_grad_enabled(False):
+            return self.fn(ctx, *args)
+
+
+def once_differentiable(fn):
+    """Mark a backward that must not be differentiated again."""
+    return _Once(fn)
+
+
+__all__ = ["Function", "FunctionCtx", "once_differentiable"]

@@ -1,0 +1,351 @@
+"""Programs: an executed stretch of a trace as straight-line Python.
+
+`build` turns (path in the trie, values wanted at its end) into a `Program`: dead operations are left
+out, inputs are cast as tier 0 learnt, and results of plain NumPy functions go into memory that is
+free. The first runs interpret the list of instructions; a program that comes back is compiled to a
+Python function. The source text holds no shapes or constants, so programs that differ only in
+those share one compiled function.
+
+A node is taken as it is (this layer imports nothing from the trace): `op`, `args`, `ins`, `root`,
+`call`, `number`, `m`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import tier0
+
+HOT_AFTER = 2
+_COMPILED: dict[str, object] = {}
+
+
+class Instruction:
+    """One step of a program: what to run, where its operands are, what dies after it."""
+
+    __slots__ = ("node", "kind", "call", "args", "out", "dead", "into", "writes", "consts")
+
+    def __repr__(self) -> str:
+        return f"{self.kind} {self.node!r}"
+
+
+class Program:
+    """The executable form of a path; called with leaf buffers and scalars, returns arrays."""
+
+    __slots__ = ("instructions", "wanted", "saved", "runs", "function", "source", "consts", "lines")
+
+    def __init__(self, instructions, wanted, saved):
+        self.instructions, self.wanted, self.saved = instructions, wanted, saved
+        self.runs, self.function, self.source, self.consts, self.lines = 0, None, None, None, None
+
+    def __repr__(self) -> str:
+        return f"Program({len(self.instructions)} instructions, {len(self.wanted)} results)"
+
+    def __call__(self, bufs, scalars):
+        token = tier0.silence(tier0.QUIET)
+        try:
+            if self.function is None:
+                self.runs += 1
+                if self.runs <= HOT_AFTER:
+                    return self.interpret(bufs, scalars)
+                compile_program(self)
+            return self.function(bufs, scalars, self.consts)
+        finally:
+            tier0.restore(token)
+
+    def interpret(self, bufs, scalars):
+        """Run the instructions one by one, without reuse of memory: the plain version."""
+        values: dict = {}
+
+        def get(x):
+            kind, what = x
+            if kind == "value":
+                return values[what]
+            if kind == "leaf":
+                return bufs[what]
+            if kind == "scalar":
+                return scalars[what]
+            if kind == "list":
+                return tuple([get(i) for i in what])
+            return what
+
+        i = None
+        try:
+            for i in self.instructions:
+                run_instruction(i, [get(a) for a in i.args], values)
+        except Exception as e:
+            e.rushlight_failure = (values, i.node)
+            raise
+        return tuple([get(operand(n)) for n in (*self.wanted, *self.saved)])
+
+    def after_failure(self, error):
+        """({node: array} of what was computed before an error, the node that failed)."""
+        found = getattr(error, "rushlight_failure", None)
+        if found is not None:
+            return found
+        tb, frame = error.__traceback__, None
+        while tb is not None:
+            if tb.tb_frame.f_code.co_filename == "<rushlight program>":
+                frame, line = tb.tb_frame, tb.tb_lineno
+            tb = tb.tb_next
+        if frame is None or self.lines is None:
+            return {}, None
+        done, names = {}, frame.f_locals
+        for i, number in zip(self.instructions, self.lines, strict=True):
+            if number >= line:
+                return done, i.node
+            for n in outputs(i.node):
+                value = names.get(f"v{n.slot}_{n.number or 0}" if n.op.name == "get"
+                                  else f"v{n.slot}")
+                if value is not None:
+                    done[n] = value
+        return done, None
+
+
+def outputs(node):
+    """The nodes that an instruction defines."""
+    return node.outs or (node,)
+
+
+def operand(x):
+    """Where an argument is: ("value", node), ("leaf", number), ("scalar", number), ("const", x)."""
+    if hasattr(x, "root"):
+        name = x.op.name
+        if name == "leaf":
+            return "leaf", x.number
+        if name == "scalar":
+            return "scalar", x.number
+        return "value", x
+    return "const", x
+
+
+SILENT = {"root", "mode", "leaf", "scalar", "get", "idle", "function"}
+
+
+def run_instruction(i: Instruction, args, values) -> None:
+    """Execute one instruction into `values`."""
+    node, kind = i.node, i.kind
+    if kind == "alias":
+        values[node] = args[0]
+    elif kind == "write":
+        write(args[0], args[1])
+        values[node] = args[0]
+    elif kind == "restride":
+        values[node] = args[1](args[0])
+    else:
+        call = i.call
+        for at, d in call.casts:
+            args[at] = tier0.cast(args[at], d)
+        result = call.function(*args)
+        if call.several:
+            if call.fixes:
+                result = fix_each(result, call.metas, args)
+            for n, r in zip(node.outs, result, strict=True):
+                values[n] = r
+        elif kind == "call":
+            values[node] = tier0.rerun_fix(result, call.metas, args) if call.fixes else result
+
+
+def write(dst, src) -> None:
+    """Overwrite `dst` with `src`, broadcast and cast to it."""
+    if src.__class__ is np.ndarray and src.dtype.kind == "c" and dst.dtype.kind != "c":
+        src = src.real
+    np.copyto(dst, src, casting="unsafe")
+
+
+def fix_each(results, metas, args):
+    """`tier0.rerun_fix` for several outputs."""
+    return [tier0.rerun_fix(r, m, args) for r, m in zip(results, metas, strict=True)]
+
+
+def build(path, wanted, saved, restride) -> Program:
+    """The Program that runs `path` and returns the values of `wanted` and `saved`.
+
+    Pure operations whose result is not needed are dropped; writes are kept if the memory is needed
+    later or comes from outside. restride(args) makes the function of a regenerated view.
+    """
+    needed, roots, kept = set(), set(), []
+    for n in (*wanted, *saved):
+        needed.add(n)
+        roots.add(n.root)
+    for n in reversed(path):
+        name = n.op.name
+        if name in SILENT:
+            continue
+        special = not hasattr(n.op, "kinds")
+        targets = (n.ins[0],) if name == "write" and special else ()
+        if not special and n.op.mutates:
+            targets = tuple(n.args[j] for j in n.op.mutates if n.args[j] is not None)
+        if targets:
+            keep = n in needed or any(
+                t.root in roots or t.root.op.name == "leaf" for t in targets
+            )
+        elif n.op.random:
+            keep = True
+        else:
+            keep = any(o in needed for o in outputs(n))
+        if not keep:
+            continue
+        kept.append(n)
+        for x in n.ins:
+            needed.add(x)
+            roots.add(x.root)
+            if x.op.name == "get":
+                needed.add(x.ins[0])
+    kept.reverse()
+    return Program(plan(kept, (*wanted, *saved), restride), tuple(wanted), tuple(saved))
+
+
+def plan(kept, results, restride):
+    """Instructions of the kept nodes, with what dies after each and which memory it may reuse."""
+    last: dict = {}
+    for at, n in enumerate(kept):
+        for x in (*n.ins, n):
+            last[x.root] = at
+    for n in results:
+        last[n.root] = len(kept)
+    own: dict = {}  # last use of the node itself: after it, the variable is dropped
+    for at, n in enumerate(kept):
+        for x in (*n.ins, *outputs(n)):
+            own[x] = at
+    for n in results:
+        own[n] = len(kept)
+    instructions = []
+    for at, n in enumerate(kept):
+        i = Instruction()
+        i.node, i.call, i.into, i.writes, i.consts = n, n.call, None, None, ()
+        name = n.op.name
+        if hasattr(n.op, "kinds"):
+            i.kind = "mutate" if n.op.mutates else "call"
+            i.args = [
+                ("list", tuple([operand(e) for e in a]))
+                if a.__class__ is tuple and a and hasattr(a[0], "root")
+                else operand(a)
+                for a in n.args
+            ]
+        elif name == "write":
+            i.kind, i.args = "write", [operand(n.ins[0]), operand(n.ins[1])]
+        elif name == "restride":
+            i.kind, i.args = "restride", [operand(n.ins[0]), ("const", restride(n))]
+        else:
+            i.kind, i.args = "alias", [operand(n.ins[0])]
+        if n.op.__class__.__name__ == "Operator" and n.op.ufunc is not None and not n.outs:
+            i.into = _reusable(n, at, last)
+        i.dead = [x for x in dict.fromkeys((*n.ins, *outputs(n))) if own[x] == at]
+        instructions.append(i)
+    return instructions
+
+
+def _reusable(n, at, last):
+    """An input whose memory the result may take: an own, dying buffer of the same layout."""
+    if n.call.fixes or n.m.weak or n.m.ndim == 0:
+        return None
+    for x in n.ins:
+        r = x.root
+        if (
+            x is r
+            and r.op.__class__.__name__ == "Operator"
+            and last[r] == at
+            and r.m is n.m
+            and not r.op.view
+        ):
+            return x
+    return None
+
+
+def compile_program(p: Program) -> None:
+    """Write the program as Python source and compile it (once for each distinct source)."""
+    emit = _Emitter()
+    for i in p.instructions:
+        emit.instruction(i)
+    names = [emit.name(operand(n)) for n in (*p.wanted, *p.saved)]
+    emit.lines.append(f"return ({''.join(n + ', ' for n in names)})")
+    parameters = ", ".join(f"c{j}" for j in range(len(emit.consts)))
+    head = ["def program(bufs, scalars, consts):"]
+    if parameters:
+        head.append(f"    {parameters}, = consts")
+    p.lines = [number + len(head) + 1 for number in emit.starts]
+    source = "\n".join(head + ["    " + line for line in emit.lines]) + "\n"
+    function = _COMPILED.get(source)
+    if function is None:
+        space = {"cast": tier0.cast, "fix": tier0.rerun_fix, "fix_each": fix_each, "write": write}
+        exec(compile(source, "<rushlight program>", "exec"), space)
+        function = space["program"]
+        if len(_COMPILED) > 512:
+            _COMPILED.clear()
+        _COMPILED[source] = function
+    p.source, p.function, p.consts = source, function, tuple(emit.consts)
+
+
+class _Emitter:
+    """Writes instructions as Python; constants and functions are parameters c0, c1, ..."""
+
+    def __init__(self):
+        self.lines, self.consts, self.starts = [], [], []
+        self.known: dict = {}
+
+    def const(self, x) -> str:
+        at = self.known.get(id(x))
+        if at is None:
+            at = self.known[id(x)] = len(self.consts)
+            self.consts.append(x)
+        return f"c{at}"
+
+    def name(self, x) -> str:
+        kind, what = x
+        if kind == "value":
+            if what.op.name == "get":
+                return f"v{what.slot}_{what.number}"
+            return f"v{what.slot}"
+        if kind == "leaf":
+            return f"bufs[{what}]"
+        if kind == "scalar":
+            return f"scalars[{what}]"
+        if kind == "list":
+            return f"({''.join(self.name(i) + ', ' for i in what)})"
+        if what is None or what is True or what is False:
+            return repr(what)
+        return self.const(what)
+
+    def instruction(self, i: Instruction) -> None:
+        self.starts.append(len(self.lines))
+        n = i.node
+        args = [self.name(a) for a in i.args]
+        out = f"v{n.slot}"
+        if i.kind == "alias":
+            self.lines.append(f"{out} = {args[0]}")
+        elif i.kind == "write":
+            self.lines.append(f"write({args[0]}, {args[1]})")
+            if n not in i.dead:
+                self.lines.append(f"{out} = {args[0]}")
+        elif i.kind == "restride":
+            self.lines.append(f"{out} = {args[1]}({args[0]})")
+        else:
+            call = i.call
+            for at, d in call.casts:
+                args[at] = f"cast({args[at]}, {self.const(d)})"
+            reuse = ""
+            if i.into is not None:
+                reuse = f", {self.name(operand(i.into))}"
+            expression = f"{self.const(call.function)}({', '.join(args)}{reuse})"
+            if i.kind == "mutate":
+                self.lines.append(expression)
+            elif call.several:
+                if call.fixes:
+                    operands = "".join(a + ", " for a in args if a[0] == "v" or a[0] == "b")
+                    expression = f"fix_each({expression}, {self.const(call.metas)}, ({operands}))"
+                names = [self.name(operand(o)) for o in n.outs]
+                self.lines.append(f"{', '.join(names)}, = {expression}")
+            else:
+                if call.fixes:
+                    operands = "".join(a + ", " for a in args if a[0] == "v" or a[0] == "b")
+                    expression = f"fix({expression}, {self.const(call.metas)}, ({operands}))"
+                self.lines.append(f"{out} = {expression}")
+        hidden = i.kind == "mutate" or (i.kind == "write" and n in i.dead)
+        gone = [
+            self.name(operand(x))
+            for x in i.dead
+            if x.op.name not in ("leaf", "scalar", "root") and not (hidden and x is n)
+        ]
+        if gone:
+            self.lines.append(" = ".join(gone) + " = None")

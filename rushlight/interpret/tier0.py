@@ -1,0 +1,177 @@
+"""Run one operation with its NumPy reference.
+
+`prepare` runs an operation the first time and learns what calling it needs: which inputs must be cast
+before, and whether the result must be cast or laid out anew after. NumPy's choices depend only on the
+inputs' dtypes and strides, which the trie fixes, so later runs (`Call`) need not check again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+try:  # the context variable behind np.errstate, without its cost
+    from numpy._core.umath import _extobj_contextvar, _make_extobj
+
+    QUIET = _make_extobj(all="ignore")
+    silence, restore = _extobj_contextvar.set, _extobj_contextvar.reset
+except ImportError:  # pragma: no cover - other NumPy versions
+
+    def silence(_):
+        return np.seterr(all="ignore")
+
+    def restore(old):
+        np.seterr(**old)
+
+    QUIET = None
+
+
+class Call:
+    """How a node's reference is called: casts before, fixes after."""
+
+    __slots__ = ("function", "casts", "fixes", "metas", "several")
+
+
+ndarray = np.ndarray
+
+
+def cast(x, d):
+    """An array, or a tuple of arrays, in another dtype; complex to real drops the imaginary part."""
+    if d.__class__ is tuple:
+        return tuple([a if e is None else cast(a, e) for a, e in zip(x, d, strict=True)])
+    if x.dtype.kind == "c" and d.kind != "c":
+        x = x.real
+    return x.astype(d)
+
+
+def laid_out(a, m):
+    """Array `a` with exactly the dtype and strides that Meta `m` promises."""
+    if m.weak:
+        return a.item() if hasattr(a, "item") else a
+    d = m.dtype.np
+    if a.__class__ is not ndarray:
+        a = np.asarray(a)
+    if a.dtype != d:
+        if a.dtype.kind == "c" and d.kind != "c":
+            a = a.real
+        a = a.astype(d)
+    if a.shape != m.shape:
+        raise AssertionError(f"a reference returned shape {a.shape}, its rule said {m.shape}")
+    if m.contiguous:
+        return np.ascontiguousarray(a).reshape(m.shape) if not a.flags.c_contiguous else a
+    if strides_agree(a, m):
+        return a
+    made = np.empty(sum((n - 1) * s for n, s in zip(m.shape, m.strides, strict=True)) + 1, d)
+    made = np.lib.stride_tricks.as_strided(made, m.shape, m.np_strides)
+    made[...] = a
+    return made
+
+
+def strides_agree(a, m) -> bool:
+    """Whether an array's strides are those of Meta `m`, where they matter."""
+    if a.strides == m.np_strides or not m.numel:
+        return True
+    for n, s, t in zip(m.shape, a.strides, m.np_strides, strict=True):
+        if n != 1 and s != t:
+            return False
+    return True
+
+
+def fits(a, m) -> bool:
+    """Whether an array is already what Meta `m` promises."""
+    d = m.dtype.np
+    return (
+        a.__class__ is ndarray
+        and (a.dtype is d or a.dtype == d)
+        and a.shape == m.shape
+        and (a.strides == m.np_strides or strides_agree(a, m))
+    )
+
+
+def prepare(o, outs, plan, arrays):
+    """Run operator `o` for the first time; returns (Call, result).
+
+    outs: the Meta (or tuple of them) that its rule promised; plan: the casts of its inputs.
+    """
+    call = Call()
+    several = outs.__class__ is tuple
+    call.several = several
+    call.metas = outs
+    call.function = o.ufunc or o.reference
+    call.casts = plan
+    if plan:
+        arrays = list(arrays)
+        for i, d in plan:
+            arrays[i] = cast(arrays[i], d)
+    token = silence(QUIET)
+    try:
+        result = call.function(*arrays)
+    finally:
+        restore(token)
+    call.fixes = None
+    if o.mutates:
+        return call, None
+    if o.view:
+        if not several and (result.shape != outs.shape or not strides_agree(result, outs)):
+            raise AssertionError(
+                f"view {o.name}: NumPy made {result.shape} {result.strides}, the rule said "
+                f"{outs.shape} {outs.np_strides}"
+            )
+        return call, result
+    if several:
+        fixed = []
+        for r, m in zip(result, outs, strict=True):
+            fixed.append(laid_out(r, m))
+        call.fixes = any(f is not r for f, r in zip(fixed, result, strict=True)) or any(
+            _shares(f, arrays) for f in fixed
+        )
+        if call.fixes:
+            fixed = [_own(f, arrays) for f in fixed]
+        return call, tuple(fixed)
+    if o.ufunc is not None:
+        if not fits(result, outs):
+            call.fixes, result = True, laid_out(result, outs)
+        return call, result
+    if not fits(result, outs) or _shares(result, arrays):
+        call.fixes = True
+        result = _own(laid_out(result, outs), arrays)
+    return call, result
+
+
+def run(call: Call, arrays):
+    """Run an operation again that `prepare` has learnt; arrays is a list that may be changed."""
+    for i, d in call.casts:
+        arrays[i] = cast(arrays[i], d)
+    token = silence(QUIET)
+    try:
+        result = call.function(*arrays)
+    finally:
+        restore(token)
+    if call.several:
+        if call.fixes:
+            return tuple(
+                [rerun_fix(r, m, arrays) for r, m in zip(result, call.metas, strict=True)]
+            )
+        return tuple(result)
+    return rerun_fix(result, call.metas, arrays) if call.fixes else result
+
+
+def _shares(a, arrays) -> bool:
+    """Whether result `a` is (a view of) one of the inputs."""
+    if a.__class__ is not ndarray:
+        return False
+    base = a.base
+    for x in arrays:
+        if x is a or (base is not None and x.__class__ is ndarray and (base is x or base is x.base)):
+            return True
+        if x.__class__ is tuple and _shares(a, x):
+            return True
+    return False
+
+
+def _own(a, arrays):
+    return a.copy(order="K") if _shares(a, arrays) else a
+
+
+def rerun_fix(a, m, arrays):
+    """What a later run applies to a result that needed fixing the first time."""
+    return _own(laid_out(a, m), arrays)

@@ -1,0 +1,23 @@
+"""`torch.nn.functional`: every operator published there, and a few compositions of them.
+
+The operators fill this module from their table (`PUBLISHED`); nothing about them is here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rushlight.trace.operator import PUBLISHED
+
+from . import _attention  # noqa: F401 - publishes multi_head_attention_forward
+
+__all__ = sorted(PUBLISHED["nn.functional"])
+globals().update(PUBLISHED["nn.functional"])
+
+
+def __getattr__(name: str) -> Any:
+    """Operators that were published after this module was made."""
+    try:
+        return PUBLISHED["nn.functional"][name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None

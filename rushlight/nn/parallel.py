@@ -1,0 +1,23 @@
+"""`DataParallel`, for programs that wrap their model in it: it just calls the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .modules.module import Module
+
+
+class DataParallel(Module):
+    """Calls `module`; there is one device, so the batch is not split."""
+
+    def __init__(
+        self, module: Module, device_ids: Any = None, output_device: Any = None, dim: int = 0
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.device_ids: list = []
+        self.output_device = output_device
+        self.dim = dim
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        return self.module(*inputs, **kwargs)

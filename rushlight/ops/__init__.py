@@ -1,0 +1,143 @@
+"""Operators, one place each, a file per family; importing this attaches them to Tensor.
+
+A family's file holds, for each operator, its signature, documentation, shape rule, NumPy reference and
+gradient (see `trace/operator.py`). What a family shares is in `rules.py`. Read `pointwise.py` first.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from ..trace.operator import PUBLISHED
+from ..trace.tensor import Tensor
+
+FAMILIES = (
+    "pointwise",
+    "comparison",
+    "reduction",
+    "scan",
+    "sorting",
+    "softmax",
+    "view",
+    "shape",
+    "creation",
+    "indexing",
+    "embedding",
+    "matmul",
+    "convolution",
+    "pooling",
+    "normalization",
+    "activation",
+    "loss",
+    "attention",
+    "random",
+    "optimizer",
+)
+
+for _family in FAMILIES:
+    importlib.import_module("." + _family, __name__)
+
+
+def _reflected(name: str, swapped=None):
+    """`a op b` where only `b` is a tensor."""
+    if swapped is not None:
+        return swapped
+    function = PUBLISHED["torch"][name]
+
+    def method(self, other):
+        if isinstance(other, Tensor):
+            return function(other, self)
+        return function(as_scalar_operand(other, self), self)
+
+    return method
+
+
+def as_scalar_operand(x, like):
+    """A Python number or array as the first operand of an operator whose second is `like`."""
+    import numpy as np
+
+    from ..trace.tensor import wrap
+
+    if isinstance(x, (bool, int, float, complex)):
+        return number_tensor(x)
+    return wrap(np.asarray(x))
+
+
+def number_tensor(x):
+    """A 0-dim tensor of a Python number, with the dtype that PyTorch's result type gives it."""
+    import numpy as np
+
+    from ..trace import dtypes
+    from ..trace.tensor import wrap
+
+    if isinstance(x, bool):
+        d = dtypes.bool_
+    elif isinstance(x, int):
+        d = dtypes.int64
+    else:
+        d = dtypes.default_complex() if isinstance(x, complex) else dtypes.get_default_dtype()
+    return wrap(np.array(x, d.np))
+
+
+def _guarded(function):
+    """A binary method that returns NotImplemented for operands that are not tensors or numbers."""
+
+    def method(self, other):
+        try:
+            return function(self, other)
+        except TypeError:
+            if isinstance(other, (Tensor, bool, int, float, complex)):
+                raise
+            return NotImplemented
+
+    method.__name__, method.__doc__ = function.__name__, function.__doc__
+    return method
+
+
+def _attach() -> None:
+    """Make the published methods, and Python's operators, attributes of Tensor."""
+    methods = PUBLISHED["Tensor"]
+    for name, fn in methods.items():
+        if name not in Tensor.__dict__:
+            setattr(Tensor, name, property(fn) if name in PROPERTIES else fn)
+    torch = PUBLISHED["torch"]
+    for operator, name in BINARY.items():
+        fn = BASE.get(operator) or torch.get(name)
+        setattr(Tensor, f"__{operator}__", fn)
+        if operator in REFLECTED:
+            setattr(Tensor, f"__r{operator}__", fn if operator in COMMUTATIVE else _reflected(name))
+        in_place = methods.get(name + "_")
+        if in_place is not None and operator not in COMPARISONS:
+            setattr(Tensor, f"__i{operator}__", in_place)
+    for operator, name in UNARY.items():
+        setattr(Tensor, f"__{operator}__", torch[name])
+
+
+PROPERTIES = {"T", "mT", "H", "mH", "real", "imag"}
+BASE: dict = {}  # operators whose hot form differs from the public function
+BINARY = {
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "truediv": "true_divide",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "pow": "pow",
+    "matmul": "matmul",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "bitwise_left_shift",
+    "rshift": "bitwise_right_shift",
+    "eq": "eq",
+    "ne": "ne",
+    "lt": "lt",
+    "le": "le",
+    "gt": "gt",
+    "ge": "ge",
+}
+COMPARISONS = {"eq", "ne", "lt", "le", "gt", "ge"}
+REFLECTED = set(BINARY) - COMPARISONS
+COMMUTATIVE = {"add", "mul", "and", "or", "xor"}
+UNARY = {"neg": "neg", "abs": "abs", "invert": "bitwise_not", "pos": "positive"}
+_attach()

@@ -1,0 +1,1 @@
+"""Tools that show what Rushlight does: `explain` prints programs, flushes and their reasons."""

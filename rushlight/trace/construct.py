@@ -1,0 +1,116 @@
+"""Making tensors by class call, by copy and from pickles."""
+
+from __future__ import annotations
+
+import copy as copy_module
+
+import numpy as np
+
+from . import dtypes
+from .tensor import Parameter, Tensor, array, as_subclass, settle, wrap
+
+new = object.__new__
+
+
+def legacy_tensor(cls, *args, dtype=None, **kwargs):
+    """`torch.Tensor(2, 3)`, `torch.Tensor([1, 2])`, `Subclass(tensor)`."""
+    dtype = dtype or dtypes.get_default_dtype()
+    if not args:
+        made = wrap(np.empty(0, dtype.np))
+    elif len(args) == 1 and isinstance(args[0], Tensor):
+        source = args[0]
+        if cls is not Tensor:
+            return as_subclass(source, cls)
+        made = source.detach()
+    elif all(isinstance(a, (int, np.integer)) for a in args) or (
+        len(args) == 1 and type(args[0]).__name__ == "Size"
+    ):
+        shape = args[0] if len(args) == 1 and isinstance(args[0], tuple) else args
+        made = wrap(np.zeros(tuple(shape), dtype.np))
+    elif len(args) == 1:
+        made = wrap(np.array(args[0], dtype.np))
+    else:
+        raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
+    return made if cls is Tensor else as_subclass(made, cls)
+
+
+def deep_copy(t, memo):
+    """A leaf tensor's copy in memory of its own; views of one memory stay together."""
+    if id(t) in memo:
+        return memo[id(t)]
+    if not t.is_leaf:
+        raise RuntimeError(
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+            "protocol at the moment. If you were attempting to deepcopy a module, this may be "
+            "because of a torch.nn.utils.weight_norm usage, see "
+            "https://github.com/pytorch/pytorch/pull/103001"
+        )
+    a = array(t)
+    owner = a
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    shared = memo.get(("memory", id(owner)))
+    if shared is None:
+        shared = memo["memory", id(owner)] = (owner.copy(order="K"), owner)
+    duplicate = shared[0]
+    if a is owner:
+        buf = duplicate
+    else:
+        at = a.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+        if owner.flags.forc and owner.size:
+            flat = duplicate.reshape(-1, order="A").view(np.uint8)
+            buf = np.ndarray(a.shape, a.dtype, flat, at, a.strides)
+        else:
+            buf = a.copy(order="K")
+    made = new(type(t))
+    made._s, made._tr, made._buf = t._s if t._tr is None else _idle_of(t), None, buf
+    memo[id(t)] = made
+    for name, value in t.__dict__.items():
+        made.__dict__[name] = copy_module.deepcopy(value, memo)
+    if t._grad is not None:
+        made._grad = copy_module.deepcopy(t._grad, memo)
+    return made
+
+
+def _idle_of(t):
+    from .trie import idle
+
+    return idle(t._s.m, t._s.rg)
+
+
+def rebuild(data, dtype_name, shape, strides, offset, requires_grad, kind, state):
+    """Make a tensor from what `reduce_tensor` kept."""
+    from .meta import meta
+    from .trie import idle
+
+    d = dtypes.ALL[dtype_name]
+    flat = np.frombuffer(bytearray(data), dtype=d.np)
+    size = d.itemsize
+    buf = np.lib.stride_tricks.as_strided(flat[offset:], shape, tuple(s * size for s in strides))
+    made = new(kind)
+    made._s, made._tr, made._buf = idle(meta(tuple(shape), d, strides), requires_grad), None, buf
+    made.__dict__.update(state)
+    return made
+
+
+def reduce_tensor(t):
+    """Pickle support: dtype, shape, strides and bytes."""
+    if not t.is_leaf and t.requires_grad:
+        t = t.detach().requires_grad_()
+    settle(t)
+    a = array(t)
+    dense = a if a.flags.c_contiguous else np.ascontiguousarray(a)
+    strides = tuple(s // a.itemsize for s in dense.strides)
+    return rebuild, (
+        dense.tobytes(),
+        t.dtype.name,
+        tuple(t.shape),
+        strides,
+        0,
+        t.requires_grad,
+        type(t),
+        dict(t.__dict__),
+    )
+
+
+__all__ = ["Parameter", "deep_copy", "legacy_tensor", "rebuild", "reduce_tensor"]

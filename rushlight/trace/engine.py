@@ -1,0 +1,848 @@
+"""Reverse-mode differentiation over the trace.
+
+The autograd graph is the trie itself: a node knows its inputs, an operator its gradient rules, and
+rules are written with ordinary operators, so gradients are recorded like everything else. A `Plan`
+says, for one set of roots in one stretch of the trie, which operations are differentiated in which
+order and which saved values that needs. `sweep` follows a plan once; the operations it recorded
+are remembered as one macro edge, so that the next backward() at the same place is one lookup.
+
+History that lies in executed segments is swept segment by segment, newest first; each of those is
+a macro edge of its own.
+"""
+
+from __future__ import annotations
+
+from . import trie
+from .segments import end_segment, enter
+from .meta import weak_meta
+from .record import needed_rules
+from .tensor import Tensor, array
+from .trie import (
+    FUNCTION,
+    GET,
+    HAS_HISTORY,
+    LEAF,
+    LOCK,
+    MACRO,
+    MODE,
+    REBASE,
+    RECORDER,
+    RESTRIDE,
+    SCALAR,
+    TRUE_LEAF,
+    VARIABLE,
+    WRITE,
+    Macro,
+    add_child,
+    child,
+    make_node,
+)
+
+new = object.__new__
+FUNCTION_OUT = trie.Special("function_out")  # output number `number` of FUNCTION node ins[1]
+FREED = trie.Special("freed")  # saved values of the swept operations are gone
+
+ANOMALY = [False]
+FREED_MESSAGE = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they "
+    "have already been freed). Saved intermediate values of the graph are freed when you call "
+    ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
+    "graph a second time or if you need to access saved tensors after calling backward."
+)
+
+
+class Plan:
+    """Which operations to differentiate, newest first, and the saved values that takes."""
+
+    __slots__ = ("nodes", "rules", "saves", "functions", "wanted")
+
+
+def op_node(v):
+    """The node of the operation that made value `v`."""
+    return v.ins[0] if v.op is GET else v
+
+
+def differentiable_inputs(v):
+    """The inputs of operation `v` that gradients flow to."""
+    op = v.op
+    if op is WRITE:
+        return (v.ins[1],) if v.ins[1].rg else ()
+    if op is REBASE:
+        return () if v.args[2] is None else tuple([i for i in v.ins if i.rg])
+    if op is FUNCTION_OUT:
+        return (v.ins[1],)
+    if op is LEAF or op is VARIABLE:
+        return ()
+    if op is RESTRIDE or op is FUNCTION:
+        return tuple([i for i in v.ins if i.rg])
+    found = []
+    for r in needed_rules(v):
+        for i in r.params:
+            x = v.args[i]
+            for n in x if x.__class__ is tuple else (x,):
+                if n.__class__ is trie.Node and n.rg:
+                    found.append(n)
+    return tuple(found)
+
+
+def make_plan(roots, wanted=None) -> Plan:
+    """The plan for gradients of the values `roots`; only what leads to `wanted`, if given."""
+    found, stack = {}, [op_node(r) for r in roots]
+    while stack:
+        v = stack.pop()
+        if v in found:
+            continue
+        inputs = differentiable_inputs(v)
+        found[v] = inputs
+        stack.extend(op_node(i) for i in inputs)
+    order = sorted(found, key=lambda v: -v.slot)
+    if wanted is not None:
+        leads = set()
+        for v in reversed(order):
+            outs = v.outs or (v,)
+            if (
+                any(o in wanted for o in outs)
+                or any(op_node(i) in leads for i in found[v])
+                or (v.op is LEAF and v.args[0] == HAS_HISTORY and None in wanted)
+            ):
+                leads.add(v)
+        order = [v for v in order if v in leads]
+    p = Plan()
+    p.nodes = order
+    p.rules, saves, p.functions = {}, {}, False
+    keep = set(order)
+    for v in order:
+        if v.op is FUNCTION:
+            p.functions = True
+        if not hasattr(v.op, "kinds"):
+            continue
+        rules = p.rules[v] = [
+            r for r in needed_rules(v)
+            if any(op_node(n) in keep for n in _rule_inputs(v, r))
+        ]
+        for r in rules:
+            for n in rule_saves(v, r):
+                saves.setdefault(n, v.slot)
+    p.saves = saves
+    p.wanted = wanted
+    return p
+
+
+def _rule_inputs(v, r):
+    for i in r.params:
+        x = v.args[i]
+        for n in x if x.__class__ is tuple else (x,):
+            if n.__class__ is trie.Node and n.rg:
+                yield n
+
+
+def rule_saves(v, r):
+    """The nodes whose values gradient rule `r` of operation `v` reads."""
+    for i in r.saves:
+        x = v.args[i]
+        if x.__class__ is trie.Node:
+            yield x
+        elif x.__class__ is tuple:
+            for n in x:
+                if n.__class__ is trie.Node:
+                    yield n
+    if r.saves_out:
+        yield from v.outs or (v,)
+
+
+def saved_nodes(values, freed):
+    """What must stay for a later backward() through `values`: used when a Program is built."""
+    roots = [v for v in values if v.rg and v.op is not LEAF and v.op is not VARIABLE]
+    if not roots:
+        return ()
+    plan = make_plan(roots)
+    keep: dict = {}
+    for v, rules in plan.rules.items():
+        if v in freed:
+            continue
+        for r in rules:
+            for n in rule_saves(v, r):
+                keep[n] = None
+    return tuple(keep)
+
+
+# ---------------------------------------------------------------- saved values
+
+
+def _check_unwritten(v, slot, writes):
+    while writes is not None and writes.slot > slot:
+        if writes.root is v.root:
+            raise _modified(v)
+        writes = writes.before
+
+
+def _modified(v, versions=None):
+    made = f"[{v.m.dtype.name} {list(v.m.shape)}]"
+    site = f", recorded at {v.site[0]}:{v.site[1]}" if v.site else ""
+    was = f" is at version {versions[1]}; expected version {versions[0]} instead" if versions else ""
+    return RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace "
+        f"operation: {made}, output of {v.op.name}{site}{was}. Hint: clone() the tensor before "
+        "writing to it."
+    )
+
+
+def handles_here(tr, plan, freed):
+    """Handles on the saved values of a plan in the running segment."""
+    held = {}
+    writes = tr.st.writes
+    for v, rules in plan.rules.items():
+        for r in rules:
+            for n in rule_saves(v, r):
+                if v in freed:
+                    raise RuntimeError(FREED_MESSAGE)
+                if n.op is SCALAR:
+                    if n not in held:
+                        held[n] = _weak_handle(tr, n)
+                    continue
+                _check_unwritten(n, v.slot, writes)
+                if n in held:
+                    continue
+                t = new(Tensor)
+                t._s, t._tr = n, tr
+                if n.op is LEAF:
+                    t._buf = tr.bufs[n.number]
+                elif tr.immediate:
+                    t._buf = tr.saved.get(n)
+                tr.ts.append(t)
+                held[n] = t
+    return held
+
+
+def _weak_handle(tr, n):
+    t = new(Tensor)
+    t._s, t._tr, t._buf = n, tr, tr.scalars[n.number]
+    tr.ts.append(t)
+    return t
+
+
+def handles_of(segment, plan, create):
+    """Handles on the saved values of a plan in an executed segment."""
+    tr = RECORDER.tr
+    held = {}
+    for v, rules in plan.rules.items():
+        for r in rules:
+            for n in rule_saves(v, r):
+                if n in held:
+                    continue
+                if v in segment.freed or n not in segment.saved:
+                    raise RuntimeError(FREED_MESSAGE)
+                if n.op is SCALAR:
+                    held[n] = _scalar_entry(tr, segment.saved[n])
+                    continue
+                _check_unwritten(n, v.slot, segment.final.writes)
+                known = segment.versions.get(n)
+                if known is not None and known[0]._version != known[1]:
+                    raise _modified(n, (known[1], known[0]._version))
+                if n.op is LEAF and n.args[0] != HAS_HISTORY and known is not None:
+                    t = known[0]
+                    if t._buf is segment.saved[n] or not t._storage or not t._storage.exposed:
+                        held[n] = t
+                        continue
+                t = new(Tensor)
+                rg = create and n.rg
+                t._s, t._tr, t._buf = trie.idle(n.m, rg), None, segment.saved[n]
+                if rg:
+                    history = segment.leaves[n.number] if n.op is LEAF else (segment, n)
+                    if not isinstance(history, Tensor):
+                        t._history = history
+                held[n] = t
+    return held
+
+
+def _scalar_entry(tr, value):
+    """A saved Python number as a runtime scalar of the running segment."""
+    key = (SCALAR, value.__class__)
+    v = child(tr.st, key)
+    if v is None:
+        if not tr.immediate:
+            from .segments import run_pending
+
+            run_pending(tr)
+        st = tr.st
+        v = make_node(st, SCALAR, (), (), weak_meta(value.__class__), False)
+        v.number = len(tr.scalars)
+        add_child(st, key, v)
+    tr.st = v
+    tr.scalars.append(value)
+    t = new(Tensor)
+    t._s, t._tr, t._buf = v, tr, value
+    tr.ts.append(t)
+    return t
+
+
+# ---------------------------------------------------------------- the sweep
+
+
+def call_rule(v, r, g, held, need):
+    """Gradients of the inputs that rule `r` of operation `v` serves."""
+    names = v.op.names
+    arguments = []
+    for read in r.reads:
+        if read == "g":
+            arguments.append(g)
+        elif read == "out":
+            arguments.append(tuple([held[n] for n in v.outs]) if v.outs else held[v])
+        elif read == "out_meta":
+            arguments.append(tuple([n.m for n in v.outs]) if v.outs else v.m)
+        elif read == "need":
+            arguments.append(need)
+        elif read in names:
+            x = v.args[names.index(read)]
+            if x.__class__ is trie.Node:
+                x = held[x]
+            elif x.__class__ is tuple and x and x[0].__class__ is trie.Node:
+                x = tuple([held[n] for n in x])
+            arguments.append(x)
+        else:
+            x = v.args[names.index(read.removesuffix("_meta"))]
+            if x.__class__ is tuple and x and x[0].__class__ is trie.Node:
+                x = tuple([n.m for n in x])
+            arguments.append(x.m if x.__class__ is trie.Node else x)
+    return r.fn(*arguments)
+
+
+def fitted(gradient, m):
+    """A gradient summed to the shape, and cast to the dtype, of the value it belongs to."""
+    gm = gradient._s.m
+    if gm is m:
+        return gradient
+    if gm.shape != m.shape:
+        gradient = gradient.sum_to_size(m.shape)
+    if gm.dtype is not m.dtype:
+        if gm.dtype.is_complex and not m.dtype.is_complex:
+            gradient = gradient.real
+        if gradient.dtype is not m.dtype:
+            gradient = gradient.to(m.dtype)
+    return gradient
+
+
+def sweep(plan, grads, held, hooks, leaves):
+    """Follow a plan. grads: {operation: {output: gradient}}. Returns [(leaf or wanted node, gradient)]."""
+    results, captured = [], []
+    wanted = plan.wanted
+    add = Tensor.__add__
+
+    def give(n, gradient):
+        if gradient is None:
+            return
+        target = op_node(n)
+        slots = grads.get(target)
+        if slots is None:
+            slots = grads[target] = {}
+        gradient = fitted(gradient, n.m)
+        before = slots.get(n)
+        slots[n] = gradient if before is None else add(before, gradient)
+
+    for v in plan.nodes:
+        slots = grads.pop(v, None)
+        if slots is None:
+            continue
+        if hooks:
+            for n in list(slots):
+                for hook in list(hooks.get(n, ())):
+                    changed = hook(slots[n])
+                    if changed is not None:
+                        slots[n] = changed
+        if wanted is not None:
+            for n, g in slots.items():
+                if n in wanted:
+                    captured.append((n, g))
+        op = v.op
+        if op is LEAF or op is VARIABLE:
+            results.append((v, slots[v]))
+        elif op is WRITE:
+            give(v.ins[1], slots[v])
+        elif op is RESTRIDE:
+            give(v.ins[0], _restride_gradient(slots[v], v))
+        elif op is REBASE:
+            if v.args[2] is not None:
+                kept, written = _rebase_gradients(slots[v], v)
+                give(v.ins[0], kept)
+                give(v.ins[1], written)
+        elif op is FUNCTION_OUT:
+            grads.setdefault(v.ins[1], {})[v.number] = slots[v]
+        elif op is FUNCTION:
+            for n, gradient in leaves[v.number].run_backward(slots):
+                if n is not None and n.rg:
+                    give(n, gradient)
+        else:
+            g = tuple([slots.get(n) for n in v.outs]) if v.outs else slots[v]
+            for r in plan.rules[v]:
+                need = tuple([_needs(v.args[i]) for i in r.params])
+                made = call_rule(v, r, g, held, need)
+                if ANOMALY[0]:
+                    _check_nan(v, made)
+                if not r.joint:
+                    made = (made,)
+                for i, gradient in zip(r.params, made, strict=True):
+                    x = v.args[i]
+                    if gradient is None:
+                        continue
+                    if x.__class__ is tuple:
+                        for n, each in zip(x, gradient, strict=True):
+                            if n.rg:
+                                give(n, each)
+                    elif x.__class__ is trie.Node and x.rg:
+                        give(x, gradient)
+    return results, captured
+
+
+def _needs(x) -> bool:
+    if x.__class__ is tuple:
+        return any([n.__class__ is trie.Node and n.rg for n in x])
+    return x.__class__ is trie.Node and x.rg
+
+
+def _check_nan(v, made):
+    import numpy as np
+
+    for j, g in enumerate(made if isinstance(made, (tuple, list)) else (made,)):
+        if isinstance(g, Tensor) and g.dtype.category >= 2 and np.isnan(array(g)).any():
+            site = f" The forward call was at {v.site[0]}:{v.site[1]}." if v.site else ""
+            raise RuntimeError(
+                f"Function '{v.op.grad_name}' returned nan values in its {j}th output.{site}"
+            )
+
+
+def _as_base(g, m):
+    """A gradient laid out in memory as its value (Meta `m`) is, in a copy of its own."""
+    from .layouts import dense_clone
+
+    return dense_clone(g, m)
+
+
+def _restride_gradient(g, v):
+    """Gradient of a regenerated view: scattered into zeros of the base."""
+    base = v.ins[0].m
+    m = v.m
+    from .layouts import scatter_into_zeros
+
+    return scatter_into_zeros(g, base, m.shape, m.strides, m.offset - base.offset)
+
+
+def _rebase_gradients(g, v):
+    """(gradient of the old base: zero where it was overwritten; gradient of what was written)."""
+    shape, strides, offset = v.args[2]
+    whole = _as_base(g, v.m)
+    region = whole.as_strided(shape, strides, offset)
+    written = region.clone()
+    kept = None
+    if v.ins[0].rg:
+        kept = _as_base(g, v.m)
+        kept.as_strided(shape, strides, offset).zero_()
+    return kept, written
+
+
+# ---------------------------------------------------------------- backward and grad
+
+
+def _switch(tr, enabled):
+    """`set_grad` that never ends the segment."""
+    if tr.grad_on is enabled:
+        return
+    tr.grad_on = enabled
+    st = tr.st
+    if st.slot < 0:
+        tr.st = trie.ROOTS[enabled]
+        return
+    with LOCK:
+        v = child(st, enabled)
+        if v is None:
+            from .segments import _NOTHING
+
+            v = make_node(st, MODE, (), (), _NOTHING, False)
+            v.grad_on = enabled
+            add_child(st, enabled, v)
+        tr.st = v
+
+
+def origin(tr, t):
+    """Where a tensor's history is: (None, node) here, (Segment, node) executed, or (leaf, None)."""
+    base = t._base
+    if base is not None and t._s.rg and t._generation != t._storage.generation:
+        enter(tr, t)
+    if t._tr is not None and t._tr is not tr:
+        end_segment(t._tr)
+    s = t._s
+    if t._tr is tr and s.op is not LEAF and s.op is not VARIABLE:
+        return None, s
+    if t._history is not None and s.op is not VARIABLE:
+        return t._history
+    return t, None
+
+
+def _seeds(tr, tensors, gradients):
+    """Pairs of root tensor and its cotangent (None for an implicit one)."""
+    if gradients is None:
+        gradients = (None,) * len(tensors)
+    if len(gradients) != len(tensors):
+        raise RuntimeError("got {} tensors and {} gradients".format(len(tensors), len(gradients)))
+    pairs = []
+    for i, (t, g) in enumerate(zip(tensors, gradients, strict=True)):
+        if not t._s.rg:
+            raise RuntimeError(
+                f"element {i} of tensors does not require grad and does not have a grad_fn"
+            )
+        if g is None:
+            if t._s.m.numel != 1:
+                raise RuntimeError(
+                    "grad can be implicitly created only for scalar outputs, not for shape "
+                    f"{list(t.shape)}: pass gradient="
+                )
+            if t._s.m.dtype.is_complex:
+                raise RuntimeError(
+                    "grad can be implicitly created only for real scalar outputs but got "
+                    f"torch.{t.dtype.name}"
+                )
+        else:
+            if not isinstance(g, Tensor):
+                raise TypeError("gradients can be either Tensors or None, but got "
+                                + type(g).__name__)
+            if g.shape != t.shape:
+                raise RuntimeError(
+                    f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and "
+                    f"output[{i}] has a shape of {t.shape}."
+                )
+        pairs.append((t, g))
+    return pairs
+
+
+def run(tensors, gradients, retain, create, wanted=None, leaf_ids=None):
+    """Differentiate; returns ({id(leaf): (leaf, gradient)}, {(segment, node): gradient})."""
+    tr = RECORDER.tr
+    if tr.st.slot > trie.SOFT_OPS:
+        end_segment(tr)
+    pairs = _seeds(tr, tensors, gradients)
+    retain = create if retain is None else retain
+    frontier: dict = {}
+    leaf_grads: dict = {}
+    found: dict = {}
+
+    def to_leaf(leaf, g):
+        if not leaf._s.rg:
+            return
+        known = leaf_grads.get(id(leaf))
+        leaf_grads[id(leaf)] = (leaf, g if known is None else known[1] + g)
+
+    previous = tr.grad_on
+    places = [origin(tr, t) for t, _ in pairs]
+    for (t, g), (segment, node) in zip(pairs, places, strict=True):
+        if node is None:
+            _switch(tr, create)
+            to_leaf(t, _ones(t) if g is None else g)
+        else:
+            frontier.setdefault(segment, []).append((node, g))
+    here_wanted = None if wanted is None else {}
+    if wanted is not None:
+        for segment, node in wanted:
+            if node is not None:
+                here_wanted.setdefault(segment, set()).add(node)
+    try:
+        while frontier:
+            segment = None if None in frontier else max(frontier, key=lambda s: s.serial)
+            seeds = frontier.pop(segment)
+            nodes_wanted = None
+            if wanted is not None:
+                nodes_wanted = frozenset(here_wanted.get(segment, ())) | _leaf_nodes(
+                    tr if segment is None else segment, leaf_ids
+                ) | {None}
+            results, captured, leaves = _sweep_segment(
+                tr, segment, seeds, nodes_wanted, retain, create
+            )
+            for n, g in captured:
+                key = (segment, n)
+                found[key] = g if key not in found else found[key] + g
+            for v, g in results:
+                target = leaves[v.number]
+                if v.op is LEAF and v.args[0] == HAS_HISTORY:
+                    frontier.setdefault(target[0], []).append((target[1], g))
+                else:
+                    to_leaf(target, g)
+            _switch(tr, create)
+        return leaf_grads, found, previous
+    except BaseException:
+        _switch(tr, previous)
+        raise
+
+
+def _leaf_nodes(where, ids):
+    """The leaf nodes of the tensors with these ids in a segment."""
+    if not ids or where.leaves is None:
+        return frozenset()
+    numbers = {i for i, x in enumerate(where.leaves) if id(x) in ids}
+    if not numbers:
+        return frozenset()
+    v = where.st if hasattr(where, "st") else where.final
+    found = set()
+    while v is not None:
+        if v.op in (LEAF, VARIABLE) and v.number in numbers:
+            found.add(v)
+        v = v.parent
+    return frozenset(found)
+
+
+def _ones(t):
+    from .layouts import filled
+
+    return filled(t._s.m.shape, 1, t._s.m.dtype)
+
+
+def _sweep_segment(tr, segment, seeds, wanted, retain, create):
+    """Sweep the running segment (None) or an executed one, as a macro edge when possible."""
+    if segment is None:
+        hooks, leaves = tr.hooks, tr.leaves
+    else:
+        hooks, leaves = segment.hooks, segment.leaves
+    roots = tuple([n for n, _ in seeds])
+    if segment is None:
+        plan = None
+        source = "here"
+    else:
+        plan = _plan_of(segment.final, roots, wanted)
+        source = plan
+        held = handles_of(segment, plan, create)
+    saves = ()
+    if segment is not None:
+        saves = tuple([h._s if h._tr is tr else enter(tr, h) for h in held.values()])
+    cotangents = tuple(
+        [None if g is None else g._s if g._tr is tr else enter(tr, g) for _, g in seeds]
+    )
+    key = None
+    if not hooks and not ANOMALY[0]:
+        key = (MACRO, source, roots, cotangents, saves, wanted, create, retain)
+        macro = child(tr.st, key)
+        if macro is not None:
+            if segment is not None and not retain:
+                _free(segment, macro.plan)
+            return (*_replay(tr, macro), leaves)
+    if plan is None:
+        plan = make_plan(roots, wanted)
+        held = handles_here(tr, plan, tr.st.freed)
+    st0 = tr.st
+    serial = tr.serial
+    scalars0, leaves0 = len(tr.scalars), len(tr.leaves)
+    frozen = st0.frozen
+    previous = tr.grad_on
+    _switch(tr, create)
+    grads: dict = {}
+    for n, g in seeds:
+        if g is None:
+            from .layouts import filled
+
+            g = filled(n.m.shape, 1, n.m.dtype)
+        g = fitted(g, n.m)
+        slots = grads.setdefault(op_node(n), {})
+        slots[n] = slots[n] + g if n in slots else g
+    results, captured = sweep(plan, grads, held, hooks, leaves)
+    results = [(v, _owned(g, v.m, results, captured)) if v.op is VARIABLE or v.args[0] == TRUE_LEAF
+               else (v, g) for v, g in results]
+    _switch(tr, previous)
+    if not retain:
+        if segment is None:
+            if tr.serial == serial:
+                _free_here(tr, plan, roots)
+        else:
+            _free(segment, plan)
+    if key is not None and not plan.functions and tr.serial == serial and not frozen:
+        macro = new(Macro)
+        macro.final = tr.st
+        macro.results = (
+            [(v, g._s) for v, g in results],
+            [(v, g._s) for v, g in captured],
+        )
+        macro.scalars = tr.scalars[scalars0:]
+        macro.leaves = [(x, b) for x, b in zip(tr.leaves[leaves0:], tr.bufs[leaves0:], strict=True)]
+        macro.plan = plan
+        if all(g._tr is tr for _, g in (*results, *captured)):
+            add_child(st0, key, macro)
+    return results, captured, leaves
+
+
+def _plan_of(final, roots, wanted):
+    """The cached plan for these roots of an executed segment."""
+    try:
+        plans = final.plans
+    except AttributeError:
+        plans = final.plans = {}
+    plan = plans.get((roots, wanted))
+    if plan is None:
+        if len(plans) > 16:
+            plans.clear()
+        plan = plans[roots, wanted] = make_plan(roots, wanted)
+    return plan
+
+
+def _replay(tr, macro):
+    """Follow a macro edge: handles for its results."""
+    tr.scalars.extend(macro.scalars)
+    for x, b in macro.leaves:
+        tr.leaves.append(x)
+        tr.bufs.append(b)
+    tr.st = macro.final
+    tr.grad_on = macro.final.grad_on
+    made = []
+    for pairs in macro.results:
+        out = []
+        for v, g in pairs:
+            t = new(Tensor)
+            t._s, t._tr = g, tr
+            tr.ts.append(t)
+            out.append((v, t))
+        made.append(out)
+    return made
+
+
+def _free_here(tr, plan, roots):
+    """Mark the swept operations of the running segment as freed: a path event."""
+    swept = frozenset(v for v, rules in plan.rules.items() if any(r.saves or r.saves_out
+                                                                 for r in rules))
+    st = tr.st
+    key = (FREED, roots)
+    v = child(st, key)
+    if v is None:
+        from .segments import _NOTHING
+
+        v = make_node(st, MODE, (), (), _NOTHING, False)
+        v.freed = st.freed | swept
+        add_child(st, key, v)
+    tr.st = v
+
+
+def _free(segment, plan):
+    """Drop the saved values of an executed segment that only swept operations needed."""
+    segment.freed = segment.freed | frozenset(
+        v for v, rules in plan.rules.items() if any(r.saves or r.saves_out for r in rules)
+    )
+    _drop_saved(segment.saved, plan, segment.freed, _users(segment.final))
+
+
+def _drop_saved(saved, plan, freed, users):
+    for n in plan.saves:
+        if n in saved and all(u in freed for u in users.get(n, ())):
+            del saved[n]
+
+
+def _users(final):
+    """{saved value: operations that read it} of a segment; remembered at its last node."""
+    try:
+        plans = final.plans
+    except AttributeError:
+        plans = final.plans = {}
+    users = plans.get("users")
+    if users is None:
+        users = plans["users"] = {}
+        for v in trie.path_of(final):
+            if v.rg and hasattr(v.op, "kinds"):
+                for r in needed_rules(v):
+                    for n in rule_saves(v, r):
+                        users.setdefault(n, []).append(v)
+    return users
+
+
+def _owned(g, m, results, captured):
+    """A leaf's gradient in memory of its own, laid out as the leaf."""
+    s = g._s
+    shared = sum(1 for _, other in results if other._s.root is s.root) > 1 or any(
+        other._s.root is s.root for _, other in captured
+    )
+    if (
+        s.root is not s
+        or not hasattr(s.op, "kinds")
+        or s.op.view
+        or shared
+        or s.m.strides != m.strides
+    ):
+        from .layouts import dense_clone
+
+        return dense_clone(g, m)
+    return g
+
+
+def backward(tensors, gradients=None, retain_graph=None, create_graph=False, inputs=None):
+    """torch.autograd.backward on sequences: accumulate into the leaves' `grad`."""
+    tr = RECORDER.tr
+    wanted = ids = None
+    if inputs is not None:
+        inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        if not inputs:
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+        wanted = [origin(tr, t) for t in inputs]
+        ids = {id(t) for t, (_, node) in zip(inputs, wanted, strict=True) if node is None}
+    leaf_grads, found, previous = run(
+        tensors, gradients, retain_graph, create_graph, wanted, ids
+    )
+    try:
+        for leaf, g in leaf_grads.values():
+            if ids is None or id(leaf) in ids:
+                accumulate(leaf, g, create_graph)
+        if inputs is not None:
+            for t, place in zip(inputs, wanted, strict=True):
+                g = found.get(place)
+                if g is not None:
+                    accumulate(t, g, create_graph)
+    finally:
+        _switch(RECORDER.tr, previous)
+    if trie.EAGER:
+        end_segment(tr)
+
+
+def accumulate(leaf, g, create_graph=False) -> None:
+    """Add a gradient to a leaf's `grad`, after its hooks."""
+    for hook in list(leaf._hooks or ()):
+        changed = hook(g)
+        if changed is not None:
+            g = changed
+    before = leaf._grad
+    if before is None:
+        leaf._grad = g
+    elif create_graph:
+        leaf._grad = before + g
+    else:
+        before.add_(g)
+    for hook in list(leaf._post_hooks or ()):
+        hook(leaf)
+
+
+def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False,
+         allow_unused=None, materialize_grads=False):
+    """torch.autograd.grad on sequences: gradients of `outputs` with respect to `inputs`."""
+    tr = RECORDER.tr
+    for t in inputs:
+        if not t._s.rg:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    wanted = [origin(tr, t) for t in inputs]
+    ids = {id(t) for t, (_, node) in zip(inputs, wanted, strict=True) if node is None}
+    leaf_grads, found, previous = run(
+        outputs, grad_outputs, retain_graph, create_graph, wanted, ids
+    )
+    made = []
+    try:
+        for t, place in zip(inputs, wanted, strict=True):
+            if place[1] is None:
+                g = leaf_grads[id(t)][1] if id(t) in leaf_grads else None
+                for hook in list(t._hooks or ()) if g is not None else ():
+                    changed = hook(g)
+                    g = g if changed is None else changed
+            else:
+                g = found.get(place)
+            if g is None and materialize_grads:
+                from .layouts import filled
+
+                g = filled(t.shape, 0, t.dtype)
+            if g is None and not allow_unused:
+                raise RuntimeError(
+                    "One of the differentiated Tensors appears to not have been used in the graph. "
+                    "Set allow_unused=True if this is the desired behavior."
+                )
+            made.append(g)
+    finally:
+        _switch(RECORDER.tr, previous)
+    if trie.EAGER:
+        end_segment(tr)
+    return tuple(made)

@@ -1,0 +1,198 @@
+"""What is derived from an operator: several outputs, views, in-place and `out=` forms, compositions."""
+
+from __future__ import annotations
+
+from . import overrides
+from .operator import Operator
+from .record import record
+from .tensor import Tensor
+from .trie import RECORDER
+
+new = object.__new__
+HOOKED = overrides.ACTIVE
+
+
+def finish(o: Operator, tr, t, first, arrays=None):
+    """What a plain handle lacks: further outputs, the view relation, flushes of visible memory."""
+    v = t._s
+    if o.view:
+        link(t, first)
+        return t
+    if v.outs is not None:
+        made = [t]
+        for j, w in enumerate(v.outs[1:], 1):
+            u = new(Tensor)
+            u._tr, u._s = tr, w
+            if arrays is not None:
+                u._buf = arrays[j]
+            tr.ts.append(u)
+            made.append(u)
+        return result_type(o)(*made) if o.returns else tuple(made)
+    return t
+
+
+def link(t, base):
+    """Make `t` a view of `base`: the same storage, and the tensor whose history writes go to."""
+    t._storage = base._storage or base.storage_identity()
+    owner = base._base
+    t._base = base if owner is None else owner
+    t._generation = t._storage.generation
+    return t
+
+
+_RESULT_TYPES: dict[str, type] = {}
+
+
+def result_type(o: Operator):
+    """torch.return_types.<name>: a named tuple of an operator's outputs."""
+    kind = _RESULT_TYPES.get(o.name)
+    if kind is None:
+        kind = _RESULT_TYPES[o.name] = make_result_type(o.name.strip("_"), o.returns)
+    return kind
+
+
+def make_result_type(name: str, fields: tuple[str, ...]) -> type:
+    """A namedtuple class that prints as torch.return_types.<name>."""
+    from collections import namedtuple
+
+    kind = namedtuple(name, fields, module="torch.return_types")
+
+    def shown(self):
+        inner = ",\n".join(f"{f}={getattr(self, f)!r}" for f in fields)
+        return f"torch.return_types.{name}(\n{inner})"
+
+    kind.__repr__ = shown
+    return kind
+
+
+def general(o: Operator, args: tuple, out=None):
+    """An operator call that needs more than the hot path: overrides, `out=`, sizes as a list."""
+    if HOOKED[0]:
+        found = overrides.find(args, out)
+        if found is not None:
+            kwargs = {} if out is None else {"out": out}
+            return overrides.call(o.record, found, *_as_call(o, args, kwargs))
+    result = record(o, args)
+    if out is None:
+        return result
+    return write_out(o.name, result, out)
+
+
+def _as_call(o: Operator, args, kwargs):
+    """Positional and keyword arguments of a call, without trailing defaults."""
+    fn = o.definition
+    n = fn.__code__.co_argcount
+    defaults = fn.__defaults__ or ()
+    positional = list(args[:n])
+    spare = len(defaults)
+    while spare and positional and _same(positional[-1], defaults[spare - 1]):
+        positional.pop()
+        spare -= 1
+    for name, x in zip(o.names[n:], args[n:], strict=True):
+        if not _same(x, (fn.__kwdefaults__ or {}).get(name)):
+            kwargs[name] = x
+    return tuple(positional), kwargs
+
+
+def _same(a, b) -> bool:
+    return a is b or (type(a) is type(b) and isinstance(a, (int, float, str)) and a == b)
+
+
+def write_out(name: str, result, out):
+    """Write an operator's result into `out`, resizing it when its shape differs."""
+    if isinstance(result, tuple):
+        if not isinstance(out, (tuple, list)) or len(out) != len(result):
+            raise TypeError(f"{name}(): argument 'out' must be tuple of {len(result)} Tensors")
+        made = [write_out(name, r, o) for r, o in zip(result, out, strict=True)]
+        return type(result)(*made) if hasattr(result, "_fields") else tuple(made)
+    if isinstance(out, (tuple, list)) and len(out) == 1:
+        out = out[0]
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    tr = RECORDER.tr
+    if tr.grad_on and (result.requires_grad or out.requires_grad):
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic differentiation, "
+            "but one of the arguments requires grad."
+        )
+    from .dtypes import can_cast
+
+    if not can_cast(result.dtype, out.dtype):
+        raise RuntimeError(
+            f"result type {_scalar_type(result.dtype)} can't be cast to the desired output type "
+            f"{_scalar_type(out.dtype)}"
+        )
+    if out.shape != result.shape:
+        if out.numel() and out.storage_identity().version >= 0:
+            import warnings
+
+            warnings.warn(
+                f"An output with one or more elements was resized since it had shape "
+                f"{list(out.shape)}, which does not match the required output shape "
+                f"{list(result.shape)}.",
+                stacklevel=3,
+            )
+        out.resize_(result.shape)
+    return out.copy_(result)
+
+
+_TYPE_NAMES = {
+    "bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int",
+    "int64": "Long", "float16": "Half", "bfloat16": "BFloat16", "float32": "Float",
+    "float64": "Double", "complex64": "ComplexFloat", "complex128": "ComplexDouble",
+}
+
+
+def _scalar_type(d) -> str:
+    return _TYPE_NAMES.get(d.name, d.name)
+
+
+def inplace_form(public, name: str, saves_first: bool):
+    """`name_`: compute out of place, then write into the tensor's memory."""
+    from .dtypes import can_cast
+
+    def form(input, *args, **kwargs):
+        if HOOKED[0]:
+            found = overrides.find((input, *args), None)
+            if found is not None:
+                return overrides.call(form, found, (input, *args), kwargs)
+        input.check_writable(name + "_")
+        source = input
+        if saves_first and RECORDER.tr.grad_on and input.requires_grad:
+            source = input.clone()
+        result = public(source, *args, **kwargs)
+        if result.shape != input.shape:
+            raise RuntimeError(
+                f"{name}_: output with shape {list(input.shape)} doesn't match the broadcast shape "
+                f"{list(result.shape)}"
+            )
+        if not can_cast(result.dtype, input.dtype):
+            raise RuntimeError(
+                f"result type {_scalar_type(result.dtype)} can't be cast to the desired output "
+                f"type {_scalar_type(input.dtype)}"
+            )
+        return input.copy_(result)
+
+    form.__name__ = form.__qualname__ = name + "_"
+    form.__doc__ = f"In-place version of `{name}`: writes the result into the tensor's memory."
+    return form
+
+
+def composite(fn, takes_out: bool):
+    """A composition's public function: overrides of Tensor subclasses first, then `out=`."""
+    name = fn.__name__
+
+    def public(*args, **kwargs):
+        if HOOKED[0]:
+            found = overrides.find((*args, *kwargs.values()), None)
+            if found is not None:
+                return overrides.call(public, found, args, kwargs)
+        if not takes_out:
+            return fn(*args, **kwargs)
+        out = kwargs.pop("out", None)
+        result = fn(*args, **kwargs)
+        return result if out is None else write_out(name, result, out)
+
+    public.__name__ = public.__qualname__ = name
+    public.__doc__, public.__wrapped__, public.__module__ = fn.__doc__, fn, fn.__module__
+    return public

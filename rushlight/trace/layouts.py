@@ -1,0 +1,121 @@
+"""Memory layouts: copies in a given layout, memory formats, resizing. Internal operators."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import dtypes
+from .dtypes import channels_last, channels_last_3d, contiguous_format
+from .meta import Meta, is_dense, meta, same_layout
+from .operator import Scalar, Size, Tensor, op
+
+
+@op(lambda size, value, dtype: meta(size, dtype), compute="storage", api="")
+def _filled(size: Size, value: Scalar, dtype: dtypes.dtype):
+    """A new tensor of `size` filled with a number."""
+    return np.full(size, value, dtype.np)
+
+
+def filled(shape, value, dtype):
+    """A new tensor of `shape` whose elements are `value`."""
+    return _filled(shape, value, dtype)
+
+
+@op(
+    lambda input, strides: meta(input.shape, input.dtype, strides),
+    gradient={"input": lambda g: g},
+    compute="storage",
+    api="",
+)
+def _laid_out(input: Tensor, strides: tuple):
+    """A copy with the given dense strides."""
+    return input.copy()
+
+
+def dense_clone(t, m: Meta):
+    """A copy of `t` in memory of its own with the strides of `m` (contiguous if not dense)."""
+    strides = m.strides if is_dense(m.shape, m.strides) else None
+    return _laid_out(t, strides)
+
+
+def _scatter_gradient(g, base_shape, base_strides, shape, strides, offset):
+    return _laid_out(g, base_strides).as_strided(shape, strides, offset)
+
+
+@op(
+    lambda input, base_shape, base_strides, *_: meta(base_shape, input.dtype, base_strides),
+    gradient={"input": _scatter_gradient},
+    api="",
+)
+def _scatter_view(
+    input: Tensor, base_shape: tuple, base_strides: tuple, shape: tuple, strides: tuple, offset: int
+):
+    """Zeros laid out as a base, with a view's gradient added at the view's places."""
+    size = 1 + sum((n - 1) * s for n, s in zip(base_shape, base_strides, strict=True) if n)
+    flat = np.zeros(size, input.dtype)
+    places = np.full((), offset)
+    for n, s in zip(shape, strides, strict=True):
+        places = places[..., None] + np.arange(n) * s
+    if any(s == 0 and n > 1 for n, s in zip(shape, strides, strict=True)):
+        np.add.at(flat, places, input)
+    else:
+        flat[places] = input
+    item = flat.itemsize
+    return np.lib.stride_tricks.as_strided(
+        flat, base_shape, tuple(s * item for s in base_strides)
+    )
+
+
+def scatter_into_zeros(g, base: Meta, shape, strides, offset: int):
+    """Gradient of an as-strided view of a base: zeros but for the view's elements."""
+    base_strides = base.strides if is_dense(base.shape, base.strides) else meta(
+        base.shape, base.dtype
+    ).strides
+    if base_strides != base.strides:
+        raise RuntimeError("the gradient of a view of memory with gaps is not supported")
+    return _scatter_view(g, tuple(base.shape), base_strides, tuple(shape), tuple(strides), offset)
+
+
+def channels_last_strides(shape) -> tuple[int, ...]:
+    """Strides with the channel dimension fastest (NHWC order for NCHW shapes)."""
+    order = (0, *range(2, len(shape)), 1)
+    strides, step = [0] * len(shape), 1
+    for d in reversed(order):
+        strides[d] = step
+        step *= max(shape[d], 1)
+    return tuple(strides)
+
+
+def is_in_format(m: Meta, memory_format) -> bool:
+    """Whether a layout is contiguous in `memory_format`."""
+    if memory_format is contiguous_format or memory_format is None:
+        return m.contiguous
+    if memory_format is channels_last or memory_format is channels_last_3d:
+        rank = 4 if memory_format is channels_last else 5
+        return m.ndim == rank and same_layout(m.strides, channels_last_strides(m.shape), m.shape)
+    raise RuntimeError(f"unsupported memory format {memory_format} for is_contiguous()")
+
+
+def resized(t, size):
+    """Tensor.resize_: another shape on the same memory, which grows if it is too small."""
+    from .record import sizes
+    from .tensor import array
+    from .trie import idle
+
+    shape = sizes(size)
+    if t.requires_grad:
+        raise RuntimeError("cannot resize variables that require grad")
+    m = meta(shape, t.dtype)
+    old = array(t)
+    if t._tr is not None:
+        from .segments import end_segment
+
+        end_segment(t._tr)
+    if m.numel <= t.numel() and old.flags.c_contiguous:
+        t._buf = old.reshape(-1)[: m.numel].reshape(shape)
+    else:
+        made = np.zeros(shape, t.dtype.np)
+        made.reshape(-1)[: min(old.size, m.numel)] = old.reshape(-1)[: m.numel]
+        t._buf, t._storage = made, None
+    t._s, t._base = idle(m, False), None
+    return t

@@ -1,0 +1,131 @@
+"""`__torch_function__`: functions called with Tensor subclasses or under a mode are handed to them.
+
+Programs without subclasses pay one check of `ACTIVE` per call.
+"""
+
+from __future__ import annotations
+
+ACTIVE = [False]
+_modes: list = []
+_depth = [0]
+
+
+def subclass_defined(cls) -> None:
+    """A Tensor subclass exists: calls must look for it from now on."""
+    activate()
+
+
+def activate() -> None:
+    """Make every call look for overrides from now on."""
+    if not ACTIVE[0]:
+        ACTIVE[0] = True
+        from .hot import recompile
+
+        recompile()
+
+
+def find(args, out):
+    """The subclass (or mode) that wants this call, or None."""
+    if _depth[0]:
+        return None
+    if _modes:
+        return _modes[-1]
+    from .tensor import Parameter, Tensor
+
+    best = None
+    for a in (*args, out):
+        for x in a if type(a) in (tuple, list) else (a,):
+            kind = type(x)
+            if kind is Tensor or kind is Parameter or not hasattr(kind, "__torch_function__"):
+                continue
+            if kind.__dict__.get("_plain_subclass") or kind.__torch_function__ is disabled:
+                continue
+            if best is None or issubclass(kind, best):
+                best = kind
+    return best
+
+
+def _types(args, kwargs):
+    found = []
+    for a in (*args, *kwargs.values()):
+        for x in a if type(a) in (tuple, list) else (a,):
+            if hasattr(type(x), "__torch_function__") and type(x) not in found:
+                found.append(type(x))
+    return tuple(found)
+
+
+def call(func, target, args, kwargs):
+    """Hand a call to a subclass's (or mode's) `__torch_function__`."""
+    if target in _modes and not isinstance(target, type):
+        _modes.remove(target)
+        try:
+            return target.__torch_function__(func, _types(args, kwargs), args, kwargs)
+        finally:
+            _modes.append(target)
+    result = target.__torch_function__(func, _types(args, kwargs), args, kwargs)
+    if result is NotImplemented:
+        raise TypeError(
+            f"no implementation found for '{getattr(func, '__name__', func)}' on types that "
+            f"implement __torch_function__: {[t.__name__ for t in _types(args, kwargs)]}"
+        )
+    return result
+
+
+def default(cls, func, types, args, kwargs):
+    """Tensor.__torch_function__: run the function, then wrap its results in the subclass."""
+    with DisableTorchFunction():
+        result = func(*args, **kwargs)
+    return _convert(result, cls)
+
+
+def _convert(result, cls):
+    from .tensor import Parameter, Tensor
+
+    if cls is Tensor or cls is Parameter:
+        return result
+    if type(result) is Tensor:
+        made = object.__new__(cls)
+        for slot in ("_s", "_tr", "_buf", "_history", "_storage", "_base", "_generation"):
+            value = getattr(result, slot)
+            if value is not None:
+                setattr(made, slot, value)
+        if made._tr is not None:
+            made._tr.ts.append(made)
+        else:
+            made._tr = None
+        return made
+    if isinstance(result, (tuple, list)) and type(result) in (tuple, list):
+        return type(result)(_convert(r, cls) for r in result)
+    return result
+
+
+def disabled(func, types, args=(), kwargs=None):
+    """`torch._C._disabled_torch_function_impl`: run the function as if there were no subclass."""
+    with DisableTorchFunction():
+        return func(*args, **(kwargs or {}))
+
+
+class DisableTorchFunction:
+    """Context manager: calls inside see plain tensors (torch._C.DisableTorchFunctionSubclass)."""
+
+    def __enter__(self):
+        _depth[0] += 1
+        return self
+
+    def __exit__(self, *error):
+        _depth[0] -= 1
+
+
+class TorchFunctionMode:
+    """Base class of modes: `__torch_function__` sees every call inside the with block."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return func(*args, **(kwargs or {}))
+
+    def __enter__(self):
+        _modes.append(self)
+        activate()
+        return self
+
+    def __exit__(self, *error):
+        _modes.remove(self)

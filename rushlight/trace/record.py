@@ -1,0 +1,488 @@
+"""Recording an operation, the plain version: canonical arguments, errors, and the first time.
+
+`record` takes any valid arguments. On an unknown path, `first_time` runs the operator's rule and its
+reference and remembers the node. The hot path (`hot.py`) comes here for everything unusual.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+
+from ..interpret import tier0
+from . import trie
+from .meta import weak_meta
+from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
+from .promotion import cast_plan
+from .segments import end_segment, enter, run_pending, settle
+from .tensor import Tensor
+from .trie import GET, LOCK, NO_CHILDREN, RECORDER, Stats, add_child, child, make_node
+
+new = object.__new__
+Node = trie.Node
+NUMBERS = (bool, int, float, complex)
+PACKAGE = __file__.rsplit("/", 2)[0]
+DEFAULT_GENERATOR: list = [None]  # filled by trace/generator.py
+SHOW_INTERNAL = bool(os.environ.get("RUSHLIGHT_TRACEBACK"))
+
+
+def static(x):
+    """`x` as part of a key: lists become tuples, NumPy and 0-dim integers become int."""
+    c = x.__class__
+    if c is int or c is str or c is bool or c is float or x is None:
+        return x
+    if isinstance(x, (list, tuple)):
+        return tuple([static(i) for i in x])
+    if isinstance(x, Tensor):
+        return x.item()
+    if isinstance(x, np.generic):
+        return x.item()
+    return x
+
+
+def sizes(x) -> tuple[int, ...]:
+    """A shape given as ints, one sequence of ints, or 0-dim tensors."""
+    if isinstance(x, (int, np.integer)):
+        x = (x,)
+    if len(x) == 1 and isinstance(x[0], (list, tuple)):
+        x = x[0]
+    return tuple([n if type(n) is int else n.__index__() for n in x])
+
+
+def _wrong_type(o: Operator, i: int, x, expected: str):
+    shown = type(x).__name__
+    return TypeError(
+        f"{o.name.strip('_')}(): argument '{o.names[i]}' (position {i + 1}) must be {expected}, "
+        f"not {shown}"
+    )
+
+
+def _number(x):
+    """`x` as a Python number, or None."""
+    if x.__class__ in NUMBERS:
+        return x
+    if isinstance(x, NUMBERS):
+        return next(k for k in NUMBERS if isinstance(x, k))(x)
+    if isinstance(x, np.number) or isinstance(x, np.bool_):
+        return x.item()
+    return None
+
+
+def record(o: Operator, args: tuple):
+    """Record an operator with any valid arguments: the plain version of a compiled recorder."""
+    if o.view and isinstance(args[0], Tensor) and _seen_by_numpy(args[0]):
+        return _view_at_once(o, args)
+    with LOCK:
+        tr = RECORDER.tr
+        key, values, scalars, held = [o], [], [], []
+        for i, (kind, x) in enumerate(zip(o.kinds, args, strict=True)):
+            if kind == TENSOR or kind == OPTIONAL:
+                if isinstance(x, Tensor):
+                    held.append(x)
+                elif x is None and kind == OPTIONAL:
+                    pass
+                else:
+                    number = _number(x) if o.numbers and o.casts[i] else None
+                    if number is None:
+                        raise _wrong_type(o, i, x, "Tensor")
+                    x = number
+            elif kind == LIST:
+                if isinstance(x, Tensor):
+                    raise _wrong_type(o, i, x, "tuple of Tensors")
+                x = tuple(x)
+                for j, e in enumerate(x):
+                    if not isinstance(e, Tensor):
+                        raise TypeError(
+                            f"expected Tensor as element {j} in argument {i}, but got "
+                            f"{type(e).__name__}"
+                        )
+                held.extend(x)
+            elif kind == SCALAR:
+                if isinstance(x, Tensor) and x.numel() == 1:
+                    x = x.item()
+                number = _number(x)
+                if number is None:
+                    raise _wrong_type(o, i, x, "Number")
+                x = number
+            elif kind == RUNTIME:
+                x = DEFAULT_GENERATOR[0] if x is None else x
+            elif kind == SIZE:
+                x = sizes(x)
+            else:
+                x = static(x)
+            values.append(x)
+        entered = {}  # all inside the trace before the state is read: entering may flush
+        for x in held:
+            entered[id(x)] = x._s if x._tr is tr else enter(tr, x)
+        nodes = []
+        for kind, x in zip(o.kinds, values, strict=True):
+            if isinstance(x, Tensor) and kind <= OPTIONAL:
+                nodes.append(entered[id(x)])
+                key.append(nodes[-1])
+            elif kind == LIST:
+                nodes.append(tuple([entered[id(e)] for e in x]))
+                key.append(nodes[-1])
+            elif kind == SCALAR or (kind <= OPTIONAL and x is not None):
+                nodes.append(x)
+                key.append(x.__class__)
+                scalars.append(x)
+            elif kind == RUNTIME:
+                nodes.append(x)
+                scalars.append(x)
+            else:
+                nodes.append(x)
+                key.append(x)
+        key = tuple(key)
+        try:
+            v = child(tr.st, key)
+        except TypeError:
+            bad = next(n for n, x in zip(o.names, values, strict=True) if not _hashable(x))
+            raise TypeError(f"{o.name}(): argument '{bad}' has an unsupported type") from None
+        arrays = None
+        if v is None:
+            try:
+                v, arrays = first_time(tr, o, key, nodes, values)
+            except _Again:
+                raise
+            except Exception:
+                end_segment(tr)  # what follows must not go on from here as a known path
+                raise
+        tr.scalars.extend(scalars)
+        t = new(Tensor)
+        t._tr = tr
+        t._s = tr.st = v
+        tr.ts.append(t)
+        if arrays is not None:
+            t._buf = arrays[0] if v.outs else arrays
+        result = t
+        if o.mutates:
+            tr.ts.pop()
+            result = None
+            if written_to([values[i] for i in o.mutates]):
+                end_segment(tr)
+        elif o.view or v.outs:
+            from .forms import finish
+
+            result = finish(o, tr, t, values[0], arrays)
+        if trie.EAGER:
+            end_segment(tr)
+        return result
+
+
+def _seen_by_numpy(t) -> bool:
+    storage = t._storage
+    return storage is not None and storage.exposed and not t._s.rg and not t._s.frozen
+
+
+def _view_at_once(o: Operator, args):
+    """A view of memory that NumPy sees: made now, outside of the trace, on the memory itself."""
+    values = [
+        sizes(x) if kind == SIZE else x if isinstance(x, Tensor) else static(x)
+        for kind, x in zip(o.kinds, args, strict=True)
+    ]
+    source = values[0]
+    settle(source)
+    metas = [x._s.m if isinstance(x, Tensor) else x for x in values]
+    m = o.rule(*metas)
+    arrays = [x._buf if isinstance(x, Tensor) else x for x in values]
+    t = new(Tensor)
+    t._s, t._tr, t._buf = trie.idle(m, False), None, o.reference(*arrays)
+    t._storage = source._storage
+    t._base = source if source._base is None else source._base
+    t._generation = source._storage.generation
+    return t
+
+
+def written_to(tensors) -> bool:
+    """Note a write into each tensor's memory; whether NumPy can see any of it."""
+    exposed = False
+    for x in tensors:
+        if x is not None:
+            storage = x._storage or x.storage_identity()
+            storage.version += 1
+            exposed = exposed or storage.exposed
+    return exposed
+
+
+def _hashable(x) -> bool:
+    try:
+        hash(x)
+    except TypeError:
+        return False
+    return True
+
+
+def missed(o: Operator, tr, key, args: tuple):
+    """A compiled recorder found no edge for a canonical key whose operands are in the segment.
+
+    The first time of operators on plain tensors, without the steps that these do not need; what is
+    not plain goes to `record`.
+    """
+    if o.slow_miss or trie.EAGER:
+        return record(o, args)
+    nodes = key[1:]
+    with LOCK:
+        st = tr.st
+        if st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES or child(st, key) is not None:
+            return record(o, args)
+        metas, ins, arrays, flags = [], [], [], []
+        for x, value in zip(nodes, args, strict=True):
+            if x.__class__ is Node:
+                if value._s is not x and not _just_entered(tr, x, value):
+                    return record(o, args)  # another thread ended the segment
+                metas.append(x.m)
+                ins.append(x)
+                flags.append(x.rg)
+                x = value
+            elif x is float or x is int:
+                return record(o, args)
+            else:
+                metas.append(x)
+                flags.append(False)
+            arrays.append(x)
+        if not tr.immediate:
+            run_pending(tr)
+        arrays = [x._buf if isinstance(x, Tensor) else x for x in arrays]
+        facts = tuple(metas)
+        known = o.inferred.get(facts)
+        if known is None or known[4] is None:
+            return record(o, args)
+        out = known[1]
+        try:
+            made = tier0.run(known[4], arrays)
+        except Exception as e:
+            end_segment(tr)
+            raise e.with_traceback(_user_traceback(e)) from e.__cause__
+        saving = None
+        if st.grad_on and True in flags and known[3]:
+            flags = tuple(flags)
+            saving = o.saving.get(flags)
+            if saving is None:
+                saving = o.saving[flags] = _saving(o, flags)
+        v = new(Node)
+        v.next, v.first_key, v.first = NO_CHILDREN, None, None
+        v.parent, v.op, v.args, v.ins, v.m = st, o, nodes, tuple(ins), out
+        v.rg = rg = saving is not None and saving[2]
+        v.slot = st.slot + 1
+        v.outs = v.number = v.programs = None
+        v.root = v
+        v.grad_on, v.writes, v.freed, v.frozen = st.grad_on, st.writes, st.freed, st.frozen
+        v.nbytes = st.nbytes + out.nbytes
+        v.call = known[4]
+        v.site = _site()
+        trie.NODES += 1
+        Stats.misses += 1
+        add_child(st, key, v)
+        if rg:
+            saved = tr.saved
+            if saved is None:
+                saved = tr.saved = {}
+            for i in saving[0]:
+                x = nodes[i]
+                if x.__class__ is Node:
+                    saved[x] = args[i]._buf
+            if saving[1]:
+                saved[v] = made
+        t = new(Tensor)
+        t._tr = tr
+        t._s = tr.st = v
+        t._buf = made
+        tr.ts.append(t)
+        return t
+
+
+def _just_entered(tr, node, t) -> bool:
+    """Whether `node` is a copy of `t` that this call took (memory that NumPy sees)."""
+    number = node.number
+    return node.op is trie.LEAF and number < len(tr.leaves) and tr.leaves[number] is t
+
+
+def _saving(o: Operator, flags):
+    """(arguments to keep, whether to keep the output, whether any rule applies) for a gradient."""
+    keep, out, any_rule = set(), False, False
+    for r in o.gradients:
+        if any(flags[i] for i in r.params):
+            any_rule = True
+            keep.update(r.saves)
+            out = out or r.saves_out
+    return tuple(sorted(keep)), out, any_rule
+
+
+def first_time(tr, o: Operator, key, nodes, values):
+    """Infer, run and remember an operation that was never seen in this context.
+
+    Returns the new node and its result array (a tuple of arrays for several outputs).
+    """
+    st = tr.st
+    if st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES:
+        end_segment(tr)  # then record again from the root
+        raise _Again
+    if not tr.immediate:
+        run_pending(tr)
+    metas, ins, args, arrays, rg = [], [], [], [], False
+    number = len(tr.scalars)
+    for kind, x, value in zip(o.kinds, nodes, values, strict=True):
+        if x.__class__ is Node:
+            metas.append(x.m)
+            ins.append(x)
+            arrays.append(value._buf)
+            rg = rg or x.rg
+        elif kind == LIST:
+            metas.append(tuple([n.m for n in x]))
+            ins.extend(x)
+            arrays.append(tuple([e._buf for e in value]))
+            rg = rg or any([n.rg for n in x])
+        elif kind == RUNTIME or kind == SCALAR or (kind <= OPTIONAL and x is not None):
+            m = weak_meta(int if kind == RUNTIME else x.__class__)
+            s = make_node(st, trie.SCALAR, (), (), m, False)
+            s.number = number
+            number += 1
+            if kind != RUNTIME:
+                metas.append(m)
+            ins.append(s)
+            arrays.append(x)
+            x = s
+        else:
+            metas.append(x)
+            arrays.append(x)
+        args.append(x)
+    inferred = o.inferred
+    facts = tuple(metas)
+    known = inferred.get(facts)
+    if known is None:
+        known = infer(o, metas)
+        if len(inferred) > 4_000:
+            inferred.clear()
+        inferred[facts] = known
+    outs, out, plan, dtype_differentiable, call = known
+    if call is None:
+        call, made = tier0.prepare(o, outs, plan, arrays)
+        inferred[facts] = (outs, out, plan, dtype_differentiable, call)
+    else:
+        made = tier0.run(call, arrays)
+    v = make_node(st, o, tuple(args), tuple(ins), out, False)
+    v.call = call
+    if o.mutates:
+        for i in o.mutates:
+            if nodes[i] is not None:
+                v.writes = trie.Writes(nodes[i].root, v.slot, v.writes)
+    else:
+        rg = rg and st.grad_on and dtype_differentiable and _differentiable(o, nodes)
+        v.rg = rg
+        if outs.__class__ is tuple:
+            rest = []
+            for j, m in enumerate(outs[1:], 1):
+                w = make_node(v, GET, (), (v,), m, rg and m.dtype.category >= 2)
+                w.slot, w.number = v.slot, j
+                rest.append(w)
+            v.outs = (v, *rest)
+        if o.view:
+            v.root = ins[0].root
+            v.nbytes = st.nbytes
+    Stats.misses += 1
+    v.site = _site()
+    add_child(st, key, v)
+    if rg:
+        _keep_saved(tr, o, v, nodes, values, made)
+    return v, made
+
+
+def infer(o: Operator, metas):
+    """(result Metas, first of them, cast plan, whether its dtype has gradients, no Call yet)."""
+    if o.mutates:
+        out = metas[o.mutates[0]]
+        return out, out, cast_plan(o, out, metas), False, None
+    outs = o.rule(*metas)
+    out = outs[0] if outs.__class__ is tuple else outs
+    return outs, out, cast_plan(o, out, metas), out.weak or out.dtype.category >= 2, None
+
+
+def _differentiable(o: Operator, nodes) -> bool:
+    for r in o.gradients:
+        for i in r.params:
+            x = nodes[i]
+            if x.__class__ is tuple:
+                if any([n.rg for n in x]):
+                    return True
+            elif x.__class__ is Node and x.rg:
+                return True
+    return False
+
+
+def _keep_saved(tr, o, v, nodes, values, arrays):
+    """Hold the arrays that the gradient rules of an immediately executed operation will read."""
+    saved = tr.saved
+    if saved is None:
+        saved = tr.saved = {}
+    for r in needed_rules(v):
+        for i in r.saves:
+            x = nodes[i]
+            if x.__class__ is Node:
+                saved[x] = values[i]._buf
+            elif x.__class__ is tuple:
+                for n, t in zip(x, values[i], strict=True):
+                    if n.__class__ is trie.Node:
+                        saved[n] = t._buf
+            elif v.args[i].__class__ is trie.Node:
+                saved[v.args[i]] = values[i]  # a Python number
+        if r.saves_out:
+            for node, a in zip(v.outs, arrays, strict=True) if v.outs else ((v, arrays),):
+                saved[node] = a
+
+
+def needed_rules(v):
+    """The gradient rules of node `v` that have an input to serve."""
+    rules = []
+    for r in v.op.gradients:
+        for i in r.params:
+            x = v.args[i]
+            if (x.__class__ is Node and x.rg) or (
+                x.__class__ is tuple and any([n.__class__ is trie.Node and n.rg for n in x])
+            ):
+                rules.append(r)
+                break
+    return rules
+
+
+_internal: dict[str, bool] = {}
+
+
+def _site():
+    """File and line of the user's code that is recording."""
+    f = sys._getframe(2)
+    while f is not None:
+        name = f.f_code.co_filename
+        ours = _internal.get(name)
+        if ours is None:
+            ours = _internal[name] = name.startswith((PACKAGE, "<rushlight"))
+        if not ours:
+            return name, f.f_lineno
+        f = f.f_back
+    return None
+
+
+class _Again(Exception):
+    """The segment was ended; record the operation once more from the root."""
+
+
+def _with_retry(plain):
+    def again(o, args):
+        try:
+            return plain(o, args)
+        except _Again:
+            return plain(o, args)
+        except Exception as e:
+            raise e.with_traceback(_user_traceback(e)) from e.__cause__
+
+    again.__name__, again.__doc__ = plain.__name__, plain.__doc__
+    return again
+
+
+def _user_traceback(e):
+    """The traceback without this package's frames; all of it with RUSHLIGHT_TRACEBACK=1."""
+    return e.__traceback__ if SHOW_INTERNAL else None
+
+
+record = _with_retry(record)

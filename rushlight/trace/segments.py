@@ -1,0 +1,371 @@
+"""Entering tensors into a segment, running what is deferred, and ending segments.
+
+`enter` brings a tensor from outside into the running segment as a leaf. `run_pending` executes what
+was deferred, while the segment goes on. `end_segment` does that and starts again at the trie's root;
+it happens where values are read, at the end of `optimizer.step()`, and at the bounds of `trie.py`.
+"""
+
+from __future__ import annotations
+
+from sys import getrefcount
+
+import numpy as np
+
+from . import trie
+from .trie import (
+    ENDS,
+    HAS_HISTORY,
+    LEAF,
+    LOCK,
+    MODE,
+    NO_GRAD,
+    RECORDER,
+    ROOTS,
+    TRUE_LEAF,
+    VARIABLE,
+    Segment,
+    Stats,
+    add_child,
+    child,
+    idle,
+    make_node,
+)
+
+new = object.__new__
+SNAPSHOT_BYTES = 1 << 16  # memory that NumPy sees is copied up to this size, else used at once
+
+
+# ---------------------------------------------------------------- leaves
+
+
+def enter(tr, t, real: bool = False):
+    """Bring tensor `t` into the running segment; returns its node.
+
+    A view whose base was rewritten is regenerated first. Memory that NumPy can see may change at
+    any time: small arrays are copied, large ones make the rest of the segment run at once, unless
+    `real`: the caller writes to it and ends the segment.
+    """
+    with LOCK:
+        other = t._tr
+        if other is not None and other is not tr:
+            end_segment(other)  # pending in another thread
+        base = t._base
+        if base is not None and t._generation != t._storage.generation:
+            from .write import regenerate
+
+            return regenerate(tr, t)
+        buf = t._buf
+        if buf is None:
+            raise RuntimeError(
+                f"this tensor (shape {list(t.shape)}) has no value: an earlier operation failed "
+                "while it was being computed"
+            )
+        s = t._s
+        kind = NO_GRAD if not s.rg else TRUE_LEAF if t._history is None else HAS_HISTORY
+        storage = t._storage
+        alias = None
+        frozen = False
+        if storage is not None:
+            if storage.recorder is tr and storage.segment == tr.serial:
+                alias = storage.node
+            if storage.exposed and not real:
+                buf, frozen = _snapshot(tr, t, storage, buf)
+        key = (LEAF, s.m, kind, alias, frozen)
+        st = tr.st
+        v = child(st, key)
+        if v is None:
+            v = make_node(st, LEAF, (kind,), (), s.m, s.rg)
+            v.number = len(tr.leaves)
+            if alias is not None:
+                v.root = alias
+            add_child(st, key, v)
+            v.frozen = st.frozen or frozen
+        snapshot = buf is not t._buf
+        if storage is not None and alias is None and not snapshot:
+            storage.recorder, storage.segment, storage.node = tr, tr.serial, v
+        tr.st = v
+        tr.leaves.append(t._history if kind == HAS_HISTORY else t)
+        tr.bufs.append(buf)
+        if not snapshot:  # else each use takes a new copy
+            t._s, t._tr = v, tr
+            tr.ts.append(t)
+        return v
+
+
+def _only_ours(buf) -> bool:
+    """Whether no NumPy array of the user's shares this memory (the references are counted)."""
+    # buf: the tensor's slot, enter's and _snapshot's variables, this parameter, getrefcount's
+    if getrefcount(buf) > 5:
+        return False
+    return buf.base is None or getrefcount(buf.base) <= 2
+
+
+def _snapshot(tr, t, storage, buf):
+    """(private copy, False) of memory that NumPy sees, or (the memory, True) if it is large."""
+    if _only_ours(buf):
+        storage.exposed = False
+        return buf, False
+    if trie.EAGER:
+        return buf, True
+    if buf.nbytes <= SNAPSHOT_BYTES and not t._s.rg:
+        copied = np.empty(buf.size, buf.dtype)
+        span = sum((n - 1) * s for n, s in zip(buf.shape, buf.strides, strict=True))
+        if buf.flags.c_contiguous:
+            copied = copied.reshape(buf.shape)
+        elif span < 4 * SNAPSHOT_BYTES:
+            copied = np.empty(span // buf.itemsize + 1, buf.dtype)
+            copied = np.lib.stride_tricks.as_strided(copied, buf.shape, buf.strides)
+        else:
+            copied = None
+        if copied is not None:
+            copied[...] = buf
+            return copied, False
+    if not tr.immediate:
+        run_pending(tr)
+    return buf, True
+
+
+# ---------------------------------------------------------------- running
+
+
+def _unreferenced() -> int:
+    """The reference count of a tensor in a list that nobody else holds, in a comprehension."""
+    handles = [object()]
+    return [getrefcount(t) for t in handles][0]
+
+
+UNREFERENCED = _unreferenced()
+
+
+def _live(tr):
+    return [t for t in tr.ts if getrefcount(t) > UNREFERENCED and t._tr is tr]
+
+
+def run_pending(tr) -> None:
+    """Execute what the running segment has deferred; its live handles get their arrays."""
+    if tr.immediate:
+        return
+    live = _live(tr)
+    st = tr.st
+    if st.slot >= 0:
+        wanted = tuple([t._s for t in live if t._s.op is not LEAF])
+        execute(tr, st, wanted, [t for t in live if t._s.op is not LEAF])
+    tr.immediate = True
+    tr.executed = st.slot
+    del live
+
+
+def execute(tr, st, wanted, handles) -> None:
+    """Run the Program of (where we stand, what is alive)."""
+    programs = st.programs
+    if programs is None:
+        programs = st.programs = {}
+    p = programs.get(wanted)
+    if p is None:
+        from ..interpret.program import build
+        from .engine import saved_nodes
+        from .write import restrider
+
+        if len(programs) > 16:
+            programs.clear()
+        path = trie.path_of(st)
+        if tr.executed >= 0:
+            raise AssertionError("a segment that runs at once has nothing deferred")
+        p = programs[wanted] = build(path, wanted, saved_nodes(wanted, st.freed), restrider)
+        Stats.programs += 1
+    Stats.flushes += 1
+    try:
+        outs = p(tr.bufs, tr.scalars)
+    except Exception as e:
+        _salvage(tr, p, handles, e)
+    for t, a in zip(handles, outs, strict=False):
+        t._buf = a
+    if p.saved:
+        if tr.saved is None:
+            tr.saved = {}
+        tr.saved.update(zip(p.saved, outs[len(wanted):], strict=True))
+
+
+def _salvage(tr, program, handles, error):
+    """An operation failed on its values: keep what was computed, tell where it was recorded."""
+    done, node = program.after_failure(error)
+    for t in handles:
+        found = done.get(t._s)
+        if found is not None:
+            t._buf = found
+    site = "" if node is None or node.site is None else f"{node.site[0]}:{node.site[1]}"
+    name = "an operation" if node is None else node.op.name.strip("_")
+    _restart(tr)
+    message = str(error)
+    if site:
+        message += f"\n  (raised by '{name}', recorded at {site})"
+    try:
+        told = type(error)(message)
+    except Exception:
+        told = error
+    raise told.with_traceback(None) from None
+
+
+def end_segment(tr) -> None:
+    """Run what is deferred and begin a new segment; keep what a later backward() needs."""
+    with LOCK:
+        st = tr.st
+        if st.slot < 0 and not tr.ts:
+            return
+        if not tr.immediate:
+            live = _live(tr)
+            wanted_handles = [t for t in live if t._s.op is not LEAF]
+            wanted = tuple([t._s for t in wanted_handles])
+            execute(tr, st, wanted, wanted_handles)
+            del wanted_handles
+        else:
+            live = [t for t in tr.ts if t._tr is tr]
+        _restart(tr, live)
+        if not st.frozen:
+            ENDS.pop(st, None)
+            ENDS[st] = None
+        if trie.NODES > trie.MAX_NODES:
+            trie.prune()
+
+
+def _restart(tr, live=None) -> None:
+    """Detach handles from the segment that ended, and start the next one."""
+    if live is None:
+        live = [t for t in tr.ts if t._tr is tr]
+    st, leaves, saved, hooks = tr.st, tr.leaves, tr.saved, tr.hooks
+    segment, outputs = None, []
+    for t in live:
+        if t._tr is not tr:
+            continue  # listed twice
+        v = t._s
+        if v.rg and v.op is not LEAF and v.op is not VARIABLE:
+            if segment is None:
+                segment = new(Segment)
+            t._history = (segment, v)
+            outputs.append(v)
+            if t._storage is None and saved and v.root in saved:
+                t.storage_identity()
+        elif v.op is VARIABLE:
+            t._history = None
+        elif v.op is not LEAF and not v.rg:
+            t._history = None
+        t._s = idle(v.m, v.rg)
+        t._tr = None
+    if segment is not None or hooks:
+        if segment is None:
+            segment = new(Segment)
+        segment.final, segment.hooks, segment.serial = st, hooks, tr.serial
+        segment.saved = _still_needed(saved, outputs, st.freed) if saved else {}
+        segment.freed = st.freed
+        segment.leaves = leaves
+        segment.versions = {}
+        held = {v.number for v in segment.saved if v.op is LEAF}
+        segment.leaves = [
+            x if i in held or not (isinstance(x, Held) and not x._s.rg) else None
+            for i, x in enumerate(leaves)
+        ]
+        _note_versions(segment, live, leaves)
+    tr.start()
+
+
+def _note_versions(segment, live, leaves) -> None:
+    """Remember the version of the memory of each saved value, to notice later writes."""
+    roots: dict = {}
+    for v in segment.saved:
+        if v.op is LEAF and v.args[0] != HAS_HISTORY:
+            t = leaves[v.number]
+            segment.versions[v] = (t, t._version)
+        roots.setdefault(v.root, []).append(v)
+    for t in live:
+        history = t._history
+        if history is not None and history[0] is segment:
+            for v in roots.get(history[1].root, ()):
+                segment.versions[v] = (t, t._version)
+
+
+def _still_needed(saved, outputs, freed):
+    """The saved values that the history of `outputs` can still ask for."""
+    from .engine import saved_nodes
+
+    return {n: saved[n] for n in saved_nodes(outputs, freed) if n in saved}
+
+
+Held: type = object  # trace/tensor.py sets it to Tensor
+
+
+def flush() -> None:
+    """Execute everything that the calling thread has recorded."""
+    end_segment(RECORDER.tr)
+
+
+def settle(t) -> None:
+    """Make `t._buf` hold the tensor's value now."""
+    with LOCK:
+        base = t._base
+        if base is not None and t._generation != t._storage.generation:
+            from .write import regenerate
+
+            regenerate(RECORDER.tr, t)
+        tr = t._tr
+        if tr is not None:
+            if t._s.op is not LEAF or tr.st.writes is not None or t._buf is None:
+                end_segment(tr)
+            return
+        storage = t._storage
+        if storage is not None and storage.recorder is not None:
+            tr = storage.recorder
+            if storage.segment == tr.serial and tr.st.writes is not None:
+                end_segment(tr)
+
+
+def array(t) -> np.ndarray:
+    """The tensor's value as the NumPy array that holds it: flushes; do not write into it."""
+    settle(t)
+    buf = t._buf
+    if buf is None:
+        raise RuntimeError(
+            f"this tensor (shape {list(t.shape)}) has no value: an earlier operation failed while "
+            "it was being computed"
+        )
+    return buf
+
+
+def set_grad(enabled: bool) -> None:
+    """Switch gradient recording for this thread: a mode edge of the trie."""
+    tr = RECORDER.tr
+    if tr.grad_on is enabled:
+        return
+    tr.grad_on = enabled
+    st = tr.st
+    if st.slot < 0:
+        tr.st = ROOTS[enabled]
+        return
+    with LOCK:
+        if st.slot > trie.SOFT_OPS:
+            end_segment(tr)
+            return
+        v = child(st, enabled)
+        if v is None:
+            v = make_node(st, MODE, (), (), _NOTHING, False)
+            v.grad_on = enabled
+            add_child(st, enabled, v)
+        tr.st = v
+
+
+class _Nothing:
+    nbytes = 0
+
+
+_NOTHING = _Nothing()
+
+
+def step_end() -> None:
+    """The end of an optimiser's step: a place that repeats, so the segment ends here."""
+    end_segment(RECORDER.tr)
+
+
+def after_fork() -> None:
+    """In a forked child: forget the parent's recording (its handles stay the parent's)."""
+    LOCK._at_fork_reinit()
+    RECORDER.tr = trie.Position()
+

@@ -1,0 +1,59 @@
+"""`record_step`: an optimiser's whole update as one macro edge of the trie."""
+
+from __future__ import annotations
+
+from .segments import end_segment, enter
+from .record import written_to
+from .trie import LOCK, MACRO, RECORDER, Macro, add_child, child
+
+new = object.__new__
+
+
+def record_step(op, calls) -> None:
+    """Record the mutating operator `op` once for each entry of `calls`, then end the segment.
+
+    op: an @op with `mutates`. calls: a list of its argument tuples, in the operator's order.
+    The first time at a place in the trie the calls are recorded one by one; after that the whole
+    list is one lookup. Numbers that the operator declares as Scalar may change from step to step.
+    """
+    from .operator import LIST, OPTIONAL, SCALAR, OPERATORS
+
+    o = OPERATORS[op.__name__]
+    kinds = o.kinds
+    tensors = [i for i, k in enumerate(kinds) if k <= OPTIONAL]
+    numbers = [i for i, k in enumerate(kinds) if k == SCALAR]
+    others = [i for i, k in enumerate(kinds) if k > LIST and k != SCALAR]
+    tr = RECORDER.tr
+    with LOCK:
+        key = [MACRO, o]
+        scalars = []
+        for call in calls:
+            for i in tensors:
+                t = call[i]
+                if t is None:
+                    key.append(None)
+                else:
+                    key.append(t._s if t._tr is tr else enter(tr, t))
+            for i in numbers:
+                key.append(call[i].__class__)
+                scalars.append(call[i])
+            for i in others:
+                key.append(call[i])
+        key = tuple(key)
+        st = tr.st
+        macro = child(st, key)
+        if macro is not None:
+            tr.st = macro.final
+            tr.scalars.extend(scalars)
+            written_to([call[i] for call in calls for i in o.mutates])
+        else:
+            serial, before = tr.serial, len(tr.scalars)
+            for call in calls:
+                op(*call)
+            if tr.serial == serial and not st.frozen:
+                if tr.scalars[before:] != scalars:
+                    raise AssertionError("an optimiser step recorded scalars in another order")
+                macro = new(Macro)
+                macro.final = tr.st
+                add_child(st, key, macro)
+        end_segment(tr)

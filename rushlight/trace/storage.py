@@ -1,0 +1,72 @@
+"""`untyped_storage()` and `storage()`: the memory behind a tensor, as bytes or as elements."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .tensor import array
+
+
+def memory(t) -> np.ndarray:
+    """The array that owns a tensor's memory."""
+    a = array(t)
+    while isinstance(a.base, np.ndarray):
+        a = a.base
+    return a
+
+
+class UntypedStorage:
+    """The bytes behind a tensor; views of one tensor have the same `data_ptr()`."""
+
+    def __init__(self, tensor):
+        self._tensor = tensor
+        self._memory = memory(tensor)
+
+    def data_ptr(self) -> int:
+        """Address of the first byte."""
+        t = self._tensor
+        return t.data_ptr() - t.storage_offset() * t.element_size()
+
+    def nbytes(self) -> int:
+        """Number of bytes."""
+        return self._memory.nbytes
+
+    size = __len__ = nbytes
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, UntypedStorage) and self.data_ptr() == other.data_ptr()
+
+    def __hash__(self) -> int:
+        return hash(self.data_ptr())
+
+    def tolist(self) -> list[int]:
+        """The bytes as a list."""
+        return list(self._memory.tobytes())
+
+    @property
+    def device(self):
+        """Where the memory is."""
+        return self._tensor.device
+
+
+class TypedStorage(UntypedStorage):
+    """The elements behind a tensor."""
+
+    @property
+    def dtype(self):
+        """Type of the elements."""
+        return self._tensor.dtype
+
+    def size(self) -> int:
+        """Number of elements."""
+        return self.nbytes() // self._tensor.element_size()
+
+    __len__ = size
+
+    def untyped(self) -> UntypedStorage:
+        """The same memory as bytes."""
+        return UntypedStorage(self._tensor)
+
+    def tolist(self) -> list:
+        """The elements as a list."""
+        return self._memory.reshape(-1, order="A").tolist()

@@ -1,0 +1,353 @@
+"""The trace trie: every operation sequence that this process has seen.
+
+A `Node` is one operation in one context: the prefix of a trace, and at once the value that its last
+operation made. Recording a known operation is one lookup, `child(node, key)`; the node found holds
+all that was inferred the first time (shape, dtype, whether a gradient is needed, what is aliased).
+
+A `Recorder` (one a thread) is where a thread stands in the trie, with what the trie does not hold:
+the leaves (tensors from outside), Python scalars and live tensor handles of the running segment.
+A `Segment` is what is left of an executed stretch for a later `backward()`.
+
+Read `record.py` next (how operations get here), then `segments.py`.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+
+from .meta import Meta, keep_interned, meta
+
+new = object.__new__
+
+
+class Special:
+    """A primitive that is not in the operator table: how values enter, alias and are written."""
+
+    __slots__ = ("name",)
+    random = False
+    view = False
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+ROOT = Special("root")
+MODE = Special("mode")  # gradient mode was switched
+LEAF = Special("leaf")  # a tensor from outside; number: its place in Recorder.leaves
+SCALAR = Special("scalar")  # a Python number; number: its place in Recorder.scalars
+GET = Special("get")  # a further output of ins[0]; number: which
+WRITE = Special("write")  # ins[0]'s memory is overwritten with ins[1]
+REBASE = Special("rebase")  # base ins[0] after its view ins[1] was written: history only
+ALIAS = Special("alias")  # the same memory without history (detach, .data)
+VARIABLE = Special("variable")  # the same memory as a new autograd leaf
+RESTRIDE = Special("restride")  # a view regenerated from its base after a write
+FUNCTION = Special("function")  # output of an autograd.Function; number: its context's place
+MACRO = Special("macro")  # key only: backward() or optimizer.step() as one edge
+IDLE = Special("idle")  # a tensor outside of any trace
+
+NO_GRAD, TRUE_LEAF, HAS_HISTORY = range(3)  # how a leaf takes part in autograd
+
+
+class Node:
+    """One operation in one context of the trie; see the module's docstring."""
+
+    __slots__ = (
+        "first_key",  # the first child, apart from the others: most nodes have no second one
+        "first",
+        "next",
+        "parent",
+        "op",
+        "args",
+        "ins",
+        "m",
+        "rg",
+        "slot",
+        "outs",
+        "number",
+        "root",
+        "grad_on",
+        "nbytes",
+        "writes",
+        "freed",
+        "programs",
+        "site",
+        "call",
+        "frozen",
+        "plans",
+    )
+
+    def __repr__(self) -> str:
+        ins = ", ".join(f"%{i.slot}" for i in self.ins)
+        grad = " grad" if self.rg else ""
+        return f"%{self.slot} = {self.op.name}({ins}): {self.m}{grad}"
+
+
+class Writes:
+    """A linked list of the writes on a path: which root, at which slot."""
+
+    __slots__ = ("root", "slot", "before")
+
+    def __init__(self, root, slot, before):
+        self.root, self.slot, self.before = root, slot, before
+
+
+class Macro:
+    """A memoised run of operations: where it ends, what it made, which constants it recorded."""
+
+    __slots__ = ("final", "results", "scalars", "leaves", "plan")
+
+
+class Storage:
+    """The identity of memory shared by tensors: its version, and whether NumPy can see it."""
+
+    __slots__ = ("version", "exposed", "recorder", "segment", "node", "generation", "meta_tag")
+
+    def __init__(self):
+        self.version = self.generation = self.segment = 0
+        self.exposed = False
+        self.recorder = self.node = self.meta_tag = None
+
+
+class Segment:
+    """An executed stretch of a trace: its last node, autograd leaves and saved values."""
+
+    __slots__ = ("final", "leaves", "saved", "versions", "freed", "hooks", "serial", "contexts")
+
+
+if gc.get_threshold()[0] == 700:
+    # Handles and nodes are many, small and seldom in cycles: with Python's default, the cyclic
+    # collector took 15 to 25 % of the time of recording.
+    gc.set_threshold(10_000, 10, 10)
+
+NODES = 0  # nodes made and not pruned
+MAX_NODES = 60_000
+SOFT_OPS = 4_000  # at a repeating place (backward, mode switch), end a segment longer than this
+HARD_OPS = 12_000  # anywhere
+MAX_PENDING_BYTES = 1 << 30
+EAGER = os.environ.get("RUSHLIGHT_EAGER", "") not in ("", "0")
+LOCK = threading.RLock()  # held by everything but a hit
+
+
+class Stats:
+    """Counters: nodes made (misses), programs built, flushes, bounded-cache prunes."""
+
+    misses = programs = flushes = prunes = executed = 0
+
+    @classmethod
+    def snapshot(cls) -> dict[str, int]:
+        """The counters now, with the number of nodes held."""
+        names = ("misses", "programs", "flushes", "prunes", "executed")
+        return {n: getattr(cls, n) for n in names} | {"nodes": NODES}
+
+
+def make_node(parent: Node, op, args, ins, m: Meta, rg: bool) -> Node:
+    """A new node below `parent`; the caller stores it in `parent.next` unless that is frozen."""
+    global NODES
+    NODES += 1
+    v = new(Node)
+    v.next, v.first_key, v.first = NO_CHILDREN, None, None
+    v.parent, v.op, v.args, v.ins, v.m, v.rg = parent, op, args, ins, m, rg
+    v.slot = parent.slot + 1
+    v.outs = v.number = v.programs = v.site = v.call = None
+    v.root = v
+    v.grad_on, v.writes, v.freed, v.frozen = (
+        parent.grad_on,
+        parent.writes,
+        parent.freed,
+        parent.frozen,
+    )
+    v.nbytes = parent.nbytes + m.nbytes
+    return v
+
+
+NO_CHILDREN: dict = {}  # shared and never written
+
+
+def child(node: Node, key):
+    """The child of `node` along edge `key`, or None."""
+    return node.first if node.first_key == key else node.next.get(key)
+
+
+def add_child(node: Node, key, v) -> None:
+    """Remember `v` as the child along `key`, unless the node is one that never remembers."""
+    if node.frozen:
+        return
+    if node.first_key is None:
+        node.first = v
+        node.first_key = key
+    elif node.next is NO_CHILDREN:
+        node.next = {key: v}
+    else:
+        node.next[key] = v
+
+
+def children(node: Node):
+    """Pairs of key and child."""
+    first = () if node.first_key is None else ((node.first_key, node.first),)
+    return (*first, *node.next.items())
+
+
+def set_children(node: Node, pairs: dict) -> None:
+    """Replace all children."""
+    node.first_key, node.first, node.next = None, None, NO_CHILDREN
+    frozen, node.frozen = node.frozen, False
+    for key, v in pairs.items():
+        add_child(node, key, v)
+    node.frozen = frozen
+
+
+def _root(grad_on: bool) -> Node:
+    v = new(Node)
+    v.next, v.first_key, v.first = NO_CHILDREN, None, None
+    v.parent, v.op, v.args, v.ins = None, ROOT, (), ()
+    v.m, v.rg, v.slot, v.nbytes = None, False, -1, 0
+    v.outs = v.number = v.programs = v.site = v.call = v.writes = None
+    v.root, v.grad_on, v.freed, v.frozen = v, grad_on, frozenset(), EAGER
+    return v
+
+
+ROOTS = {True: _root(True), False: _root(False)}
+_idle: dict[tuple[Meta, bool], Node] = {}
+
+
+def idle(m: Meta, rg: bool) -> Node:
+    """The shared node of tensors that are in no trace: it only tells Meta and requires_grad."""
+    v = _idle.get((m, rg))
+    if v is None:
+        v = new(Node)
+        v.next, v.first_key, v.first = NO_CHILDREN, None, None
+        v.parent, v.op, v.args, v.ins, v.m, v.rg = None, IDLE, (), (), m, rg
+        v.slot, v.root, v.outs, v.number, v.frozen = -1, v, None, None, False
+        _idle[m, rg] = v
+    return v
+
+
+class Recorder(threading.local):
+    """Where one thread stands in the trie, and the running segment's dynamic data."""
+
+    def __init__(self):
+        self.tr = Position()
+
+
+class Position:
+    """The state of one thread's recording; `RECORDER.tr` is the calling thread's."""
+
+    __slots__ = (
+        "st",
+        "ts",
+        "leaves",
+        "bufs",
+        "scalars",
+        "immediate",
+        "saved",
+        "hooks",
+        "serial",
+        "grad_on",
+        "inference",
+        "executed",
+        "__weakref__",
+    )
+
+    def __init__(self):
+        self.grad_on = True
+        self.inference = False
+        self.start()
+
+    def start(self):
+        """Begin a segment at the root."""
+        global _serial
+        _serial += 1
+        self.serial = _serial
+        self.saved, self.hooks, self.immediate = None, None, EAGER
+        self.executed = -1
+        self.leaves, self.bufs, self.scalars, self.ts, self.st = (
+            [],
+            [],
+            [],
+            [],
+            ROOTS[self.grad_on],
+        )
+
+
+_serial = 0
+RECORDER = Recorder()
+ENDS: dict[Node, None] = {}  # ends of executed segments, least recently used first
+
+
+def path_of(node: Node) -> list[Node]:
+    """The nodes from the root to `node`."""
+    path = []
+    while node is not None:
+        path.append(node)
+        node = node.parent
+    path.reverse()
+    return path
+
+
+def forget() -> None:
+    """Drop the whole trie (a global setting that inference depends on has changed)."""
+    global NODES
+    from .segments import flush
+
+    flush()
+    with LOCK:
+        for grad_on in (True, False):
+            set_children(ROOTS[grad_on], {})
+        ENDS.clear()
+        NODES = 0
+
+
+def set_eager(on: bool) -> None:
+    """Switch the debugging mode of RUSHLIGHT_EAGER=1: each operation runs at once, alone."""
+    global EAGER
+    forget()
+    with LOCK:
+        EAGER = on
+        for root in ROOTS.values():
+            root.frozen = on
+        RECORDER.tr.start()
+
+
+def prune() -> None:
+    """Keep the most recently executed half of the trie's paths; called between segments."""
+    global NODES
+    keep: set[Node] = set()
+    ends = list(ENDS)
+    newest = ends[len(ends) // 2:]
+    budget = MAX_NODES // 2
+    for end in reversed(newest):
+        node = end
+        fresh = []
+        while node is not None and node not in keep:
+            fresh.append(node)
+            node = node.parent
+        if len(keep) + len(fresh) > budget and keep:
+            break
+        keep.update(fresh)
+    ENDS.clear()
+    ENDS.update((e, None) for e in newest if e in keep)
+    keep.update(ROOTS.values())
+    metas = {k.m for k in keep if k.m is not None}
+    for node in keep:
+        set_children(
+            node,
+            {k: v for k, v in children(node) if (v.final if type(v) is Macro else v) in keep},
+        )
+    for v in _idle.values():
+        metas.add(v.m)
+    metas.add(meta((), SCALAR_DTYPE()))
+    keep_interned(metas)
+    NODES = len(keep)
+    Stats.prunes += 1
+
+
+def SCALAR_DTYPE():
+    """The default dtype (kept interned: nearly every program has a scalar of it)."""
+    from .dtypes import get_default_dtype
+
+    return get_default_dtype()

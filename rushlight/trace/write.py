@@ -1,0 +1,273 @@
+"""Writing into tensors: the one primitive behind in-place operations, `out=` and assignment.
+
+Memory is really written, in the order of the program. History is functional: a written tensor gets a
+new node whose gradient goes to what was written. When a view is written, its base gets a REBASE node
+(the base with that region replaced), and every other view of that memory is regenerated from the
+base when next used, as PyTorch does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import trie
+from .segments import end_segment, enter, run_pending
+from .meta import meta
+from .trie import (
+    ALIAS,
+    HAS_HISTORY,
+    LEAF,
+    LOCK,
+    REBASE,
+    RECORDER,
+    RESTRIDE,
+    VARIABLE,
+    WRITE,
+    Writes,
+    add_child,
+    child,
+    make_node,
+)
+
+new = object.__new__
+
+
+def node_of(tr, t):
+    """The node of tensor `t` in the running segment."""
+    return t._s if t._tr is tr else enter(tr, t)
+
+
+def edge(tr, op, args, m, rg, root=None, ins=None):
+    """Follow or make the edge of a primitive; returns (node, whether it is new)."""
+    key = (op, *args)
+    v = child(tr.st, key)
+    if v is not None:
+        tr.st = v
+        return v, False
+    if not tr.immediate:
+        run_pending(tr)
+    st = tr.st
+    v = make_node(st, op, tuple(args), ins if ins is not None else tuple(args), m, rg)
+    if root is not None:
+        v.root = root
+        v.nbytes = st.nbytes
+    add_child(st, key, v)
+    tr.st = v
+    return v, True
+
+
+def alias(t, op=ALIAS):
+    """A new tensor on the same memory without history; an autograd leaf if `op` is VARIABLE."""
+    from .tensor import Tensor
+
+    with LOCK:
+        tr = RECORDER.tr
+        if t._tr is not tr and t._tr is None and t._base is None and op is ALIAS:
+            return _idle_alias(t)
+        a = node_of(tr, t)
+        v, fresh = edge(tr, ALIAS, (a,), a.m, False, a.root)
+        made = new(Tensor)
+        made._s, made._tr = v, tr
+        made._storage = t.storage_identity()
+        if fresh:
+            made._buf = t._buf
+        tr.ts.append(made)
+        if trie.EAGER:
+            end_segment(tr)
+        return made
+
+
+def _idle_alias(t):
+    """`alias` of a tensor outside of the running segment: nothing to record."""
+    from .tensor import Tensor
+
+    made = new(Tensor)
+    made._s, made._tr, made._buf = trie.idle(t._s.m, False), None, t._buf
+    made._storage = t.storage_identity()
+    return made
+
+
+def set_leaf(t, requires_grad: bool):
+    """Make `t` an autograd leaf that requires grad, or not; its memory stays."""
+    with LOCK:
+        tr = RECORDER.tr
+        if t._tr is None:
+            t._s = trie.idle(t._s.m, requires_grad)
+            t._history = None
+            return t
+        a = node_of(tr, t)
+        if a.op is LEAF or not requires_grad:
+            # a leaf that already takes part in this segment: its earlier uses keep their meaning
+            end_segment(tr)
+            t._s = trie.idle(t._s.m, requires_grad)
+            t._history = None
+            return t
+        key = (VARIABLE, a)
+        v = child(tr.st, key)
+        if v is None:
+            if not tr.immediate:
+                run_pending(tr)
+            v, _ = edge(tr, VARIABLE, (a,), a.m, True, a.root)
+            v.number = len(tr.leaves)
+        tr.st = v
+        tr.leaves.append(t)
+        tr.bufs.append(None)
+        t._s = v
+        t._history = None
+        if trie.EAGER:
+            end_segment(tr)
+        return t
+
+
+def write(t, source):
+    """Overwrite tensor `t` with `source` (broadcast and cast to it); returns `t`.
+
+    Raises RuntimeError for leaves that require grad, for memory that overlaps itself and for shapes
+    that do not broadcast.
+    """
+    with LOCK:
+        t.check_writable("copy_")
+        tr = RECORDER.tr
+        m, sm = t._s.m, source._s.m
+        if sm.shape != m.shape:
+            _check_expands(m, sm)
+        if t._storage is not None and t._storage.exposed:
+            end_segment(tr)  # leaves that NumPy sees are copies there; this write needs the memory
+            enter(tr, t, real=True)
+            if t._base is not None and t._base._tr is not tr:
+                enter(tr, t._base, real=True)
+        elif t._tr is not tr:
+            enter(tr, t)
+        src = source._s if source._tr is tr else enter(tr, source)
+        dst = t._s
+        base = t._base
+        if base is not None and base._tr is not tr:
+            enter(tr, base)
+        history = tr.grad_on and (src.rg or dst.rg or (base is not None and base._s.rg))
+        rg = history and src.rg
+        silent = t._silent
+        args = (dst, src, True) if silent else (dst, src)
+        v, fresh = edge(tr, WRITE, args, m, rg, dst.root, ins=(dst, src))
+        if fresh:
+            v.writes = Writes(None if silent else dst.root, v.slot, v.writes)
+            _copy(t._buf, source._buf)
+        storage = t._storage or t.storage_identity()
+        if not silent:
+            storage.version += 1
+        if history:
+            _rewrite_history(tr, t, base, v, storage)
+        if storage.exposed or trie.EAGER:
+            end_segment(tr)
+        return t
+
+
+def _copy(dst, src) -> None:
+    if src.dtype.kind == "c" and dst.dtype.kind != "c":
+        src = src.real
+    with np.errstate(all="ignore"):
+        np.copyto(dst, src, casting="unsafe")
+
+
+def _check_expands(m, sm) -> None:
+    ok = sm.ndim <= m.ndim and all(
+        a == b or a == 1
+        for a, b in zip(sm.shape, m.shape[m.ndim - sm.ndim:], strict=True)
+    )
+    extra = sm.shape[: max(0, sm.ndim - m.ndim)]
+    if not ok and all(n == 1 for n in extra) and sm.ndim > m.ndim:
+        rest = sm.shape[len(extra):]
+        ok = all(a == b or a == 1 for a, b in zip(rest, m.shape, strict=True))
+    if not ok:
+        for i in range(1, min(m.ndim, sm.ndim) + 1):
+            if sm.shape[-i] not in (1, m.shape[-i]):
+                raise RuntimeError(
+                    f"The size of tensor a ({m.shape[-i]}) must match the size of tensor b "
+                    f"({sm.shape[-i]}) at non-singleton dimension {m.ndim - i}: cannot write shape "
+                    f"{list(sm.shape)} into shape {list(m.shape)}"
+                )
+        raise RuntimeError(
+            f"output with shape {list(m.shape)} doesn't match the broadcast shape {list(sm.shape)}"
+        )
+
+
+def _rewrite_history(tr, t, base, v, storage) -> None:
+    """After write `v` into `t`: new history for `t`, its base and, lazily, all other views."""
+    storage.generation += 1
+    if base is None:
+        t._s = v
+        if not v.rg:  # the history ends here, but the tensor goes on requiring grad
+            node, _ = edge(tr, REBASE, (v, v, None), v.m, True, v.root, ins=(v, v))
+            t._s = node
+        t._history = None
+        t._generation = storage.generation
+        owner = t
+    else:
+        b = base._s
+        geometry = (t._s.m.shape, t._s.m.strides, t._s.m.offset - b.m.offset)
+        node, fresh = edge(tr, REBASE, (b, v, geometry), b.m, True, b.root, ins=(b, v))
+        base._s = node
+        base._history = None
+        base._generation = storage.generation
+        if fresh and base._buf is None:
+            raise AssertionError("a base has no memory")
+        owner = base
+        regenerate(tr, t)
+    for other in tr.ts:
+        if other._storage is storage and other is not t and other is not owner:
+            if other._base is not None and other._tr is tr:
+                other._tr = None
+
+
+def regenerate(tr, t):
+    """Give a view whose base was rewritten a new node made from the base; returns the node."""
+    base = t._base
+    b = base._s if base._tr is tr else enter(tr, base)
+    m = t._s.m
+    geometry = (m.shape, m.strides, m.offset, m.dtype)
+    v, fresh = edge(tr, RESTRIDE, (b, geometry), m, b.rg, b.root, ins=(b,))
+    if fresh and t._buf is None:
+        t._buf = restrided(base._buf, b.m, m)
+    t._s, t._history = v, None
+    t._generation = t._storage.generation
+    if t._tr is not tr:
+        t._tr = tr
+        tr.ts.append(t)
+    return v
+
+
+def restrider(node):
+    """The function that makes a regenerated view's array from its base's array."""
+    base, m = node.ins[0].m, node.m
+    return lambda buf: restrided(buf, base, m)
+
+
+def restrided(buf: np.ndarray, base, m) -> np.ndarray:
+    """The view with Meta `m` of the memory that `buf` shows with Meta `base`."""
+    if m.dtype is not base.dtype:
+        raise RuntimeError("a view with another dtype cannot be regenerated from its base")
+    move = (m.offset - base.offset) * base.dtype.itemsize
+    if move == 0 or m.numel == 0:
+        return np.lib.stride_tricks.as_strided(buf, m.shape, m.np_strides)
+    return _moved(buf, move, m)
+
+
+def _moved(buf: np.ndarray, move: int, m) -> np.ndarray:
+    """As-strided at `move` bytes from the start of `buf`, also before it."""
+    owner = buf
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    at = buf.__array_interface__["data"][0] - owner.__array_interface__["data"][0] + move
+    return np.ndarray(m.shape, buf.dtype, _bytes_of(owner), at, m.np_strides)
+
+
+def _bytes_of(owner: np.ndarray):
+    flat = owner.reshape(-1, order="A") if owner.flags.forc else owner
+    return flat.view(np.uint8) if flat.dtype.itemsize != 1 else flat
+
+
+def contiguous_meta(m):
+    """`m` with contiguous strides and no offset."""
+    return m if m.contiguous and not m.offset else meta(m.shape, m.dtype)
+
+
+__all__ = ["HAS_HISTORY", "alias", "node_of", "regenerate", "set_leaf", "write"]

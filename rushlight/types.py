@@ -1,0 +1,18 @@
+"""torch.types: names for annotations."""
+
+from collections.abc import Sequence
+from typing import Union
+
+from .trace.device import device
+from .trace.dtypes import dtype
+from .trace.meta import Size
+from .trace.tensor import Tensor
+
+Number = Union[int, float, bool]
+Device = Union[device, str, int, None]
+_size = Union[Size, list[int], tuple[int, ...]]
+_int = int
+_float = float
+_bool = bool
+_dtype = dtype
+_TensorOrTensors = Union[Tensor, Sequence[Tensor]]
