@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..trace import trie
 from ..trace.engine import FREED_MESSAGE, FUNCTION_OUT
-from ..trace.segments import end_segment, enter
 from ..trace.layouts import filled
 from ..trace.modes import no_grad, set_grad_enabled
+from ..trace.segments import end_segment, enter
 from ..trace.tensor import Tensor
 from ..trace.trie import FUNCTION, LOCK, RECORDER, child
 from ..trace.write import edge

@@ -29,6 +29,9 @@ class Buffer(Tensor):
     `persistent=False` leaves it out of the module's `state_dict`.
     """
 
+    _plain_subclass = True
+    __slots__ = ()
+
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
         data = rushlight.empty(0) if data is None else data
         buffer = data.detach()
@@ -44,6 +47,7 @@ class Buffer(Tensor):
 class UninitializedTensorMixin:
     """A parameter or buffer of a lazy module before its first input has shown its shape."""
 
+    __slots__ = ()
     _initialized_class: type = Tensor
 
     def materialize(self: Any, shape: Any, device: Any = None, dtype: Any = None) -> None:
@@ -101,6 +105,8 @@ for _name in (
 class UninitializedParameter(UninitializedTensorMixin, Parameter):
     """A parameter of a lazy module: no shape before the first forward pass."""
 
+    _plain_subclass = True
+    __slots__ = ()
     _initialized_class = Parameter
 
     def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
@@ -116,6 +122,8 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
 class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     """A buffer of a lazy module: no shape before the first forward pass."""
 
+    _plain_subclass = True
+    __slots__ = ()
     _initialized_class = Tensor
 
     def __new__(

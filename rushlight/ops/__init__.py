@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 
-from ..trace.operator import PUBLISHED
+from ..trace.hot import operator_form
+from ..trace.operator import OPERATORS, PUBLISHED
 from ..trace.tensor import Tensor
 
 FAMILIES = (
@@ -22,6 +23,8 @@ FAMILIES = (
     "shape",
     "creation",
     "indexing",
+    "scatter",
+    "masking",
     "embedding",
     "matmul",
     "convolution",
@@ -34,8 +37,10 @@ FAMILIES = (
     "optimizer",
 )
 
+import os
 for _family in FAMILIES:
-    importlib.import_module("." + _family, __name__)
+    if os.path.exists(os.path.join(os.path.dirname(__file__), _family + ".py")):
+        importlib.import_module("." + _family, __name__)
 
 
 def _reflected(name: str, swapped=None):
@@ -102,7 +107,8 @@ def _attach() -> None:
             setattr(Tensor, name, property(fn) if name in PROPERTIES else fn)
     torch = PUBLISHED["torch"]
     for operator, name in BINARY.items():
-        fn = BASE.get(operator) or torch.get(name)
+        o = OPERATORS.get(BASE.get(operator, name))
+        fn = torch.get(name) if o is None else operator_form(o)
         setattr(Tensor, f"__{operator}__", fn)
         if operator in REFLECTED:
             setattr(Tensor, f"__r{operator}__", fn if operator in COMMUTATIVE else _reflected(name))
@@ -114,7 +120,7 @@ def _attach() -> None:
 
 
 PROPERTIES = {"T", "mT", "H", "mH", "real", "imag"}
-BASE: dict = {}  # operators whose hot form differs from the public function
+BASE = {"add": "_add", "sub": "_sub"}  # operators whose public function takes more
 BINARY = {
     "add": "add",
     "sub": "sub",

@@ -6,50 +6,51 @@ so that memory is read and written once and no temporary is larger than a block.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from rushlight.trace.operator import Scalar, Tensor, op
 
 BLOCK = 131072  # elements: the arrays and temporaries of one block fit into the L2 cache
+SMALL = 4096  # elements: below this, fresh temporaries cost less than views of kept ones
+MOST = 3  # blocks of temporary memory that an update asks for
 
-_scratch: dict = {}  # (dtype, number) to a block of temporary memory; updates run one at a time
+_scratch: dict = {}  # dtype to blocks of temporary memory; updates run one at a time
 
 
-def blocks(temporaries: int, *arrays: np.ndarray | None) -> Iterator[list]:
-    """Matching flat blocks of `arrays` (None stays None), then `temporaries` blocks of scratch
-    memory.
+def blocks(temporaries: int, *arrays: np.ndarray | None) -> Iterable[tuple]:
+    """Matching blocks of `arrays` (None stays None), then `temporaries` blocks of scratch memory.
 
-    Complex arrays are seen as real ones of twice the length. Arrays that are not all contiguous
-    come as one block.
+    Complex arrays are seen as real ones of twice the length. Small arrays come as one block, and so
+    do large ones that are not all contiguous.
     """
-    given = [a for a in arrays if a is not None]
-    first = given[0]
-    if first.dtype.kind == "c":
-        arrays = tuple(None if a is None else _as_real(a) for a in arrays)
-        given = [a for a in arrays if a is not None]
-        first = given[0]
-    size = first.size
+    first = arrays[0]
     dtype = first.dtype
-    for a in given:
-        if not a.flags.c_contiguous:
-            yield [*arrays, *(np.empty(first.shape, dtype) for _ in range(temporaries))]
-            return
-    held = []
-    for i in range(temporaries):
-        buffer = _scratch.get((dtype, i))
-        if buffer is None:
-            buffer = _scratch[dtype, i] = np.empty(BLOCK, dtype)
-        held.append(buffer)
-    flat = [None if a is None else a.reshape(-1) for a in arrays]
+    if dtype.kind == "c":
+        arrays = tuple([None if a is None else _as_real(a) for a in arrays])
+        first = arrays[0]
+        dtype = first.dtype
+    size, shape = first.size, first.shape
+    if size <= SMALL:
+        return ((*arrays, *[np.empty(shape, dtype) for _ in range(temporaries)]),)
+    held = _scratch.get(dtype)
+    if held is None:
+        held = _scratch[dtype] = [np.empty(BLOCK, dtype) for _ in range(MOST)]
     if size <= BLOCK:
-        yield [*flat, *(h[:size] for h in held)]
-        return
+        return ((*arrays, *[h[:size].reshape(shape) for h in held[:temporaries]]),)
+    if not all([a is None or a.flags.c_contiguous for a in arrays]):
+        return ((*arrays, *[np.empty(shape, dtype) for _ in range(temporaries)]),)
+    return _parts(temporaries, arrays, size, held)
+
+
+def _parts(temporaries: int, arrays: tuple, size: int, held: list) -> Iterator[tuple]:
+    """Large contiguous arrays, block by block."""
+    flat = [None if a is None else a.reshape(-1) for a in arrays]
     for start in range(0, size, BLOCK):
         part = [None if a is None else a[start : start + BLOCK] for a in flat]
-        rest = size - start
-        yield [*part, *(held if rest >= BLOCK else [h[:rest] for h in held])]
+        rest = min(size - start, BLOCK)
+        yield (*part, *[h[:rest] for h in held[:temporaries]])
 
 
 def _as_real(a: np.ndarray) -> np.ndarray:

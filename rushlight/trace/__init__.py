@@ -5,7 +5,6 @@ In: calls of operators (from `ops/`). Out: arrays, through the programs that `in
 (in-place), `engine.py` (gradients). `operator.py` defines what an operator is.
 """
 
-from .segments import after_fork, flush, step_end
 from .modes import (
     enable_grad,
     inference_mode,
@@ -14,6 +13,7 @@ from .modes import (
     no_grad,
     set_grad_enabled,
 )
+from .segments import after_fork, flush, step_end
 from .step import record_step
 from .tensor import Parameter, Tensor, array, as_subclass, expose, meta_of, wrap, wrap_shared
 

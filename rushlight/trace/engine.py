@@ -13,9 +13,9 @@ a macro edge of its own.
 from __future__ import annotations
 
 from . import trie
-from .segments import end_segment, enter
 from .meta import weak_meta
 from .record import needed_rules
+from .segments import end_segment, enter
 from .tensor import Tensor, array
 from .trie import (
     FUNCTION,

@@ -21,7 +21,7 @@ from .trie import RECORDER
 
 new = object.__new__
 HOOKED = overrides.ACTIVE
-USED = (DEFAULT_GENERATOR, RECORDER, enter, finish, general, missed, record)  # by compiled code
+USED = (DEFAULT_GENERATOR, RECORDER, Tensor, enter, finish, general, missed, record)  # by compiled code
 
 _TEMPLATE = """
 def {name}({signature}):

@@ -14,7 +14,7 @@ from typing import Any
 from .meta import inference_caches
 
 # Names used in operators' annotations (read as strings).
-Tensor = IntTensor = BoolTensor = Tensors = Any
+Tensor = IntTensor = BoolTensor = Tensors = IntTensors = Any
 Scalar = Any
 Size = Any
 Generator = Any

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .segments import end_segment, enter
 from .record import written_to
+from .segments import end_segment, enter
 from .trie import LOCK, MACRO, RECORDER, Macro, add_child, child
 
 new = object.__new__
@@ -16,7 +16,7 @@ def record_step(op, calls) -> None:
     The first time at a place in the trie the calls are recorded one by one; after that the whole
     list is one lookup. Numbers that the operator declares as Scalar may change from step to step.
     """
-    from .operator import LIST, OPTIONAL, SCALAR, OPERATORS
+    from .operator import LIST, OPERATORS, OPTIONAL, SCALAR
 
     o = OPERATORS[op.__name__]
     kinds = o.kinds

@@ -12,8 +12,8 @@ import numpy as np
 
 from . import dtypes, segments, trie
 from .device import CPU
-from .segments import array, end_segment, settle
 from .meta import Meta, meta
+from .segments import array, end_segment, settle
 from .trie import LEAF, RECORDER, VARIABLE, Storage, idle
 
 new = object.__new__

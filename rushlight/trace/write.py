@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from . import trie
-from .segments import end_segment, enter, run_pending
 from .meta import meta
+from .segments import end_segment, enter, run_pending
 from .trie import (
     ALIAS,
     HAS_HISTORY,

@@ -15,6 +15,8 @@ class RemovableHandle:
     next_id = 0
 
     def __init__(self, hooks_dict: Any, *, extra_dict: Any = None) -> None:
+        while RemovableHandle.next_id in hooks_dict:  # hooks that came with a pickled module
+            RemovableHandle.next_id += 1
         self.id = RemovableHandle.next_id
         RemovableHandle.next_id += 1
         extras = extra_dict if isinstance(extra_dict, list) else [extra_dict]
@@ -34,11 +36,11 @@ class RemovableHandle:
         self.remove()
 
     def __getstate__(self) -> tuple:
-        return (self.id,)
+        return self.id, [d for d in [reference() for reference in self._dicts] if d is not None]
 
     def __setstate__(self, state: tuple) -> None:
-        self.id = state[0]
-        self._dicts = []
+        self.id, dicts = state
+        self._dicts = [_reference(d) for d in dicts]
 
 
 class HookDict(dict):

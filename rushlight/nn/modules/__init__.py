@@ -34,6 +34,7 @@ FAMILIES = {
         "LazyInstanceNorm3d"
     ),
     "linear": "Bilinear Identity LazyLinear Linear",
+    "linear_loss": "LinearCrossEntropyLoss LinearCrossEntropyOptions",
     "loss": (
         "BCELoss BCEWithLogitsLoss CTCLoss CosineEmbeddingLoss CrossEntropyLoss GaussianNLLLoss "
         "HingeEmbeddingLoss HuberLoss KLDivLoss L1Loss MSELoss MarginRankingLoss "
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
     from .flatten import *  # noqa: F403
     from .instancenorm import *  # noqa: F403
     from .linear import *  # noqa: F403
+    from .linear_loss import *  # noqa: F403
     from .loss import *  # noqa: F403
     from .normalization import *  # noqa: F403
     from .padding import *  # noqa: F403

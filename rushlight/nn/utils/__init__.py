@@ -9,6 +9,9 @@ _HOME = {
     "get_total_norm",
     "convert_parameters": "parameters_to_vector vector_to_parameters",
     "fusion": "fuse_conv_bn_eval fuse_conv_bn_weights fuse_linear_bn_eval fuse_linear_bn_weights",
+    "memory_format": (
+        "convert_conv2d_weight_memory_format convert_conv3d_weight_memory_format"
+    ),
     "older_norms": "remove_spectral_norm remove_weight_norm spectral_norm weight_norm",
     "stateless": "skip_init",
 }

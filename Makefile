@@ -1,0 +1,31 @@
+# Each target sets up what it needs in .venv; Python 3.10 or later is all that must be there.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench
+
+demo: .venv/run
+	$(BIN)/rushlight demo
+
+test: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy rushlight/trace rushlight/interpret rushlight/ops
+	$(BIN)/python -m pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+
+bench: .venv/dev
+	$(BIN)/python benchmarks/recording.py
+
+.venv/run: pyproject.toml
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -e '.[plots]'
+	touch $@
+
+# PyTorch is the tests' oracle. It goes first and alone, so that exactly this version is taken.
+.venv/dev: pyproject.toml
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q torch==2.13.0
+	$(BIN)/pip install -q -e '.[dev]'
+	touch $@

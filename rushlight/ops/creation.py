@@ -1,0 +1,546 @@
+"""Making tensors: from Python and NumPy values, filled, and counted."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..trace import dtypes
+from ..trace.device import require
+from ..trace.dtypes import dtype as dtype_class
+from ..trace.dtypes import preserve_format
+from ..trace.layouts import _filled
+from ..trace.meta import is_dense, meta
+from ..trace.operator import Tensor, function, op
+from ..trace.record import sizes
+from ..trace.tensor import Tensor as TensorClass
+from ..trace.tensor import array, expose, wrap, wrap_shared
+
+# ---------------------------------------------------------------- from values
+
+
+def _infer(data) -> dtypes.dtype:
+    """The dtype of nested Python numbers."""
+    if isinstance(data, bool):
+        return dtypes.bool_
+    if isinstance(data, int):
+        return dtypes.int64
+    if isinstance(data, float):
+        return dtypes.get_default_dtype()
+    if isinstance(data, complex):
+        return dtypes.default_complex()
+    if isinstance(data, TensorClass):
+        return data.dtype
+    if isinstance(data, (np.ndarray, np.generic)):
+        return dtypes.from_numpy_dtype(data.dtype)
+    found = None
+    for x in data:
+        d = _infer(x)
+        found = d if found is None else dtypes.promote_types(found, d)
+    return found or dtypes.get_default_dtype()
+
+
+def _shape(data):
+    if isinstance(data, (TensorClass, np.ndarray)):
+        return tuple(data.shape)
+    if isinstance(data, (list, tuple)) or (hasattr(data, "__len__") and hasattr(data, "__getitem__")
+                                          and not isinstance(data, (str, np.generic))):
+        if len(data) == 0:
+            return (0,)
+        return (len(data), *_shape(data[0]))
+    return ()
+
+
+def _values(data, dtype):
+    """A fresh array of nested data in a dtype; PyTorch's errors for ragged or odd data."""
+    if isinstance(data, np.ndarray):
+        return data.astype(dtype.np)
+    if isinstance(data, (str, bytes)) or data is None:
+        name = "NoneType" if data is None else type(data).__name__
+        kind = RuntimeError if data is None else TypeError
+        if kind is RuntimeError:
+            raise RuntimeError("Could not infer dtype of NoneType")
+        raise TypeError(f"new(): invalid data type '{name}'")
+    shape = _shape(data)
+    flat: list = []
+    _collect(data, shape, 0, flat)
+    if dtype.category == dtypes.BOOL:
+        flat = [bool(x) for x in flat]
+    elif dtype.category == dtypes.INTEGER:
+        flat = [int(x) if not isinstance(x, complex) else x for x in flat]
+    try:
+        made = np.array(flat, dtype=dtype.np)
+    except OverflowError:
+        raise RuntimeError("Overflow when unpacking long long") from None
+    return made.reshape(shape)
+
+
+def _collect(data, shape, depth, out):
+    if isinstance(data, (TensorClass, np.ndarray)):
+        a = array(data.detach()) if isinstance(data, TensorClass) else data
+        out.extend(a.reshape(-1).tolist())
+        return
+    if depth == len(shape):
+        if isinstance(data, (list, tuple)):
+            raise TypeError(f"not a sequence of numbers at depth {depth}")
+        if isinstance(data, np.generic):
+            data = data.item()
+        if not isinstance(data, (bool, int, float, complex)):
+            if isinstance(data, str):
+                raise TypeError("new(): invalid data type 'str'")
+            raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+        out.append(data)
+        return
+    if not hasattr(data, "__len__"):
+        raise TypeError(f"expected a sequence of length {shape[depth]} at dim {depth} "
+                        f"(got a {type(data).__name__})")
+    if len(data) != shape[depth]:
+        raise ValueError(
+            f"expected sequence of length {shape[depth]} at dim {depth} (got {len(data)})"
+        )
+    for x in data:
+        _collect(x, shape, depth + 1, out)
+
+
+def _finish(t, requires_grad):
+    return t.requires_grad_() if requires_grad else t
+
+
+@function(api="torch")
+def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_memory: bool = False):
+    """A tensor that copies `data`: numbers, nested sequences, arrays, tensors."""
+    require(device)
+    if isinstance(data, TensorClass):
+        import warnings
+
+        warnings.warn(
+            "To copy construct from a tensor, it is recommended to use "
+            "sourceTensor.detach().clone() or sourceTensor.detach().clone().requires_grad_(True), "
+            "rather than torch.tensor(sourceTensor).",
+            stacklevel=3,
+        )
+        made = data.detach().clone()
+        return _finish(made if dtype is None else made.to(dtype), requires_grad)
+    if isinstance(data, (np.ndarray, np.generic)):
+        a = np.array(data, copy=True, order="C")
+        d = dtype or dtypes.from_numpy_dtype(a.dtype)
+        return wrap(a.astype(d.np), requires_grad)
+    if data is None:
+        raise RuntimeError("Could not infer dtype of NoneType")
+    if isinstance(data, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
+    if not isinstance(data, (bool, int, float, complex)) and not hasattr(data, "__len__"):
+        if hasattr(data, "__array__"):
+            return tensor(np.asarray(data), dtype=dtype, requires_grad=requires_grad)
+        raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+    made = _values(data, dtype or _infer_checked(data))
+    if requires_grad and dtypes.from_numpy_dtype(made.dtype).category < dtypes.FLOAT:
+        raise RuntimeError(
+            "Only Tensors of floating point and complex dtype can require gradients"
+        )
+    return wrap(made, requires_grad)
+
+
+def _infer_checked(data):
+    try:
+        return _infer(data)
+    except TypeError:
+        _values(data, dtypes.get_default_dtype())
+        raise
+
+
+@function(api="torch")
+def as_tensor(data, dtype=None, device=None):
+    """`data` as a tensor, sharing memory with arrays and tensors of the right dtype."""
+    require(device)
+    if isinstance(data, TensorClass):
+        return data if dtype is None else data.to(dtype)
+    if isinstance(data, np.ndarray):
+        t = from_numpy(data)
+        return t if dtype is None else t.to(dtype)
+    return tensor(data, dtype=dtype)
+
+
+@function(api="torch")
+def asarray(obj, *, dtype=None, device=None, copy: bool | None = None, requires_grad: bool = False):
+    """`obj` as a tensor; copy True always copies, False never does."""
+    made = as_tensor(obj, dtype=dtype, device=device)
+    if copy:
+        made = made.detach().clone()
+    return _finish(made, requires_grad)
+
+
+@function(api="torch")
+def from_numpy(ndarray):
+    """A tensor that shares the memory of an array; writes to either are seen by both."""
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    return wrap_shared(ndarray)
+
+
+@function(api="torch")
+def frombuffer(buffer, *, dtype, count: int = -1, offset: int = 0, requires_grad: bool = False):
+    """A tensor that shares the memory of a buffer."""
+    if len(buffer) == 0:
+        raise ValueError(f"both buffer length ({len(buffer)}) and count ({count}) must not be 0")
+    t = wrap_shared(np.frombuffer(buffer, dtype=dtype.np, count=count, offset=offset))
+    return _finish(t, requires_grad)
+
+
+@function(api="torch")
+def from_dlpack(ext_tensor):
+    """A tensor that shares the memory of any object with `__dlpack__`."""
+    if isinstance(ext_tensor, TensorClass):
+        return ext_tensor
+    return wrap_shared(np.from_dlpack(ext_tensor))
+
+
+@function(api="torch")
+def scalar_tensor(s, *, dtype=None, device=None, layout=None, requires_grad: bool = False,
+                  pin_memory: bool = False):
+    """A 0-dim tensor, of the default dtype."""
+    return full((), s, dtype=dtype or dtypes.get_default_dtype(), requires_grad=requires_grad)
+
+
+# ---------------------------------------------------------------- filled
+
+
+def _size(size):
+    shape = sizes(size)
+    for n in shape:
+        if n < 0:
+            raise RuntimeError(
+                f"Trying to create tensor with negative dimension {n}: {list(shape)}"
+            )
+    return shape
+
+
+def _fill(shape, value, dtype, requires_grad, out=None):
+    if out is not None:
+        from ..trace.forms import write_out
+
+        return write_out("full", _filled(shape, value, out.dtype), out)
+    return _finish(_filled(shape, value, dtype), requires_grad)
+
+
+@function(api="torch")
+def zeros(*size, out=None, dtype=None, layout=None, device=None, requires_grad: bool = False,
+          pin_memory: bool = False, names=None):
+    """Zeros of a shape."""
+    require(device)
+    return _fill(_size(size), 0, dtype or dtypes.get_default_dtype(), requires_grad, out)
+
+
+@function(api="torch")
+def ones(*size, out=None, dtype=None, layout=None, device=None, requires_grad: bool = False,
+         pin_memory: bool = False, names=None):
+    """Ones of a shape."""
+    require(device)
+    return _fill(_size(size), 1, dtype or dtypes.get_default_dtype(), requires_grad, out)
+
+
+@function(api="torch")
+def empty(*size, out=None, dtype=None, layout=None, device=None, requires_grad: bool = False,
+          pin_memory: bool = False, memory_format=None):
+    """A tensor of a shape, of any values (zeros here)."""
+    require(device)
+    made = _fill(_size(size), 0, dtype or dtypes.get_default_dtype(), requires_grad, out)
+    return made if memory_format is None else made.contiguous(memory_format=memory_format)
+
+
+@function(api="torch")
+def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None,
+         requires_grad: bool = False, pin_memory: bool = False):
+    """A shape filled with a number; its type gives the dtype."""
+    require(device)
+    if isinstance(fill_value, TensorClass):
+        fill_value = fill_value.item()
+    if isinstance(fill_value, np.generic):
+        fill_value = fill_value.item()
+    if dtype is None:
+        dtype = (
+            dtypes.bool_ if isinstance(fill_value, bool)
+            else dtypes.int64 if isinstance(fill_value, int)
+            else dtypes.default_complex() if isinstance(fill_value, complex)
+            else dtypes.get_default_dtype()
+        )
+    return _fill(_size((size,)), fill_value, dtype, requires_grad, out)
+
+
+def _like_strides(t, memory_format):
+    m = t._s.m
+    if memory_format in (None, preserve_format) and is_dense(m.shape, m.strides):
+        return m.strides
+    return None
+
+
+@op(lambda size, value, dtype, strides: meta(size, dtype, strides), compute="storage", api="")
+def _filled_strided(size: tuple, value: float, dtype: dtype_class, strides: tuple | None):
+    """A filled tensor with given strides."""
+    return np.full(size, value, dtype.np)
+
+
+def _like(t, value, dtype, device, requires_grad, memory_format):
+    require(device)
+    dtype = dtype or t.dtype
+    strides = _like_strides(t, memory_format)
+    if strides is None or t._s.m.contiguous:
+        made = _filled(tuple(t.shape), value, dtype)
+    else:
+        made = _filled_strided(tuple(t.shape), value, dtype, strides)
+    return _finish(made, requires_grad)
+
+
+@function(api="torch")
+def zeros_like(input: Tensor, *, dtype=None, layout=None, device=None, requires_grad: bool = False,
+               memory_format=preserve_format, pin_memory: bool = False):
+    """Zeros with the shape, dtype and layout of `input`."""
+    return _like(input, 0, dtype, device, requires_grad, memory_format)
+
+
+@function(api="torch")
+def ones_like(input: Tensor, *, dtype=None, layout=None, device=None, requires_grad: bool = False,
+              memory_format=preserve_format, pin_memory: bool = False):
+    """Ones with the shape, dtype and layout of `input`."""
+    return _like(input, 1, dtype, device, requires_grad, memory_format)
+
+
+@function(api="torch")
+def empty_like(input: Tensor, *, dtype=None, layout=None, device=None, requires_grad: bool = False,
+               memory_format=preserve_format, pin_memory: bool = False):
+    """Any values with the shape, dtype and layout of `input` (zeros here)."""
+    return _like(input, 0, dtype, device, requires_grad, memory_format)
+
+
+@function(api="torch")
+def full_like(input: Tensor, fill_value, *, dtype=None, layout=None, device=None,
+              requires_grad: bool = False, memory_format=preserve_format, pin_memory: bool = False):
+    """A number with the shape, dtype and layout of `input`."""
+    if isinstance(fill_value, TensorClass):
+        fill_value = fill_value.item()
+    return _like(input, fill_value, dtype, device, requires_grad, memory_format)
+
+
+@function(api="Tensor")
+def new_zeros(self, *size, dtype=None, device=None, requires_grad: bool = False, layout=None,
+              pin_memory: bool = False):
+    """Zeros of a shape with this tensor's dtype."""
+    return _fill(_size(size), 0, dtype or self.dtype, requires_grad)
+
+
+@function(api="Tensor")
+def new_ones(self, *size, dtype=None, device=None, requires_grad: bool = False, layout=None,
+             pin_memory: bool = False):
+    """Ones of a shape with this tensor's dtype."""
+    return _fill(_size(size), 1, dtype or self.dtype, requires_grad)
+
+
+@function(api="Tensor")
+def new_empty(self, *size, dtype=None, device=None, requires_grad: bool = False, layout=None,
+              pin_memory: bool = False):
+    """Any values of a shape with this tensor's dtype (zeros here)."""
+    return _fill(_size(size), 0, dtype or self.dtype, requires_grad)
+
+
+@function(api="Tensor")
+def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad: bool = False,
+             layout=None, pin_memory: bool = False):
+    """A number in a shape with this tensor's dtype."""
+    return _fill(_size((size,)), fill_value, dtype or self.dtype, requires_grad)
+
+
+@function(api="Tensor")
+def new_tensor(self, data, *, dtype=None, device=None, requires_grad: bool = False, layout=None,
+               pin_memory: bool = False):
+    """`torch.tensor(data)` with this tensor's dtype."""
+    return tensor(data, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+
+@function(api="Tensor")
+def fill_(self, value):
+    """Every element set to a number or a 0-dim tensor; in place."""
+    if isinstance(value, TensorClass):
+        if value.ndim:
+            raise RuntimeError(
+                "fill_ only supports 0-dimension value tensor but got tensor with "
+                f"{value.ndim} dimensions."
+            )
+        return self.copy_(value)
+    return self.copy_(_filled((), value, self.dtype))
+
+
+@function(api="torch")
+def fill(input: Tensor, value):
+    """A copy of `input` with every element set to `value`."""
+    return input.clone().fill_(value)
+
+
+@function(api="Tensor torch")
+def zero_(self):
+    """Every element set to 0; in place."""
+    return self.copy_(_filled((), 0, self.dtype))
+
+
+@function(api="torch")
+def empty_strided(size, stride, *, dtype=None, layout=None, device=None,
+                  requires_grad: bool = False, pin_memory: bool = False):
+    """Any values (zeros here) with given strides."""
+    size, stride = tuple(size), tuple(stride)
+    n = 1 + sum((a - 1) * s for a, s in zip(size, stride, strict=True)) if 0 not in size else 0
+    base = zeros(n, dtype=dtype)
+    return _finish(base.as_strided(size, stride), requires_grad)
+
+
+# ---------------------------------------------------------------- counted
+
+
+@op(lambda start, step, n, dtype: meta((n,), dtype), compute="storage", api="")
+def _counted(start: float, step: float, n: int, dtype: dtype_class):
+    """start, start + step, ..."""
+    if dtype.category == dtypes.INTEGER:
+        return np.arange(n, dtype=np.int64) * int(step) + int(start)
+    return start + np.arange(n, dtype=np.float64) * step
+
+
+def _plain(x):
+    return x.item() if isinstance(x, (TensorClass, np.generic)) else x
+
+
+@function(api="torch", out=True)
+def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None,
+           requires_grad: bool = False, pin_memory: bool = False):
+    """Numbers from start (0) below end by step. Integers give int64."""
+    require(device)
+    if end is None:
+        start, end = 0, start
+    start, end, step = _plain(start), _plain(end), _plain(step)
+    if dtype is None:
+        whole = all(isinstance(x, int) for x in (start, end, step))
+        dtype = dtypes.int64 if whole else dtypes.get_default_dtype()
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if not all(math.isfinite(x) for x in (start, end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
+    if (step > 0 and end < start) or (step < 0 and end > start):
+        raise RuntimeError(
+            "upper bound and larger bound inconsistent with step sign"
+        )
+    if dtype.category == dtypes.INTEGER and all(isinstance(x, int) for x in (start, end, step)):
+        n = max(0, -(-(end - start) // step))
+    else:
+        n = max(0, math.ceil((end - start) / step))
+        if dtype.category == dtypes.INTEGER:
+            start, step = int(start), int(step)
+    return _finish(_counted(start, step, n, dtype), requires_grad)
+
+
+@op(lambda start, end, steps, dtype: meta((steps,), dtype), compute="storage", api="")
+def _spaced(start: complex, end: complex, steps: int, dtype: dtype_class):
+    """`steps` numbers from start to end, computed from both ends as PyTorch does."""
+    if steps == 1:
+        return np.array([start])
+    kind = np.complex128 if dtype.is_complex else (
+        dtype.np if dtype.category == dtypes.FLOAT and not dtype.is_half else np.float64
+        if dtype.category != dtypes.FLOAT else np.float32
+    )
+    kind = np.dtype(kind).type
+    step = (kind(end) - kind(start)) / kind(steps - 1)
+    at = np.arange(steps)
+    low = kind(start) + step * at.astype(kind)
+    high = kind(end) - step * (steps - 1 - at).astype(kind)
+    return np.where(at < steps // 2, low, high)
+
+
+@function(api="torch", out=True)
+def linspace(start, end, steps: int, *, dtype=None, layout=None, device=None,
+             requires_grad: bool = False, pin_memory: bool = False):
+    """`steps` evenly spaced numbers from start to end, both included."""
+    require(device)
+    start, end = _plain(start), _plain(end)
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    if dtype is None:
+        complex_ = isinstance(start, complex) or isinstance(end, complex)
+        dtype = dtypes.default_complex() if complex_ else dtypes.get_default_dtype()
+    return _finish(_spaced(start, end, int(steps), dtype), requires_grad)
+
+
+@function(api="torch", out=True)
+def logspace(start, end, steps: int, base: float = 10.0, *, dtype=None, layout=None, device=None,
+             requires_grad: bool = False, pin_memory: bool = False):
+    """base to the power of `linspace(start, end, steps)`."""
+    dtype = dtype or dtypes.get_default_dtype()
+    wide = dtypes.float64 if not dtype.is_complex else dtype
+    powers = linspace(start, end, steps, dtype=wide)
+    made = (wrap(np.power(float(base), array(powers)))).to(dtype)
+    return _finish(made, requires_grad)
+
+
+@op(lambda n, m, dtype: meta((n, m), dtype), compute="storage", api="")
+def _identity(n: int, m: int, dtype: dtype_class):
+    """Ones on the diagonal."""
+    return np.eye(n, m, dtype=np.float32 if dtype.is_half else dtype.np)
+
+
+@function(api="torch", out=True)
+def eye(n: int, m: int | None = None, *, dtype=None, layout=None, device=None,
+        requires_grad: bool = False, pin_memory: bool = False):
+    """A matrix with ones on the diagonal."""
+    require(device)
+    if n < 0 or (m is not None and m < 0):
+        raise RuntimeError(f"n must be greater or equal to 0, got {n}")
+    made = _identity(n, n if m is None else m, dtype or dtypes.get_default_dtype())
+    return _finish(made, requires_grad)
+
+
+@function(api="torch")
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype=None, device=None, layout=None):
+    """Row and column indices of the lower triangle."""
+    return wrap(np.stack(np.tril_indices(row, offset, col))).to(dtype or dtypes.int64)
+
+
+@function(api="torch")
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype=None, device=None, layout=None):
+    """Row and column indices of the upper triangle."""
+    return wrap(np.stack(np.triu_indices(row, offset, col))).to(dtype or dtypes.int64)
+
+
+@function(api="torch")
+def vander(x: Tensor, N: int | None = None, increasing: bool = False):  # noqa: N803
+    """Powers of a vector's elements as columns."""
+    n = x.shape[0] if N is None else N
+    powers = [x**k for k in range(n)]
+    from .shape import stack
+
+    return stack(powers if increasing else powers[::-1], 1) if n else x.new_zeros(x.shape[0], 0)
+
+
+def _window(name, f):
+    def window(window_length: int, periodic: bool = True, *args, dtype=None, layout=None,
+               device=None, requires_grad: bool = False, pin_memory: bool = False, **kwargs):
+        n = window_length
+        if n <= 1:
+            made = np.ones(n)
+        else:
+            at = np.arange(n) / (n if periodic else n - 1)
+            made = f(at, *args, **kwargs)
+        return _finish(wrap(made).to(dtype or dtypes.get_default_dtype()), requires_grad)
+
+    window.__name__, window.__doc__ = name, f"The {name.split('_')[0]} window."
+    return function(api="torch")(window)
+
+
+def _hamming(x, alpha=0.54, beta=0.46):
+    return alpha - beta * np.cos(2 * math.pi * x)
+
+
+hann_window = _window("hann_window", lambda x: 0.5 - 0.5 * np.cos(2 * math.pi * x))
+hamming_window = _window("hamming_window", _hamming)
+blackman_window = _window(
+    "blackman_window",
+    lambda x: 0.42 - 0.5 * np.cos(2 * math.pi * x) + 0.08 * np.cos(4 * math.pi * x),
+)
+bartlett_window = _window("bartlett_window", lambda x: 1 - np.abs(2 * x - 1))
+
+__all__ = ["expose"]

@@ -1,0 +1,534 @@
+"""Random tensors: PyTorch's CPU numbers for the same seed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..trace import dtypes
+from ..trace.device import require
+from ..trace.meta import meta
+from ..trace.operator import Generator, Scalar, Size, Tensor, function, op
+from ..trace.record import sizes
+from ..trace.tensor import Tensor as TensorClass
+from ..trace.tensor import array, wrap
+from . import rules
+
+# ---------------------------------------------------------------- the draws
+
+
+def _draw(name):
+    """An internal random operator: `size` numbers of a distribution with two parameters."""
+
+    def define(fn):
+        fn.__name__ = name
+        fn.__annotations__ = {
+            "size": "Size", "a": "Scalar", "b": "Scalar", "dtype": "dtype", "contiguous": "bool",
+            "generator": "Generator | None",
+        }
+        rule = lambda size, a, b, dtype, contiguous: meta(size, dtype)  # noqa: E731
+        return op(rule, random=True, compute="storage", api="")(fn)
+
+    return define
+
+
+@_draw("_uniform")
+def _uniform(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
+    """Uniform numbers in [a, b)."""
+    return generator.uniform(math.prod(size), dtype.name, a, b).reshape(size)
+
+
+@_draw("_normal")
+def _normal(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
+    """Normal numbers with mean a and standard deviation b."""
+    return generator.normal(math.prod(size), dtype.name, a, b, contiguous).reshape(size)
+
+
+@_draw("_below")
+def _below(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
+    """Integers in [a, b)."""
+    return generator.below(math.prod(size), a, b).reshape(size)
+
+
+@_draw("_bernoulli")
+def _bernoulli(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
+    """1 with probability a, else 0."""
+    return generator.bernoulli(math.prod(size), a).reshape(size)
+
+
+@_draw("_exponential")
+def _exponential(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
+    """Exponential numbers with rate a."""
+    return generator.exponential(math.prod(size), a).reshape(size)
+
+
+@_draw("_geometric")
+def _geometric(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
+    """Trials until the first success of probability a."""
+    u = generator.unit(math.prod(size), "float64")
+    return np.ceil(np.log(u) / np.log(1 - a)).reshape(size)
+
+
+@_draw("_cauchy")
+def _cauchy(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
+    """Cauchy numbers with median a and scale b."""
+    u = generator.unit(math.prod(size), "float64")
+    return (a + b * np.tan(math.pi * (u - 0.5))).reshape(size)
+
+
+@_draw("_log_normal")
+def _log_normal(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
+    """Numbers whose logarithm is normal with mean a and standard deviation b."""
+    return np.exp(generator.normal_one_by_one(math.prod(size)) * b + a).reshape(size)
+
+
+@op(lambda n, dtype: meta((n,), dtype), random=True, compute="storage", api="")
+def _permutation(n: int, dtype: dtypes.dtype, generator: Generator):
+    """The numbers below n in random order."""
+    return generator.permutation(n)
+
+
+@op(lambda p: meta(p.shape, p.dtype), random=True, compute="storage", api="")
+def _bernoulli_of(p: Tensor, generator: Generator):
+    """1 with the probability of each element, else 0."""
+    q = p.reshape(-1)
+    if not ((q >= 0) & (q <= 1)).all():
+        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+    q = q if q.dtype in (np.float32, np.float64) else q.astype(np.float32)
+    return generator.bernoulli(q.size, q).reshape(p.shape)
+
+
+# ---------------------------------------------------------------- filling in place
+
+
+def _fill(t, draw, a, b, generator):
+    """Fill a tensor in the order of its memory."""
+    m = t._s.m
+    if m.contiguous:
+        return t.copy_(draw(tuple(m.shape), a, b, m.dtype, True, generator))
+    order = sorted(range(m.ndim), key=lambda d: -m.strides[d])
+    view = t.permute(*order)
+    view.copy_(draw(tuple(view.shape), a, b, m.dtype, False, generator))
+    return t
+
+
+def _float_only(t, name):
+    if t.dtype.category < dtypes.FLOAT:
+        from ..trace.forms import _scalar_type
+
+        raise NotImplementedError(
+            f"\"check_{name}_bounds\" not implemented for '{_scalar_type(t.dtype)}'"
+        )
+
+
+@function(api="Tensor")
+def uniform_(self, to_from=None, to=None, *, generator=None, **kwargs):
+    """Fill with uniform numbers in [from, to) (default [0, 1))."""
+    low = kwargs.pop("from", 0.0 if to_from is None else to_from)
+    high = 1.0 if to is None else to
+    _float_only(self, "uniform")
+    if low > high:
+        raise RuntimeError(
+            f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}"
+        )
+    return _fill(self, _uniform, float(low), float(high), generator)
+
+
+@function(api="Tensor")
+def normal_(self, mean: float = 0, std: float = 1, *, generator=None):
+    """Fill with normal numbers."""
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    _float_only(self, "normal")
+    return _fill(self, _normal, float(mean), float(std), generator)
+
+
+@function(api="Tensor")
+def random_(self, low=None, high=None, *, generator=None):
+    """Fill with integers in [low, high); by default all that the dtype holds exactly."""
+    if low is not None and high is None:
+        low, high = 0, low
+    if low is None:
+        d = self.dtype
+        if d.category == dtypes.BOOL:
+            low, high = 0, 2
+        elif d.category == dtypes.INTEGER:
+            low, high = 0, int(np.iinfo(d.np).max) + 1
+            if d is dtypes.int64:
+                return self.copy_(_any63(tuple(self.shape), generator))
+        else:
+            bits = {"float32": 24, "float64": 53, "float16": 11, "bfloat16": 8}[d.name]
+            low, high = 0, (1 << bits) + 1
+            if bits == 53:
+                return self.copy_(_wide_below(tuple(self.shape), high, generator))
+        return self.copy_(_narrow_below(tuple(self.shape), high, generator))
+    if low >= high:
+        raise RuntimeError(
+            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
+        )
+    return _fill(self, _below_as_is, int(low), int(high), generator)
+
+
+def _below_as_is(size, a, b, dtype, contiguous, generator):
+    return _below(size, a, b, dtypes.int64, contiguous, generator)
+
+
+@op(lambda size: meta(size, dtypes.int64), random=True, compute="storage", api="")
+def _any63(size: tuple, generator: Generator):
+    """Integers of 63 random bits."""
+    words = generator.raw64(math.prod(size)) & np.uint64((1 << 63) - 1)
+    return words.astype(np.int64).reshape(size)
+
+
+@op(lambda size, high: meta(size, dtypes.int64), random=True, compute="storage", api="")
+def _wide_below(size: tuple, high: int, generator: Generator):
+    """Integers below `high` from 64 random bits each."""
+    words = generator.raw64(math.prod(size)) % np.uint64(high)
+    return words.astype(np.int64).reshape(size)
+
+
+@op(lambda size, high: meta(size, dtypes.int64), random=True, compute="storage", api="")
+def _narrow_below(size: tuple, high: int, generator: Generator):
+    """Integers below `high` from 32 random bits each."""
+    words = generator.raw32(math.prod(size)) % np.uint64(high)
+    return words.astype(np.int64).reshape(size)
+
+
+@function(api="Tensor")
+def bernoulli_(self, p=0.5, *, generator=None):
+    """Fill with 1 with probability p, else 0; p may be a tensor of probabilities."""
+    if isinstance(p, TensorClass):
+        return self.copy_(_bernoulli_of(p.expand_as(self), generator))
+    if not 0 <= p <= 1:
+        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+    return _fill(self, _bernoulli, float(p), 0.0, generator)
+
+
+@function(api="Tensor")
+def exponential_(self, lambd: float = 1, *, generator=None):
+    """Fill with exponential numbers."""
+    if lambd <= 0:
+        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
+    return _fill(self, _exponential, float(lambd), 0.0, generator)
+
+
+@function(api="Tensor")
+def geometric_(self, p: float, *, generator=None):
+    """Fill with the number of trials until the first success."""
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+    return _fill(self, _geometric, float(p), 0.0, generator)
+
+
+@function(api="Tensor")
+def cauchy_(self, median: float = 0, sigma: float = 1, *, generator=None):
+    """Fill with Cauchy numbers."""
+    return _fill(self, _cauchy, float(median), float(sigma), generator)
+
+
+@function(api="Tensor")
+def log_normal_(self, mean: float = 1, std: float = 2, *, generator=None):
+    """Fill with numbers whose logarithm is normal."""
+    return _fill(self, _log_normal, float(mean), float(std), generator)
+
+
+# ---------------------------------------------------------------- new tensors
+
+
+def _made(draw, size, a, b, dtype, generator, requires_grad, out):
+    if out is not None:
+        from ..trace.forms import write_out
+
+        return write_out("random", draw(size, a, b, out.dtype, True, generator), out)
+    t = draw(size, a, b, dtype or dtypes.get_default_dtype(), True, generator)
+    return t.requires_grad_() if requires_grad else t
+
+
+def _float_dtype(dtype, name):
+    if dtype is not None and dtype.category < dtypes.FLOAT:
+        from ..trace.forms import _scalar_type
+
+        raise NotImplementedError(f"\"{name}\" not implemented for '{_scalar_type(dtype)}'")
+
+
+@function(api="torch")
+def rand(*size, generator=None, out=None, dtype=None, layout=None, device=None,
+         requires_grad: bool = False, pin_memory: bool = False, names=None):
+    """Uniform numbers in [0, 1)."""
+    require(device)
+    _float_dtype(dtype, "check_uniform_bounds")
+    return _made(_uniform, sizes(size), 0.0, 1.0, dtype, generator, requires_grad, out)
+
+
+@function(api="torch")
+def randn(*size, generator=None, out=None, dtype=None, layout=None, device=None,
+          requires_grad: bool = False, pin_memory: bool = False, names=None):
+    """Standard normal numbers."""
+    require(device)
+    _float_dtype(dtype, "normal_kernel_cpu")
+    if dtype is not None and dtype.is_complex:
+        scale = math.sqrt(0.5)
+        pairs = _normal((*sizes(size), 2), 0.0, scale, dtype.to_real(), True, generator)
+        from .pointwise import view_as_complex
+
+        t = view_as_complex(pairs).clone()
+        return t.requires_grad_() if requires_grad else t
+    return _made(_normal, sizes(size), 0.0, 1.0, dtype, generator, requires_grad, out)
+
+
+@function(api="torch")
+def randint(low, high=None, size=None, *, generator=None, out=None, dtype=None, layout=None,
+            device=None, requires_grad: bool = False, pin_memory: bool = False):
+    """Integers in [low, high), int64 by default. `randint(high, size)` starts at 0."""
+    require(device)
+    if size is None:
+        low, high, size = 0, low, high
+    if high is None:
+        low, high = 0, low
+    if low >= high:
+        raise RuntimeError(
+            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
+        )
+    made = _below(sizes((size,)), int(low), int(high), dtypes.int64, True, generator)
+    made = made if dtype in (None, dtypes.int64) else made.to(dtype)
+    if out is not None:
+        return out.copy_(made)
+    return made.requires_grad_() if requires_grad else made
+
+
+@function(api="torch")
+def randperm(n: int, *, generator=None, out=None, dtype=None, layout=None, device=None,
+             requires_grad: bool = False, pin_memory: bool = False):
+    """The numbers below n in random order, int64 by default."""
+    require(device)
+    if n < 0:
+        raise RuntimeError(f"n must be non-negative, got {n}")
+    made = _permutation(n, dtype or dtypes.int64, generator)
+    return made if out is None else out.copy_(made)
+
+
+def _like(draw):
+    def like(input, *, dtype=None, layout=None, device=None, requires_grad=False,
+             memory_format=None, generator=None):
+        t = input.new_empty(input.shape, dtype=dtype) if input.is_contiguous() else None
+        if t is None:
+            from .creation import empty_like
+
+            t = empty_like(input, dtype=dtype)
+        _fill(t, draw, 0.0, 1.0, generator)
+        return t.requires_grad_() if requires_grad else t
+
+    return like
+
+
+def rand_like(input: Tensor, **kwargs):
+    """Uniform numbers in [0, 1) with the shape and dtype of `input`."""
+    return _like(_uniform)(input, **kwargs)
+
+
+def randn_like(input: Tensor, **kwargs):
+    """Standard normal numbers with the shape and dtype of `input`."""
+    return _like(_normal)(input, **kwargs)
+
+
+rand_like, randn_like = function(api="torch")(rand_like), function(api="torch")(randn_like)
+
+
+@function(api="torch")
+def randint_like(input: Tensor, low, high=None, *, dtype=None, layout=None, device=None,
+                 requires_grad: bool = False, memory_format=None, generator=None):
+    """Integers in [low, high) with the shape and dtype of `input`."""
+    if high is None:
+        low, high = 0, low
+    made = _below(tuple(input.shape), int(low), int(high), dtypes.int64, True, generator)
+    return made.to(dtype or input.dtype)
+
+
+@function(api="torch")
+def normal(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, layout=None,
+           device=None, requires_grad: bool = False, pin_memory: bool = False):
+    """Normal numbers with given means and standard deviations (numbers or tensors)."""
+    if size is not None:
+        made = _normal(sizes((size,)), float(mean), float(std),
+                       dtype or dtypes.get_default_dtype(), True, generator)
+        return made.requires_grad_() if requires_grad else made
+    shape = rules.broadcast_shapes(*[
+        tuple(t.shape) for t in (mean, std) if isinstance(t, TensorClass)
+    ])
+    like = mean if isinstance(mean, TensorClass) else std
+    made = _normal(shape, 0.0, 1.0, like.dtype, True, generator) * std + mean
+    return made if out is None else out.copy_(made)
+
+
+@function(api="torch Tensor")
+def bernoulli(input: Tensor, p=None, *, generator=None, out=None):
+    """1 with the probability that each element gives, else 0."""
+    if p is not None:
+        from .creation import empty_like
+
+        return bernoulli_(empty_like(input), p, generator=generator)
+    if input.dtype.category < dtypes.FLOAT:
+        raise RuntimeError("bernoulli: expected a floating point tensor")
+    made = _bernoulli_of(input.detach(), generator)
+    return made if out is None else out.copy_(made)
+
+
+@function(api="torch Tensor")
+def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator=None,
+                out=None):
+    """Indices drawn with probabilities proportional to each row's weights."""
+    if input.ndim not in (1, 2):
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if input.dtype.category != dtypes.FLOAT:
+        raise RuntimeError(
+            "multinomial only supports floating-point dtypes for input, got: " + input.dtype.name
+        )
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    n = input.shape[-1]
+    if not replacement and num_samples > n:
+        raise RuntimeError(
+            "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
+        )
+    made = _multinomial(input.detach(), num_samples, replacement, generator)
+    return made if out is None else out.copy_(made)
+
+
+@op(
+    lambda p, k, replacement: meta((*p.shape[:-1], k), dtypes.int64),
+    random=True, api="",
+)
+def _multinomial(p: Tensor, k: int, replacement: bool, generator: Generator):
+    """k indices for each row of weights."""
+    if not np.isfinite(p).all() or (p < 0).any():
+        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+    if (p.sum(axis=-1) <= 0).any():
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+    if not replacement or k == 1:
+        q = p / generator.exponential(p.size, 1.0).astype(p.dtype).reshape(p.shape)
+        if k == 1:
+            return np.argmax(q, axis=-1, keepdims=True)
+        return np.argsort(-q, axis=-1, kind="stable")[..., :k]
+    rows = np.cumsum(p.reshape(-1, p.shape[-1]), axis=-1)
+    rows = rows / rows[:, -1:]
+    u = generator.unit(len(rows) * k, "float64").reshape(-1, k)
+    picked = np.stack([np.searchsorted(r, v) for r, v in zip(rows, u, strict=True)])
+    return np.minimum(picked, p.shape[-1] - 1).reshape(*p.shape[:-1], k)
+
+
+@op(lambda input: meta(input.shape, input.dtype), random=True, api="torch")
+def poisson(input: Tensor, generator: Generator | None = None):
+    """Poisson counts with the rates that the elements give.
+
+    The distribution is PyTorch's, the numbers of a seed are not.
+    """
+    bits = np.random.Generator(np.random.PCG64(int(generator.raw64(1)[0])))
+    return bits.poisson(input)
+
+
+# ---------------------------------------------------------------- dropout
+
+
+def _check_p(p):
+    if p < 0.0 or p > 1.0:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+
+
+def _noise(input, shape, p, generator=None):
+    """0 with probability p, else 1 / (1 - p)."""
+    if len(shape) == input.ndim and tuple(shape) == tuple(input.shape) \
+            and not input.is_contiguous():
+        from .creation import empty_like
+
+        kept = bernoulli_(empty_like(input.detach()), 1 - p)
+    else:
+        kept = _bernoulli(tuple(shape), 1.0 - p, 0.0, input.dtype, True, generator)
+    return kept
+
+
+def _drop(input, shape, p, inplace):
+    if p == 0 or input.numel() == 0:
+        return input
+    if p == 1:
+        result = input * 0.0
+    else:
+        result = input * (_noise(input, shape, p) / (1 - p))
+    return input.copy_(result) if inplace else result
+
+
+@function(api="nn.functional torch")
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False):
+    """Elements set to 0 with probability p in training, the others scaled by 1 / (1 - p)."""
+    _check_p(p)
+    return _drop(input, tuple(input.shape), p, inplace) if training else input
+
+
+def _channels(input, p, training, inplace):
+    _check_p(p)
+    if not training:
+        return input
+    shape = (*input.shape[:2], *(1,) * (input.ndim - 2))
+    return _drop(input, shape, p, inplace)
+
+
+@function(api="nn.functional")
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False):
+    """Whole channels set to 0 with probability p; input (N, C, L) or (C, L)."""
+    return _batched(input, 3, p, training, inplace)
+
+
+@function(api="nn.functional")
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False):
+    """Whole channels set to 0 with probability p; input (N, C, H, W)."""
+    return _channels(input, p, training, inplace)
+
+
+@function(api="nn.functional")
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False):
+    """Whole channels set to 0 with probability p; input (N, C, D, H, W) or (C, D, H, W)."""
+    return _batched(input, 5, p, training, inplace)
+
+
+@function(api="nn.functional torch")
+def feature_dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False):
+    """Whole channels set to 0 with probability p."""
+    return _channels(input, p, training, inplace)
+
+
+def _batched(input, rank, p, training, inplace):
+    if input.ndim == rank - 1:
+        return _channels(input.unsqueeze(0), p, training, inplace).squeeze(0)
+    return _channels(input, p, training, inplace)
+
+
+def _alpha(input, p, training, shape):
+    _check_p(p)
+    if not training or p == 0:
+        return input
+    if p == 1:
+        return input * 0.0
+    alpha = 1.7580993408473766
+    a = 1 / math.sqrt((alpha * alpha * p + 1) * (1 - p))
+    kept = _noise(input, shape, p)
+    b = (kept - 1) * (alpha * a) + alpha * a * p
+    return input * (kept * a) + b
+
+
+@function(api="nn.functional torch")
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False):
+    """Dropout that keeps mean and variance of SELU activations."""
+    result = _alpha(input, p, training, tuple(input.shape))
+    return input.copy_(result) if inplace and result is not input else result
+
+
+@function(api="nn.functional torch")
+def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
+                          inplace: bool = False):
+    """`alpha_dropout` of whole channels."""
+    shape = (*input.shape[:2], *(1,) * (input.ndim - 2))
+    result = _alpha(input, p, training, shape)
+    return input.copy_(result) if inplace and result is not input else result
+
+
+__all__ = ["array", "wrap"]

@@ -1,0 +1,113 @@
+"""Cumulative operations along a dimension."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..trace import dtypes
+from ..trace.meta import Meta, meta
+from ..trace.operator import Tensor, function, op
+from . import rules
+
+
+def _rule(input: Meta, dim, dtype=None) -> Meta:
+    rules.wrap_dim(dim, input.ndim)
+    if dtype is None:
+        dtype = input.dtype if input.dtype.category >= dtypes.FLOAT else dtypes.int64
+    return meta(input.shape, dtype)
+
+
+def _along(f, a, dim, dtype=None):
+    return f(a, axis=dim, dtype=dtype) if a.ndim else a.copy()
+
+
+def _kind(a, dtype):
+    if dtype is not None and not dtype.is_half:
+        return dtype.np
+    return np.int64 if a.dtype.kind in "biu" else None
+
+
+@op(
+    _rule,
+    gradient={"input": lambda g, dim: g.flip(dim).cumsum(dim).flip(dim) if g.ndim else g},
+    inplace=True,
+)
+def cumsum(input: Tensor, dim: int, *, dtype=None):
+    """The running sum along `dim`."""
+    return _along(np.cumsum, input, dim, _kind(input, dtype))
+
+
+def _cumprod_gradient(g, input, out, dim):
+    if g.ndim == 0:
+        return g
+    return (g * out).flip(dim).cumsum(dim).flip(dim) / input
+
+
+@op(_rule, gradient={"input": _cumprod_gradient}, inplace=True)
+def cumprod(input: Tensor, dim: int, *, dtype=None):
+    """The running product along `dim`."""
+    return _along(np.cumprod, input, dim, _kind(input, dtype))
+
+
+def _extreme_rule(input: Meta, dim):
+    rules.wrap_dim(dim, input.ndim)
+    return meta(input.shape, input.dtype), meta(input.shape, dtypes.int64)
+
+
+def _scatter_back(g, out, input_meta, dim):
+    if g[0] is None:
+        return None
+    if input_meta.ndim == 0:
+        return g[0]
+    from ..trace.layouts import filled
+
+    return filled(input_meta.shape, 0, g[0].dtype).scatter_add(dim, out[1], g[0])
+
+
+def _running(a, dim, better):
+    if a.ndim == 0:
+        return a.copy(), np.zeros((), np.int64)
+    m = np.moveaxis(a, dim, 0)
+    values, index = m.copy(), np.zeros(m.shape, np.int64)
+    for i in range(1, len(m)):
+        take = better(m[i], values[i - 1]) | (np.isnan(m[i]) if m.dtype.kind == "f" else False)
+        values[i] = np.where(take, m[i], values[i - 1])
+        index[i] = np.where(take, i, index[i - 1])
+    return np.moveaxis(values, 0, dim), np.moveaxis(index, 0, dim)
+
+
+@op(_extreme_rule, gradient={"input": _scatter_back}, returns=("values", "indices"))
+def cummax(input: Tensor, dim: int):
+    """The running maximum along `dim`, and where it is (the last of equal ones)."""
+    return _running(input, dim, np.greater_equal)
+
+
+@op(_extreme_rule, gradient={"input": _scatter_back}, returns=("values", "indices"))
+def cummin(input: Tensor, dim: int):
+    """The running minimum along `dim`, and where it is (the last of equal ones)."""
+    return _running(input, dim, np.less_equal)
+
+
+@op(
+    lambda input, dim: _rule(input, dim),
+    gradient={"input": lambda g, input, out, dim: (
+        (g * (-out).exp()).flip(dim).cumsum(dim).flip(dim) * input.exp()
+    )},
+)
+def logcumsumexp(input: Tensor, dim: int):
+    """`log(cumsum(exp(input)))` along `dim`."""
+    return np.logaddexp.accumulate(input, axis=dim) if input.ndim else input.copy()
+
+
+@function(out=True)
+def diff(input: Tensor, n: int = 1, dim: int = -1, prepend=None, append=None):
+    """The n-th difference of neighbours along `dim`."""
+    from .shape import cat
+
+    parts = [p for p in (prepend, input, append) if p is not None]
+    x = cat(parts, dim) if len(parts) > 1 else input
+    for _ in range(n):
+        size = x.shape[dim]
+        high, low = x.narrow(dim, 1, max(size - 1, 0)), x.narrow(dim, 0, max(size - 1, 0))
+        x = high ^ low if x.dtype is dtypes.bool_ else high - low
+    return x

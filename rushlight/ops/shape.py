@@ -1,0 +1,758 @@
+"""Operators that rearrange or copy elements: reshape, cat, pad, casts."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from ..trace import dtypes
+from ..trace.device import require
+from ..trace.dtypes import channels_last, channels_last_3d, contiguous_format, preserve_format
+from ..trace.layouts import channels_last_strides, is_in_format
+from ..trace.meta import Meta, is_dense, meta
+from ..trace.operator import Tensor, Tensors, function, op
+from ..trace.tensor import Tensor as TensorClass
+from ..trace.tensor import wrap
+from . import rules
+from .view import _view, expand, infer_size, permute, select, unsqueeze, view_strides
+
+# ---------------------------------------------------------------- copies and casts
+
+
+def _format_strides(m: Meta, memory_format):
+    """Strides of a copy of `m` in a memory format (None: contiguous)."""
+    if memory_format is None or memory_format is preserve_format:
+        if is_dense(m.shape, m.strides):
+            return m.strides
+        made = rules.layout(tuple(m.shape), (m,)) if not m.contiguous else None
+        return made
+    if memory_format is channels_last or memory_format is channels_last_3d:
+        rank = 4 if memory_format is channels_last else 5
+        if m.ndim != rank:
+            rules.fail(
+                RuntimeError, f"required rank {rank} tensor to use {memory_format.name} format"
+            )
+        return channels_last_strides(m.shape)
+    return None
+
+
+def _clone_rule(input: Meta, memory_format) -> Meta:
+    return meta(input.shape, input.dtype, _format_strides(input, memory_format))
+
+
+@op(_clone_rule, gradient={"input": lambda g: g}, compute="storage")
+def clone(input: Tensor, *, memory_format=None):
+    """A copy in memory of its own, with history."""
+    return input.copy()
+
+
+@function(api="Tensor")
+def contiguous(self, memory_format=contiguous_format):
+    """The tensor itself if it is contiguous in `memory_format`, else a copy that is."""
+    if is_in_format(self._s.m, memory_format):
+        return self
+    return clone(self, memory_format=memory_format)
+
+
+def _cast_rule(input: Meta, dtype, memory_format) -> Meta:
+    return meta(input.shape, dtype, _format_strides(input, memory_format))
+
+
+@op(
+    _cast_rule,
+    gradient={"input": lambda g, input_meta: g.to(input_meta.dtype)},
+    compute="storage",
+    api="",
+)
+def _to_dtype(input: Tensor, dtype: dtypes.dtype, memory_format):
+    """The elements in another dtype."""
+    if input.dtype.kind == "c" and dtype.category != dtypes.COMPLEX and dtype is not dtypes.bool_:
+        input = input.real
+    return input.astype(dtype.np)
+
+
+def _parse_to(args, kwargs):
+    """(dtype, device, copy, memory_format) of the overloads of Tensor.to."""
+    dtype, where = kwargs.get("dtype"), kwargs.get("device")
+    rest = list(args)
+    if rest and isinstance(rest[0], TensorClass):
+        other = rest.pop(0)
+        dtype, where = other.dtype, other.device
+    elif rest and isinstance(rest[0], dtypes.dtype):
+        dtype = rest.pop(0)
+    elif rest and (rest[0] is None or not isinstance(rest[0], bool)):
+        where = rest.pop(0)
+        if rest and (isinstance(rest[0], dtypes.dtype) or rest[0] is None):
+            dtype = rest.pop(0)
+    if "other" in kwargs:
+        dtype = kwargs["other"].dtype
+    copy = rest[1] if len(rest) > 1 else kwargs.get("copy", False)
+    return dtype, where, copy, kwargs.get("memory_format")
+
+
+@function(api="Tensor")
+def to(self, *args, **kwargs):
+    """The tensor with another dtype or device: `to(dtype)`, `to(device, dtype)`, `to(other)`."""
+    dtype, where, copy, memory_format = _parse_to(args, kwargs)
+    require(where)
+    if dtype is not None and dtype is not self.dtype:
+        return _to_dtype(self, dtype, memory_format)
+    if copy or (
+        memory_format not in (None, preserve_format)
+        and not is_in_format(self._s.m, memory_format)
+    ):
+        return clone(self, memory_format=memory_format)
+    return self
+
+
+def _caster(name: str, dtype):
+    def cast(self, memory_format=preserve_format):
+        return self if self.dtype is dtype else _to_dtype(self, dtype, None)
+
+    cast.__name__, cast.__doc__ = name, f"`to(torch.{dtype.name})`."
+    return function(api="Tensor")(cast)
+
+
+for _name, _dtype in {
+    "float": dtypes.float32,
+    "double": dtypes.float64,
+    "half": dtypes.float16,
+    "bfloat16": dtypes.bfloat16,
+    "int": dtypes.int32,
+    "long": dtypes.int64,
+    "short": dtypes.int16,
+    "char": dtypes.int8,
+    "byte": dtypes.uint8,
+    "bool": dtypes.bool_,
+    "cfloat": dtypes.complex64,
+    "cdouble": dtypes.complex128,
+}.items():
+    _caster(_name, _dtype)
+
+
+@function(api="Tensor")
+def type_as(self, other):
+    """`to(other.dtype)`."""
+    return self.to(other.dtype)
+
+
+@function(api="Tensor")
+def cpu(self, memory_format=preserve_format):
+    """The tensor in the CPU's memory: itself."""
+    return self
+
+
+@function(api="Tensor")
+def cuda(self, device=None, non_blocking=False, memory_format=preserve_format):
+    """RuntimeError: there is no CUDA device."""
+    require("cuda")
+
+
+_TYPES = {
+    "Float": dtypes.float32, "Double": dtypes.float64, "Half": dtypes.float16,
+    "BFloat16": dtypes.bfloat16, "Int": dtypes.int32, "Long": dtypes.int64,
+    "Short": dtypes.int16, "Char": dtypes.int8, "Byte": dtypes.uint8, "Bool": dtypes.bool_,
+    "ComplexFloat": dtypes.complex64, "ComplexDouble": dtypes.complex128,
+}
+
+
+@function(api="Tensor")
+def type(self, dtype=None, non_blocking=False):
+    """The type's name ("torch.FloatTensor"), or the tensor cast to `dtype`."""
+    if dtype is None:
+        from ..trace.forms import _scalar_type
+
+        return f"torch.{_scalar_type(self.dtype)}Tensor"
+    if isinstance(dtype, str):
+        kind = dtype.removeprefix("torch.").removesuffix("Tensor")
+        if kind not in _TYPES:
+            raise ValueError(f"invalid type: '{dtype}'")
+        dtype = _TYPES[kind]
+    return self.to(dtype)
+
+
+# ---------------------------------------------------------------- shape
+
+
+@function()
+def reshape(input: Tensor, *shape, **kwargs):
+    """Another shape: a view where the strides allow it, else a copy."""
+    if kwargs:
+        shape = kwargs["shape"]
+    elif len(shape) == 1 and not isinstance(shape[0], int):
+        shape = shape[0]
+    if not isinstance(shape, (tuple, list)):
+        shape = (shape,)
+    m = input._s.m
+    if m.contiguous:
+        return _view(input, tuple(shape))
+    size = infer_size(tuple(int(n) for n in shape), m.numel)
+    if view_strides(m, size) is not None:
+        return _view(input, size)
+    return _view(clone(input, memory_format=contiguous_format), size)
+
+
+@function(api="Tensor")
+def reshape_as(self, other):
+    """`reshape(other.shape)`."""
+    return reshape(self, tuple(other.shape))
+
+
+@function()
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1):
+    """Dimensions start_dim to end_dim as one."""
+    n = input.ndim
+    a, b = rules.wrap_dim(start_dim, n), rules.wrap_dim(end_dim, n)
+    if a > b:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    shape = input.shape
+    if n == 0:
+        return reshape(input, (1,))
+    if a == b:
+        return input
+    size = 1
+    for d in range(a, b + 1):
+        size *= shape[d]
+    return reshape(input, (*shape[:a], size, *shape[b + 1:]))
+
+
+@function()
+def ravel(input: Tensor):
+    """All dimensions as one."""
+    return reshape(input, (-1,)) if input.numel() else reshape(input, (0,))
+
+
+@function()
+def unflatten(input: Tensor, dim: int, sizes):
+    """One dimension as several."""
+    d = rules.wrap_dim(dim, input.ndim)
+    sizes = infer_size(tuple(sizes), input.shape[d])
+    return input.view((*input.shape[:d], *sizes, *input.shape[d + 1:])) if input.is_contiguous() \
+        else reshape(input, (*input.shape[:d], *sizes, *input.shape[d + 1:]))
+
+
+# ---------------------------------------------------------------- joining
+
+
+def _legacy_empty(m: Meta) -> bool:
+    return m.ndim == 1 and m.shape[0] == 0
+
+
+def _cat_rule(tensors, dim) -> Meta:
+    if not tensors:
+        rules.fail(RuntimeError, "torch.cat(): expected a non-empty list of Tensors")
+    for i, m in enumerate(tensors):
+        if m.ndim == 0:
+            rules.fail(
+                RuntimeError,
+                f"zero-dimensional tensor (at position {i}) cannot be concatenated",
+            )
+    real = [m for m in tensors if not _legacy_empty(m)] or list(tensors[:1])
+    first = real[0]
+    d = rules.wrap_dim(dim, first.ndim)
+    total = 0
+    for i, m in enumerate(real):
+        if m.ndim != first.ndim:
+            rules.fail(
+                RuntimeError,
+                f"Tensors must have same number of dimensions: got {first.ndim} and {m.ndim}",
+            )
+        for k, (a, b) in enumerate(zip(first.shape, m.shape, strict=True)):
+            if k != d and a != b:
+                rules.fail(
+                    RuntimeError,
+                    f"Sizes of tensors must match except in dimension {d}. Expected size {a} but "
+                    f"got size {b} for tensor number {i} in the list.",
+                )
+        total += m.shape[d]
+    shape = (*first.shape[:d], total, *first.shape[d + 1:])
+    return meta(shape, rules.promote(*tensors))
+
+
+def _cat_gradient(g, tensors_meta, dim):
+    made, start = [], 0
+    for m in tensors_meta:
+        if _legacy_empty(m) and g.ndim != 1:
+            made.append(None)
+            continue
+        n = m.shape[dim]
+        made.append(g.narrow(dim, start, n))
+        start += n
+    return tuple(made)
+
+
+@op(
+    _cat_rule, gradient={"tensors": _cat_gradient}, compute="result",
+    api="torch", aliases=("concat", "concatenate"),
+)
+def cat(tensors: Tensors, dim: int = 0):
+    """Tensors joined along a dimension."""
+    real = [a for a in tensors if not (a.ndim == 1 and a.shape[0] == 0)] or list(tensors[:1])
+    return np.concatenate(real, axis=dim)
+
+
+def _stack_rule(tensors, dim) -> Meta:
+    if not tensors:
+        rules.fail(RuntimeError, "stack expects a non-empty TensorList")
+    first = tensors[0]
+    d = rules.wrap_dim(dim, first.ndim + 1)
+    for i, m in enumerate(tensors):
+        if m.shape != first.shape:
+            rules.fail(
+                RuntimeError,
+                f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry "
+                f"0 and {list(m.shape)} at entry {i}",
+            )
+    shape = (*first.shape[:d], len(tensors), *first.shape[d:])
+    return meta(shape, rules.promote(*tensors))
+
+
+@op(
+    _stack_rule,
+    gradient={"tensors": lambda g, dim: g.unbind(dim)},
+    compute="result",
+    api="torch",
+)
+def stack(tensors: Tensors, dim: int = 0):
+    """Tensors of one shape joined along a new dimension."""
+    return np.stack(tensors, axis=dim)
+
+
+def _many(tensors):
+    return tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
+
+
+@function(api="torch")
+def atleast_1d(*tensors):
+    """Tensors with at least one dimension."""
+    made = [t.reshape(1) if t.ndim == 0 else t for t in _many(tensors)]
+    return made[0] if len(tensors) == 1 and isinstance(tensors[0], TensorClass) else tuple(made)
+
+
+@function(api="torch")
+def atleast_2d(*tensors):
+    """Tensors with at least two dimensions."""
+    made = [
+        t.reshape(1, 1) if t.ndim == 0 else unsqueeze(t, 0) if t.ndim == 1 else t
+        for t in _many(tensors)
+    ]
+    return made[0] if len(tensors) == 1 and isinstance(tensors[0], TensorClass) else tuple(made)
+
+
+@function(api="torch")
+def atleast_3d(*tensors):
+    """Tensors with at least three dimensions."""
+    made = [
+        t.reshape(1, 1, 1) if t.ndim == 0 else t.reshape(1, -1, 1) if t.ndim == 1
+        else unsqueeze(t, -1) if t.ndim == 2 else t
+        for t in _many(tensors)
+    ]
+    return made[0] if len(tensors) == 1 and isinstance(tensors[0], TensorClass) else tuple(made)
+
+
+@function(api="torch", out=True)
+def hstack(tensors):
+    """Joined along columns (the only dimension of vectors)."""
+    parts = [atleast_1d(t) for t in tensors]
+    return cat(parts, 0 if parts[0].ndim == 1 else 1)
+
+
+@function(api="torch", aliases=("row_stack",), out=True)
+def vstack(tensors):
+    """Joined along rows."""
+    return cat([atleast_2d(t) for t in tensors], 0)
+
+
+@function(api="torch", out=True)
+def dstack(tensors):
+    """Joined along the third dimension."""
+    return cat([atleast_3d(t) for t in tensors], 2)
+
+
+@function(api="torch", out=True)
+def column_stack(tensors):
+    """Vectors as columns."""
+    return hstack([t.reshape(-1, 1) if t.ndim <= 1 else t for t in tensors])
+
+
+# ---------------------------------------------------------------- repeating and flipping
+
+
+def _repeat_rule(input: Meta, repeats) -> Meta:
+    extra = len(repeats) - input.ndim
+    if extra < 0:
+        rules.fail(
+            RuntimeError,
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            "tensor",
+        )
+    shape = (1,) * extra + tuple(input.shape)
+    return meta(tuple(n * r for n, r in zip(shape, repeats, strict=True)), input.dtype)
+
+
+def _repeat_gradient(g, input_meta, repeats):
+    extra = len(repeats) - input_meta.ndim
+    shape = (1,) * extra + tuple(input_meta.shape)
+    pairs = [x for n, r in zip(shape, repeats, strict=True) for x in (r, n)]
+    g = g.reshape(pairs) if pairs else g
+    if pairs:
+        g = g.sum(tuple(range(0, len(pairs), 2)))
+    return g.reshape(input_meta.shape)
+
+
+@op(_repeat_rule, gradient={"input": _repeat_gradient}, compute="storage", api="")
+def _repeat(input: Tensor, repeats: tuple):
+    """The tensor repeated along each dimension."""
+    return np.tile(input, repeats)
+
+
+@function(api="Tensor")
+def repeat(self, *repeats):
+    """The tensor repeated along each dimension."""
+    if len(repeats) == 1 and not isinstance(repeats[0], int):
+        repeats = repeats[0]
+    return _repeat(self, tuple(repeats))
+
+
+@function()
+def tile(input: Tensor, *dims):
+    """`repeat`, with missing leading counts as 1."""
+    if len(dims) == 1 and not isinstance(dims[0], int):
+        dims = dims[0]
+    return _repeat(input, (1,) * (input.ndim - len(dims)) + tuple(dims))
+
+
+@function()
+def repeat_interleave(input: Tensor, repeats=None, dim: int | None = None, *, output_size=None):
+    """Each element repeated."""
+    from ..trace.tensor import array
+
+    if repeats is None:
+        counts = array(input)
+        return wrap(np.repeat(np.arange(counts.size), counts))
+    if dim is None:
+        input, dim = input.reshape(-1), 0
+    counts = array(repeats) if isinstance(repeats, TensorClass) else repeats
+    n = input.shape[dim]
+    index = np.repeat(np.arange(n), counts if not isinstance(counts, np.ndarray) or counts.ndim
+                      else counts.item())
+    return input.index_select(dim, wrap(index))
+
+
+def _flip_rule(input: Meta, dims) -> Meta:
+    rules.wrap_dims(dims or None, input.ndim)
+    return meta(input.shape, input.dtype, _format_strides(input, None))
+
+
+@op(_flip_rule, gradient={"input": lambda g, dims: g.flip(dims)}, compute="storage", api="")
+def _flip(input: Tensor, dims: tuple):
+    """The order along dimensions reversed."""
+    return np.flip(input, dims).copy() if input.ndim else input.copy()
+
+
+@function()
+def flip(input: Tensor, *dims):
+    """The order along dimensions reversed (a copy)."""
+    if len(dims) == 1 and not isinstance(dims[0], int):
+        dims = tuple(dims[0])
+    return _flip(input, dims) if dims else clone(input)
+
+
+@function()
+def fliplr(input: Tensor):
+    """Columns reversed."""
+    if input.ndim < 2:
+        raise RuntimeError("Input must be >= 2-d.")
+    return flip(input, 1)
+
+
+@function()
+def flipud(input: Tensor):
+    """Rows reversed."""
+    if input.ndim < 1:
+        raise RuntimeError("Input must be >= 1-d.")
+    return flip(input, 0)
+
+
+def _back(shifts):
+    return tuple(-s for s in shifts) if isinstance(shifts, tuple) else -shifts
+
+
+@op(
+    lambda input, shifts, dims: meta(input.shape, input.dtype),
+    gradient={"input": lambda g, shifts, dims: g.roll(_back(shifts), dims)},
+    compute="storage",
+)
+def roll(input: Tensor, shifts: int | tuple, dims: int | tuple | None = None):
+    """Elements moved along dimensions, around the end."""
+    return np.roll(input, shifts, dims if dims != () else None)
+
+
+@function()
+def rot90(input: Tensor, k: int = 1, dims=(0, 1)):
+    """Rotated by 90 degrees k times in a plane."""
+    a, b = dims
+    k %= 4
+    if k == 1:
+        return flip(input, b).transpose(a, b).clone(memory_format=contiguous_format)
+    if k == 2:
+        return flip(input, a, b)
+    if k == 3:
+        return flip(input, a).transpose(a, b).clone(memory_format=contiguous_format)
+    return clone(input, memory_format=contiguous_format)
+
+
+# ---------------------------------------------------------------- triangles and diagonals
+
+
+def _triangle_rule(input: Meta, diagonal) -> Meta:
+    if input.ndim < 2:
+        rules.fail(RuntimeError, "input tensor must have at least 2 dimensions")
+    return meta(input.shape, input.dtype)
+
+
+@op(
+    _triangle_rule,
+    gradient={"input": lambda g, diagonal: g.tril(diagonal)},
+    compute="storage",
+    inplace=True,
+)
+def tril(input: Tensor, diagonal: int = 0):
+    """The lower triangle, zeros above the diagonal."""
+    return np.tril(input, diagonal)
+
+
+@op(
+    _triangle_rule,
+    gradient={"input": lambda g, diagonal: g.triu(diagonal)},
+    compute="storage",
+    inplace=True,
+)
+def triu(input: Tensor, diagonal: int = 0):
+    """The upper triangle, zeros below the diagonal."""
+    return np.triu(input, diagonal)
+
+
+def _embed_rule(input: Meta, offset, dim1, dim2) -> Meta:
+    n = input.ndim + 1
+    a, b = rules.wrap_dim(dim1, n), rules.wrap_dim(dim2, n)
+    if a == b:
+        rules.fail(RuntimeError, f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    size = input.shape[-1] + np.abs(offset)
+    shape = list(input.shape[:-1])
+    for d in sorted((a, b)):
+        shape.insert(d, int(size))
+    return meta(tuple(shape), input.dtype)
+
+
+@op(
+    _embed_rule,
+    gradient={"input": lambda g, offset, dim1, dim2: g.diagonal(offset, dim1, dim2)},
+    compute="storage",
+)
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1):
+    """Matrices with the last dimension on a diagonal."""
+    m = _embed_rule(meta(input.shape, dtypes.uint8), offset, dim1, dim2)
+    whole = np.zeros(m.shape, input.dtype)
+    view = np.diagonal(whole, offset, dim1, dim2)
+    view.flags.writeable = True
+    view[...] = input
+    return whole
+
+
+@function()
+def diag(input: Tensor, diagonal: int = 0):
+    """A vector as a matrix's diagonal, or a matrix's diagonal as a vector."""
+    if input.ndim == 1:
+        return diag_embed(input, diagonal)
+    if input.ndim == 2:
+        return clone(input.diagonal(diagonal))
+    raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
+
+
+@function()
+def diagflat(input: Tensor, offset: int = 0):
+    """All elements on a matrix's diagonal."""
+    return diag_embed(input.reshape(-1), offset)
+
+
+@function(api="torch")
+def block_diag(*tensors):
+    """Matrices along the diagonal of a larger one."""
+    from ..trace.layouts import filled
+
+    mats = [atleast_2d(t) for t in tensors]
+    width = sum(m.shape[1] for m in mats)
+    rows, at = [], 0
+    for m in mats:
+        h, w = m.shape
+        rows.append(cat([filled((h, at), 0, m.dtype), m, filled((h, width - at - w), 0, m.dtype)],
+                        1))
+        at += w
+    return cat(rows, 0)
+
+
+@function(api="torch")
+def broadcast_tensors(*tensors):
+    """Tensors expanded to their common shape."""
+    tensors = _many(tensors)
+    shape = rules.broadcast_shapes(*[tuple(t.shape) for t in tensors])
+    return tuple(expand(t, shape) for t in tensors)
+
+
+@function(api="torch")
+def broadcast_shapes(*shapes):
+    """The common shape of arrays that are broadcast together."""
+    from ..trace.meta import Size
+
+    return Size(rules.broadcast_shapes(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
+
+
+@function(api="torch")
+def meshgrid(*tensors, indexing: str | None = None):
+    """Coordinates of a grid, from one vector for each axis."""
+    tensors = _many(tensors)
+    if indexing not in (None, "ij", "xy"):
+        raise RuntimeError(
+            f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
+        )
+    swap = indexing == "xy" and len(tensors) > 1
+    if swap:
+        tensors = (tensors[1], tensors[0], *tensors[2:])
+    flat = [t.reshape(-1) for t in tensors]
+    shape = tuple(t.shape[0] for t in flat)
+    made = []
+    for i, t in enumerate(flat):
+        view = t.view((1,) * i + (-1,) + (1,) * (len(flat) - i - 1))
+        made.append(expand(view, shape))
+    if swap:
+        made = [m.transpose(0, 1) for m in made]
+        made[0], made[1] = made[1], made[0]
+    return tuple(made)
+
+
+@function(api="torch")
+def cartesian_prod(*tensors):
+    """All combinations of elements of vectors."""
+    if len(tensors) == 1:
+        return tensors[0]
+    return stack([g.reshape(-1) for g in meshgrid(*tensors, indexing="ij")], 1)
+
+
+@function(api="torch")
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False):
+    """All combinations of r elements of a vector."""
+    pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    index = np.array(list(pick(range(input.shape[0]), r)), np.int64).reshape(-1, r)
+    return input[wrap(index)] if r else input[:0]
+
+
+# ---------------------------------------------------------------- padding
+
+
+def _pad_widths(pad, ndim):
+    pairs = [(0, 0)] * ndim
+    for k in range(len(pad) // 2):
+        pairs[ndim - 1 - k] = (pad[2 * k], pad[2 * k + 1])
+    return pairs
+
+
+def _pad_rule(input: Meta, pad, value) -> Meta:
+    if len(pad) % 2 or len(pad) > 2 * input.ndim:
+        rules.fail(
+            RuntimeError,
+            f"Padding length should be less than or equal to two times the input dimension but got "
+            f"padding length {len(pad)} and input of dimension {input.ndim}",
+        )
+    shape = []
+    for n, (a, b) in zip(input.shape, _pad_widths(pad, input.ndim), strict=True):
+        if n + a + b < 0:
+            rules.fail(
+                RuntimeError,
+                f"The input size {n}, plus negative padding {a} and {b} resulted in a negative "
+                "output size, which is invalid.",
+            )
+        shape.append(n + a + b)
+    return meta(tuple(shape), input.dtype)
+
+
+@op(
+    _pad_rule,
+    gradient={"input": lambda g, pad: constant_pad_nd(g, tuple(-p for p in pad), 0)},
+    compute="storage",
+    api="torch",
+)
+def constant_pad_nd(input: Tensor, pad: tuple, value: float = 0):
+    """Elements added (or, with negative widths, removed) at the ends of the last dimensions."""
+    widths = _pad_widths(pad, input.ndim)
+    cut = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in
+                zip(input.shape, widths, strict=True))
+    made = np.full([n + a + b for n, (a, b) in zip(input.shape, widths, strict=True)], value,
+                   input.dtype)
+    place = tuple(slice(max(a, 0), m - max(b, 0)) for m, (a, b) in
+                  zip(made.shape, widths, strict=True))
+    made[place] = input[cut]
+    return made
+
+
+@function(api="nn.functional")
+def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None):
+    """Padding of the last dimensions: "constant", "reflect", "replicate" or "circular"."""
+    pad = tuple(pad)
+    if mode == "constant":
+        return constant_pad_nd(input, pad, 0 if value is None else value)
+    if mode not in ("reflect", "replicate", "circular"):
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    for k in range(len(pad) // 2):
+        a, b = pad[2 * k], pad[2 * k + 1]
+        d = input.ndim - 1 - k
+        n = input.shape[d]
+        at = np.arange(-a, n + b)
+        if mode == "reflect":
+            if max(a, b) >= n:
+                raise RuntimeError(
+                    f"Argument #4: Padding size should be less than the corresponding input "
+                    f"dimension, but got: padding ({a}, {b}) at dimension {d} of input "
+                    f"{list(input.shape)}"
+                )
+            at = np.abs(at)
+            at = (n - 1) - np.abs((n - 1) - at)
+        elif mode == "replicate":
+            at = np.clip(at, 0, n - 1)
+        else:
+            if max(a, b) > n:
+                raise RuntimeError("Padding value causes wrapping around more than once.")
+            at = at % n
+        input = input.index_select(d, wrap(at))
+    return input
+
+
+@function(api="nn.functional torch")
+def pixel_shuffle(input: Tensor, upscale_factor: int):
+    """(*, C r^2, H, W) to (*, C, H r, W r)."""
+    r = upscale_factor
+    *lead, c, h, w = input.shape
+    if c % (r * r):
+        raise RuntimeError(
+            f"pixel_shuffle expects its input's 'channel' dimension to be divisible by the square "
+            f"of upscale_factor, but input.size(-3)={c} is not divisible by {r * r}"
+        )
+    n = len(lead)
+    x = input.reshape(*lead, c // (r * r), r, r, h, w)
+    x = permute(x, *range(n), n, n + 3, n + 1, n + 4, n + 2)
+    return x.reshape(*lead, c // (r * r), h * r, w * r)
+
+
+@function(api="nn.functional torch")
+def pixel_unshuffle(input: Tensor, downscale_factor: int):
+    """(*, C, H r, W r) to (*, C r^2, H, W)."""
+    r = downscale_factor
+    *lead, c, h, w = input.shape
+    n = len(lead)
+    x = input.reshape(*lead, c, h // r, r, w // r, r)
+    x = permute(x, *range(n), n, n + 2, n + 4, n + 1, n + 3)
+    return x.reshape(*lead, c * r * r, h // r, w // r)
+
+
+__all__ = ["select"]

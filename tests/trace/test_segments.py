@@ -1,0 +1,210 @@
+"""Segments: bounded memory and programs, threads, failures, memory shared with NumPy."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+
+import rushlight as torch
+from rushlight.trace import flush, trie
+from rushlight.trace.trie import Stats
+
+
+def small_problem():
+    torch.manual_seed(0)
+    net = torch.nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    x, y = torch.randn(8, 4), torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
+    return net, optimizer, x, y
+
+
+def train(net, optimizer, x, y):
+    optimizer.zero_grad()
+    loss = torch.nn.functional.cross_entropy(net(x), y)
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def test_steps_do_not_grow():
+    """Changing learning rate, evaluation now and then, a metric that is never read."""
+    net, optimizer, x, y = small_problem()
+    total = torch.zeros(())
+
+    def steps(n):
+        nonlocal total
+        for i in range(n):
+            optimizer.param_groups[0]["lr"] = 0.1 / (1 + i)
+            total = total + train(net, optimizer, x, y).detach()
+            if i % 50 == 49:
+                with torch.no_grad():
+                    net(x).argmax(1).sum().item()
+
+    steps(300)
+    gc.collect()
+    before, objects = Stats.snapshot(), len(gc.get_objects())
+    steps(600)
+    gc.collect()
+    after = Stats.snapshot()
+    assert after["nodes"] == before["nodes"]
+    assert after["programs"] == before["programs"]
+    assert len(gc.get_objects()) < objects + 500
+    assert np.isfinite(total.item())
+
+
+def test_learning_rate_is_not_part_of_a_key():
+    net, optimizer, x, y = small_problem()
+    for _ in range(5):
+        train(net, optimizer, x, y)
+    before = Stats.snapshot()
+    for i in range(20):
+        optimizer.param_groups[0]["lr"] = 0.5 / (i + 1)
+        train(net, optimizer, x, y)
+    assert Stats.snapshot()["nodes"] == before["nodes"]
+
+
+def test_sizes_share_compiled_functions():
+    from rushlight.interpret import program
+
+    def f(n):
+        x = torch.ones(n, 4)
+        return (x * 2.0 + 1.0).tanh().sum().item()
+
+    for _ in range(5):
+        f(3)
+    before = len(program._COMPILED)
+    for n in range(4, 12):
+        for _ in range(5):
+            f(n)
+    assert len(program._COMPILED) == before
+
+
+def test_the_trie_is_bounded(monkeypatch):
+    monkeypatch.setattr(trie, "MAX_NODES", 500)
+    x = torch.ones(3)
+    for n in range(400):
+        y = x
+        for k in range(3):
+            y = y * 2.0 if (n >> k) & 1 else y + 1.0
+        y = y.expand(n + 1, 3)
+        y.sum().item()
+    assert trie.NODES <= 700
+    assert (x * 2.0).sum().item() == 6.0
+
+
+def test_endless_loop_without_a_read(monkeypatch):
+    monkeypatch.setattr(trie, "HARD_OPS", 200)
+    y, a = torch.ones(4), torch.full((4,), 1.0)
+    for _ in range(2500):
+        y = y * a
+        assert len(trie.RECORDER.tr.ts) < 1000
+    assert y.tolist() == [1.0] * 4
+
+
+def test_use_in_another_thread():
+    results = []
+    x = torch.ones(3) * 2.0  # pending here
+
+    def work():
+        results.append((x + 1.0).sum().item())
+        with torch.no_grad():
+            results.append(torch.is_grad_enabled())
+
+    for _ in range(4):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert results == [9.0, False] * 4
+    assert torch.is_grad_enabled()
+
+
+def test_threads_record_at_the_same_time():
+    errors = []
+    w = torch.full((8,), 0.5)
+
+    def work(seed):
+        try:
+            for i in range(200):
+                x = torch.full((8,), float(seed + i))
+                got = ((x * w + 1.0) * w).sum().item()
+                want = 8 * ((seed + i) * 0.5 + 1.0) * 0.5
+                assert abs(got - want) < 1e-3 * want + 1e-3
+        except BaseException as e:
+            errors.append(e)
+
+    threads = [threading.Thread(target=work, args=(10 * k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not errors
+
+
+def test_backward_in_another_thread():
+    w = torch.ones(3).requires_grad_()
+    loss = (w * w).sum()
+    thread = threading.Thread(target=loss.backward)
+    thread.start()
+    thread.join()
+    assert w.grad.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_error_by_value_names_the_line_and_keeps_the_rest():
+    x = torch.ones(4, 2)
+
+    def program(index):
+        kept = x * 3.0
+        bad = torch.index_select(x, 0, index)
+        return kept, bad
+
+    good, wrong = torch.tensor([1, 2]), torch.tensor([1, 9])
+    for _ in range(4):
+        kept, picked = program(good)
+        assert picked.sum().item() == 4.0
+    kept, picked = program(wrong)
+    with pytest.raises(IndexError, match="test_segments.py"):
+        picked.sum().item()
+    assert kept.sum().item() == 24.0
+    with pytest.raises(RuntimeError, match="no value"):
+        picked.tolist()
+    assert program(good)[1].sum().item() == 4.0
+
+
+def test_numpy_memory_becomes_ours_again():
+    x = torch.ones(5)
+    view = x.numpy()
+    assert x.storage_identity().exposed
+    del view
+    (x * 2.0).sum().item()
+    assert not x.storage_identity().exposed
+
+
+def test_history_is_dropped_with_the_tensor():
+    w = torch.ones(1000).requires_grad_()
+    for _ in range(3):
+        y = (w * w).exp()
+        y.sum().item()
+    flush()
+    gc.collect()
+    segments = sum(isinstance(o, trie.Segment) for o in gc.get_objects())
+    del y
+    gc.collect()
+    assert sum(isinstance(o, trie.Segment) for o in gc.get_objects()) < segments
+
+
+def test_explain_counts():
+    x = torch.ones(3)
+
+    def step():
+        return ((x + 1.0) * x).sum().item()
+
+    for _ in range(3):
+        step()
+    with torch.explain() as report:
+        step()
+    assert report.counts["misses"] == 0
+    assert report.counts["flushes"] >= 1
+    assert "programs run" in str(report)
