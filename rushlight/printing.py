@@ -75,9 +75,8 @@ class Format:
                 self.scientific = bool(
                     high / low > 1000.0 or high > 1.0e8 or (not self.whole and low < 1.0e-4)
                 )
-        if options["sci_mode"] is not None:
-            self.scientific = options["sci_mode"]
-        if counted.size:
+            if options["sci_mode"] is not None:
+                self.scientific = options["sci_mode"]
             self.width = max(len(self.plain(v)) for v in counted.tolist())
 
     def plain(self, v) -> str:

@@ -59,10 +59,12 @@ def index_rule(input: Meta, indices, dims) -> Meta:
         return meta(shape, input.dtype)
     operands = [meta(shape, input.dtype, strides)]
     after = len(rest) - first
-    for i in indices:
-        own = tuple(0 if n == 1 else s for n, s in zip(i.shape, i.strides, strict=True))
+    for i in indices:  # dims of size 1 count with the stride that a reshape gives them
         lead = len(shape) - after - i.ndim
-        operands.append(meta(shape, int64, (0,) * lead + own + (0,) * after))
+        own = [0 if n == 1 and shape[lead + k] != 1 else i.strides[k] for k, n in enumerate(i.shape)]
+        before = [i.numel if n == 1 else 0 for n in shape[:lead]]
+        behind = [1 if n == 1 else 0 for n in shape[len(shape) - after:]]
+        operands.append(meta(shape, int64, (*before, *own, *behind)))
     return meta(shape, input.dtype, rules.layout(shape, operands))
 
 
@@ -254,7 +256,7 @@ def mask_indices(mask, shape, dim: int, where: int):
                 f"The shape of the mask {list(given)} at index {k} does not match the shape of the "
                 f"indexed tensor {list(shape)} at index {dim + k}"
             )
-    return [wrap(i) for i in np.nonzero(array(mask))]
+    return [wrap(np.ascontiguousarray(i)) for i in np.nonzero(array(mask))]
 
 
 def as_items(index) -> tuple:

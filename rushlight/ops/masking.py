@@ -264,11 +264,23 @@ def nonzero(input: Tensor, *, as_tuple: bool = False):
     """
     a = array(input)
     if as_tuple:
-        return tuple(wrap(i) for i in np.nonzero(a.reshape(1) if a.ndim == 0 else a))
+        found = np.nonzero(a.reshape(1) if a.ndim == 0 else a)
+        return tuple(wrap(np.ascontiguousarray(i)) for i in found)
     if a.ndim == 0:
         return wrap(np.empty((int(bool(a)), 0), np.int64))
     found = np.nonzero(a)
     return wrap(np.array(found, np.int64).reshape(a.ndim, -1)).t()
+
+
+@function(out=True)
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1):
+    """`nonzero` cut to `size` rows, or filled up to them with `fill_value`: int64 (size, ndim)."""
+    if size < 0:
+        raise RuntimeError(f"nonzero_static: 'size' must be an non-negative integer, got {size}")
+    found = array(nonzero(input))[:size]
+    out = np.full((size, input.ndim), fill_value, np.int64)
+    out[: len(found)] = found
+    return wrap(out)
 
 
 @function()

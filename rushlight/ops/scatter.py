@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..trace.dtypes import int32, int64
+from ..trace.dtypes import bool_, int32, int64
 from ..trace.forms import _scalar_type as type_name
 from ..trace.meta import Meta, meta
 from ..trace.operator import IntTensor, Tensor, function, op
@@ -20,7 +20,7 @@ REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
 def check_index(name: str, input: Meta, dim: int, index: Meta) -> int:
     """The dim counted from the front, after checks of the index of gather and scatter."""
     dim = rules.wrap_dim(dim, input.ndim)
-    if index.dtype is not int64 and index.dtype is not int32:
+    if index.numel and index.dtype is not int64 and index.dtype is not int32:
         raise RuntimeError(
             f"{name}(): Expected dtype int32/int64 for index, but got {index.dtype}"
         )
@@ -134,8 +134,8 @@ def scattered(input, dim, index, src, write) -> np.ndarray:
             along = np.arange(i.shape[d]).reshape((-1,) + (1,) * (i.ndim - d - 1))
         positions = positions * n + along
     values = src
-    if isinstance(src, np.ndarray) and src.ndim:
-        values = src[tuple(map(slice, i.shape))].reshape(-1)
+    if isinstance(src, np.ndarray):
+        values = src[tuple(map(slice, i.shape))].reshape(-1) if src.ndim else src.reshape(1)
     write(a.reshape(-1), positions.reshape(-1), values)
     return out
 
@@ -182,9 +182,6 @@ def _cut_gather(g, dim, index, src_meta):
     read = gather(g, dim, index)
     if tuple(index.shape) == tuple(src_meta.shape):
         return read
-    pads = []
-    for n, m in zip(reversed(index.shape), reversed(src_meta.shape), strict=True):
-        pads += [0, m - n]
     return _pad_end(read, tuple(src_meta.shape))
 
 
@@ -322,15 +319,11 @@ def _scatter_reduce_grads(g, out, input, dim, index, src, reduce, include_self, 
         count = at_source(zeros)
         gs = others.masked_fill((count > 1) | ((count == 1) & ~zero), 0)
     else:
-        own = (input == out).to(g.dtype)
-        if not include_self:
-            own = _scatter_value(own, dim, index, 0)
+        own = (input == out).to(g.dtype)  # counts without include_self too, as in PyTorch
         chosen = (src == at_source(out)).to(g.dtype)
         count = scatter_add(own, dim, index, chosen)
         shared = g / count.masked_fill(count == 0, 1)
         gi, gs = own * shared, chosen * at_source(shared)
-        if not include_self:
-            gi = g
     if not include_self:
         gi = _scatter_value(gi, dim, index, 0)
     return gi if need[0] else None, gs if need[1] else None
@@ -529,13 +522,19 @@ def index_fill_rule(input: Meta, dim, index: Meta, value: Meta) -> Meta:
     return rules.same(input)
 
 
+def _filled_gradient(g, dim, index):
+    """The sum of `g` where the slices were filled, each once."""
+    kept = _index_fill(g.new_ones(tuple(g.shape), dtype=bool_), dim, index, False)
+    return g.masked_fill(kept, 0).sum()
+
+
 @op(
     index_fill_rule,
     compute="result",
     api="",
     gradient={
         "input": lambda g, dim, index: _index_fill(g, dim, index, 0),
-        "value": lambda g, dim, index: index_select(g, dim, index).sum(),
+        "value": lambda g, dim, index: _filled_gradient(g, dim, index),
     },
 )
 def _index_fill(input: Tensor, dim, index: IntTensor, value: Tensor):

@@ -17,44 +17,44 @@ from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .record import DEFAULT_GENERATOR, NUMBERS, missed, record
 from .segments import enter
 from .tensor import Tensor
-from .trie import RECORDER
+from .trie import LEAF, RECORDER
 
 new = object.__new__
 HOOKED = overrides.ACTIVE
-USED = (DEFAULT_GENERATOR, RECORDER, Tensor, enter, finish, general, missed, record)  # by compiled code
+USED = (DEFAULT_GENERATOR, LEAF, RECORDER, Tensor, enter, finish, general, missed, record)  # by compiled code
 
 _TEMPLATE = """
 def {name}({signature}):
-    {guard}tr = RECORDER.tr
-    t = new(Tensor)
-    t._tr = tr
+    {guard}_tr_ = RECORDER.tr
+    _t_ = new(Tensor)
+    _t_._tr = _tr_
     try:
         {lookup}
     except KeyError:
-        return missed(OP_{name}, tr, k, ({arguments}))
+        return missed(OP_{name}, _tr_, _k_, ({arguments}))
     except (TypeError, AttributeError):
         return record(OP_{name}, ({arguments}))
-    {scalars}tr.st = v
-    t._s = v
-    tr.ts.append(t)
+    {scalars}_tr_.st = _v_
+    _t_._s = _v_
+    _tr_.ts.append(_t_)
     return {result}
 """
 
 # One operand may be a Python number: its type is the key, its value a runtime scalar.
-_WITH_NUMBER = """{operands}c = type({number})
-        if c is Tensor:
-            k = (OP_{name}, {before}{number}._s if {number}._tr is tr else enter(tr, {number}), {after})
-            st = tr.st
-            v = st.first if k == st.first_key else st.next[k]
-        elif c is float or c is int:
-            k = (OP_{name}, {before}c, {after})
-            st = tr.st
-            v = st.first if k == st.first_key else st.next[k]
-            tr.scalars.append({number})
+_WITH_NUMBER = """{operands}_c_ = type({number})
+        if _c_ is Tensor:
+            _k_ = (OP_{name}, {before}{number}._s if {number}._tr is _tr_ else enter(_tr_, {number}), {after})
+            _st_ = _tr_.st
+            _v_ = _st_.first if _k_ == _st_.first_key else _st_.next[_k_]
+        elif _c_ is float or _c_ is int:
+            _k_ = (OP_{name}, {before}_c_, {after})
+            _st_ = _tr_.st
+            _v_ = _st_.first if _k_ == _st_.first_key else _st_.next[_k_]
+            _tr_.scalars.append({number})
         else:
-            k = (OP_{name}, {before}{number}._s if {number}._tr is tr else enter(tr, {number}), {after})
-            st = tr.st
-            v = st.first if k == st.first_key else st.next[k]"""
+            _k_ = (OP_{name}, {before}{number}._s if {number}._tr is _tr_ else enter(_tr_, {number}), {after})
+            _st_ = _tr_.st
+            _v_ = _st_.first if _k_ == _st_.first_key else _st_.next[_k_]"""
 
 
 def _signature(o: Operator, fn, star: int) -> str:
@@ -109,42 +109,43 @@ def _source(o: Operator, fn, bare: bool) -> str:
     able = [i for i, k in enumerate(o.kinds) if k == TENSOR and i and o.numbers and o.casts[i]]
     number = able[0] if len(able) == 1 else None
     for i, (n, kind) in enumerate(zip(o.names, o.kinds, strict=True)):
-        node = f"({n}._s if {n}._tr is tr else enter(tr, {n}))"
-        k = f"k{i}"
+        node = f"({n}._s if {n}._tr is _tr_ else enter(_tr_, {n}))"
+        k = f"k{i}_"
         if i == number:
             k = "NUMBER"
         elif i in able:
-            operands.append(f"k{i} = {n}.__class__")
-            operands.append(f"if k{i} is not float and k{i} is not int: k{i} = {node}")
-            scalars.append(f"if k{i} is float or k{i} is int: tr.scalars.append({n})")
-        elif kind == TENSOR and not i and o.view:  # memory that NumPy sees is another path
-            operands.append(f"if {n}._tr is not tr: return record(OP_{o.name}, ({given}))")
-            operands.append(f"k{i} = {n}._s")
+            operands.append(f"k{i}_ = {n}.__class__")
+            operands.append(f"if k{i}_ is not float and k{i}_ is not int: k{i}_ = {node}")
+            scalars.append(f"if k{i}_ is float or k{i}_ is int: _tr_.scalars.append({n})")
+        elif kind == TENSOR and not i and o.view:  # memory that is there: no path at all
+            memory = f"{n}._tr is not _tr_ or {n}._s.op is LEAF and not {n}._s.rg"
+            operands.append(f"if {memory}: return record(OP_{o.name}, ({given}))")
+            operands.append(f"k{i}_ = {n}._s")
         elif kind == TENSOR:
-            operands.append(f"k{i} = {node}")
+            operands.append(f"k{i}_ = {node}")
         elif kind == OPTIONAL:
-            operands.append(f"k{i} = None if {n} is None else {node}")
+            operands.append(f"k{i}_ = None if {n} is None else {node}")
         elif kind == LIST:
-            nodes = f"[x._s if x._tr is tr else enter(tr, x) for x in {n}]"
-            operands.append(f"k{i} = tuple({nodes})")
+            nodes = f"[x._s if x._tr is _tr_ else enter(_tr_, x) for x in {n}]"
+            operands.append(f"k{i}_ = tuple({nodes})")
         elif kind == SCALAR:
-            operands.append(f"k{i} = number_type({n})")
-            scalars.append(f"tr.scalars.append({n})")
+            operands.append(f"k{i}_ = number_type({n})")
+            scalars.append(f"_tr_.scalars.append({n})")
         elif kind == RUNTIME:
             operands.append(f"if {n} is None: {n} = DEFAULT_GENERATOR[0]")
-            scalars.append(f"tr.scalars.append({n})")
+            scalars.append(f"_tr_.scalars.append({n})")
             continue
         else:
             k = "_" + n if i == star else n
         key.append(k)
     # enter() may end a segment, so the operands are all there before the state is read
-    result = "t"
-    if o.returns is not None or o.view:
-        result = f"finish(OP_{o.name}, tr, t, {o.names[0] if o.names else 'None'})"
+    result = "_t_"
+    if o.several or o.view:
+        result = f"finish(OP_{o.name}, _tr_, _t_, {o.names[0] if o.names else 'None'})"
     indent = "\n        "
     lines = "".join(line + indent for line in operands)
     if number is None:
-        lookup = f"{lines}k = (OP_{o.name}, {''.join(x + ', ' for x in key)}){indent}st = tr.st{indent}v = st.first if k == st.first_key else st.next[k]"
+        lookup = f"{lines}_k_ = (OP_{o.name}, {''.join(x + ', ' for x in key)}){indent}_st_ = _tr_.st{indent}_v_ = _st_.first if _k_ == _st_.first_key else _st_.next[_k_]"
     else:
         at = key.index("NUMBER")
         lookup = _WITH_NUMBER.format(
@@ -205,10 +206,15 @@ def recompile() -> None:
     from .operator import OPERATORS
 
     for o in OPERATORS.values():
-        for stub, bare in ((o.record, False), (o.bare, True)):
-            if stub is not None:
-                stub.__code__, stub.__defaults__ = _STUB, None
-                stub.__kwdefaults__ = {"_op": o, "_bare": bare}
+        reset(o)
+
+
+def reset(o: Operator) -> None:
+    """Compile an operator's recorders again at their next call."""
+    for stub, bare in ((o.record, False), (o.bare, True)):
+        if stub is not None:
+            stub.__code__, stub.__defaults__ = _STUB, None
+            stub.__kwdefaults__ = {"_op": o, "_bare": bare}
 
 
 def operator_form(o: Operator) -> FunctionType:

@@ -89,10 +89,16 @@ class Operator:
         "inferred",
         "saving",
         "slow_miss",
+        "several",  # has several outputs (known from the first call)
     )
 
     def __repr__(self) -> str:
         return self.name
+
+    @property
+    def absolute(self) -> bool:
+        """Whether its rule gives an offset that does not count from the input's."""
+        return self.name == "_as_strided"
 
     @property
     def grad_name(self) -> str:
@@ -196,7 +202,7 @@ def op(
         )
         o.saves_first = any(0 in r.saves for r in o.gradients)
         o.ufunc = _as_ufunc(fn)
-        o.inferred, o.saving = {}, {}
+        o.inferred, o.saving, o.several = {}, {}, returns is not None
         inference_caches.append(o.inferred)
         o.slow_miss = bool(
             view or random or mutates or returns or {LIST, SCALAR, RUNTIME} & set(o.kinds)

@@ -66,7 +66,7 @@ def cast_plan(o, out, metas):
     plan = []
     for i, c in enumerate(o.casts):
         m = metas[i]
-        if not c or m is None:
+        if m is None or not c:
             continue
         if m.__class__ is tuple:
             each = tuple([_cast_to(x, target) for x in m])

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..interpret import tier0
 from . import trie
-from .meta import weak_meta
+from .meta import meta, weak_meta
 from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .promotion import cast_plan
 from .segments import end_segment, enter, run_pending, settle
@@ -72,7 +72,7 @@ def _number(x):
 
 def record(o: Operator, args: tuple):
     """Record an operator with any valid arguments: the plain version of a compiled recorder."""
-    if o.view and isinstance(args[0], Tensor) and _seen_by_numpy(args[0]):
+    if o.view and isinstance(args[0], Tensor) and _in_memory(args[0]):
         return _view_at_once(o, args)
     with LOCK:
         tr = RECORDER.tr
@@ -171,27 +171,40 @@ def record(o: Operator, args: tuple):
         return result
 
 
-def _seen_by_numpy(t) -> bool:
-    storage = t._storage
-    return storage is not None and storage.exposed and not t._s.rg and not t._s.frozen
+def _in_memory(t) -> bool:
+    """Whether a view of `t` can be made at once: its value is there and has no history."""
+    s = t._s
+    if s.rg or (t._base is not None and t._base._s.rg):
+        return False
+    op = s.op
+    if op is trie.IDLE:
+        return True
+    return op is trie.LEAF and t._tr is RECORDER.tr and t._tr.st.writes is None and not s.frozen
 
 
 def _view_at_once(o: Operator, args):
-    """A view of memory that NumPy sees: made now, outside of the trace, on the memory itself."""
+    """A view of memory that is there: made now, outside of the trace.
+
+    So an index that changes from step to step (a loop over batches) is no part of any key, nor is
+    the view's offset: it is kept apart from the Meta.
+    """
     values = [
         sizes(x) if kind == SIZE else x if isinstance(x, Tensor) else static(x)
         for kind, x in zip(o.kinds, args, strict=True)
     ]
     source = values[0]
     settle(source)
-    metas = [x._s.m if isinstance(x, Tensor) else x for x in values]
-    m = o.rule(*metas)
-    arrays = [x._buf if isinstance(x, Tensor) else x for x in values]
+    m = source._s.m
+    out = o.rule(*[x._s.m if isinstance(x, Tensor) else x for x in values])
     t = new(Tensor)
-    t._s, t._tr, t._buf = trie.idle(m, False), None, o.reference(*arrays)
-    t._storage = source._storage
+    t._tr = None
+    t._buf = o.reference(*[x._buf if isinstance(x, Tensor) else x for x in values])
+    t._s = trie.idle(out if not out.offset else meta(out.shape, out.dtype, out.strides), False)
+    scale = m.dtype.itemsize / out.dtype.itemsize
+    t._offset = out.offset if o.absolute else int(source._offset * scale) + out.offset
+    t._storage = source.storage_identity()
     t._base = source if source._base is None else source._base
-    t._generation = source._storage.generation
+    t._generation = t._storage.generation
     return t
 
 
@@ -339,8 +352,7 @@ def first_time(tr, o: Operator, key, nodes, values):
             s = make_node(st, trie.SCALAR, (), (), m, False)
             s.number = number
             number += 1
-            if kind != RUNTIME:
-                metas.append(m)
+            metas.append(None if kind == RUNTIME else m)
             ins.append(s)
             arrays.append(x)
             x = s
@@ -394,8 +406,15 @@ def infer(o: Operator, metas):
     if o.mutates:
         out = metas[o.mutates[0]]
         return out, out, cast_plan(o, out, metas), False, None
-    outs = o.rule(*metas)
-    out = outs[0] if outs.__class__ is tuple else outs
+    outs = o.rule(*[m for m, kind in zip(metas, o.kinds, strict=True) if kind != RUNTIME])
+    out = outs
+    if outs.__class__ is tuple:
+        out = outs[0]
+        if not o.several:
+            from .hot import reset
+
+            o.several = o.slow_miss = True
+            reset(o)
     return outs, out, cast_plan(o, out, metas), out.weak or out.dtype.category >= 2, None
 
 

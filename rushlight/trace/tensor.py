@@ -28,6 +28,7 @@ _DEFAULTS = {
     "_post_hooks": None,
     "_retains": False,
     "_silent": False,
+    "_offset": 0,
 }
 
 
@@ -51,6 +52,7 @@ class Tensor:
         "_grad",
         "_retains",
         "_silent",  # made by .data: writes through it are not noticed by autograd
+        "_offset",  # of a view made outside of the trace: not in its Meta
         "__dict__",
         "__weakref__",
     )
@@ -131,7 +133,7 @@ class Tensor:
 
     def storage_offset(self) -> int:
         """Where the first element lies in the storage, in elements."""
-        return self._s.m.offset
+        return self._s.m.offset + self._offset
 
     def is_contiguous(self, memory_format=dtypes.contiguous_format) -> bool:
         """Whether the elements lie in memory in the order of `memory_format`."""

@@ -62,7 +62,9 @@ def alias(t, op=ALIAS):
 
     with LOCK:
         tr = RECORDER.tr
-        if t._tr is not tr and t._tr is None and t._base is None and op is ALIAS:
+        if t._tr is None and op is ALIAS and (t._base is None or (
+            t._storage.exposed and t._generation == t._storage.generation
+        )):  # (in a trace, a view of memory that NumPy sees would be a copy)
             return _idle_alias(t)
         a = node_of(tr, t)
         v, fresh = edge(tr, ALIAS, (a,), a.m, False, a.root)
@@ -203,7 +205,8 @@ def _rewrite_history(tr, t, base, v, storage) -> None:
         owner = t
     else:
         b = base._s
-        geometry = (t._s.m.shape, t._s.m.strides, t._s.m.offset - b.m.offset)
+        start = t.storage_offset() - base.storage_offset()
+        geometry = (t._s.m.shape, t._s.m.strides, start)
         node, fresh = edge(tr, REBASE, (b, v, geometry), b.m, True, b.root, ins=(b, v))
         base._s = node
         base._history = None
@@ -223,6 +226,9 @@ def regenerate(tr, t):
     base = t._base
     b = base._s if base._tr is tr else enter(tr, base)
     m = t._s.m
+    if t._offset != base._offset:
+        m = meta(m.shape, m.dtype, m.strides, m.offset + t._offset - base._offset)
+        t._offset = base._offset
     geometry = (m.shape, m.strides, m.offset, m.dtype)
     v, fresh = edge(tr, RESTRIDE, (b, geometry), m, b.rg, b.root, ins=(b,))
     if fresh and t._buf is None:

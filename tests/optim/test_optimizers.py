@@ -6,7 +6,7 @@ from programs import same, same_error, values
 CASES = [
     ("SGD", {"lr": 0.1}), ("SGD", {"lr": 0.1, "momentum": 0.9}),
     ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
-    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5, "maximize": True}),
+    ("SGD", {"lr": 0.01, "momentum": 0.9, "dampening": 0.5, "maximize": True}),
     ("Adam", {}), ("Adam", {"lr": 0.01, "weight_decay": 0.1}), ("Adam", {"amsgrad": True}),
     ("Adam", {"betas": (0.4, 0.6), "maximize": True}),
     ("AdamW", {}), ("AdamW", {"lr": 0.01, "weight_decay": 0.2, "amsgrad": True}),

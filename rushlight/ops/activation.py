@@ -1,0 +1,317 @@
+"""Activation functions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..trace.meta import Meta
+from ..trace.operator import Tensor, function, op
+from . import rules
+from .pointwise import where
+
+NN = "nn.functional"
+
+
+def _in_place(input, result, inplace):
+    return input.copy_(result) if inplace else result
+
+
+@op(rules.broadcast, gradient={"grad": lambda g, output: _relu_backward(g, output)}, api="")
+def _relu_backward(grad: Tensor, output: Tensor):
+    """`grad` where the output is positive, else 0."""
+    return grad * (output > 0)
+
+
+@op(
+    rules.same,
+    gradient={"input": lambda g, out: _relu_backward(g, out)},
+    compute="result",
+    api="",
+)
+def _relu(input: Tensor):
+    """`max(input, 0)`."""
+    return np.maximum(input, 0)
+
+
+@function(api="torch Tensor nn.functional")
+def relu(input: Tensor, inplace: bool = False):
+    """`max(input, 0)`."""
+    return input.relu_() if inplace else _relu(input)
+
+
+@function(api="torch Tensor nn.functional")
+def relu_(input: Tensor):
+    """`relu` in place."""
+    input.check_writable("relu_")
+    return input.copy_(_relu(input))
+
+
+def _unary(gradient, rule=rules.float_unary):
+    return op(rule, gradient={"input": gradient}, compute="result", api="")
+
+
+@function(api=NN)
+def relu6(input: Tensor, inplace: bool = False):
+    """`min(max(input, 0), 6)`."""
+    return _in_place(input, hardtanh(input, 0.0, 6.0), inplace)
+
+
+@function(api=NN)
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False):
+    """`input` limited to [min_val, max_val]; the gradient is 0 at the limits."""
+    return _in_place(input, _hardtanh(input, min_val, max_val), inplace)
+
+
+@op(
+    rules.same,
+    gradient={"input": lambda g, input, min_val, max_val: where(
+        (input > min_val) & (input < max_val), g, 0.0)},
+    compute="result",
+    api="",
+)
+def _hardtanh(input: Tensor, min_val: float, max_val: float):
+    return np.clip(input, min_val, max_val)
+
+
+@op(
+    rules.same,
+    gradient={"input": lambda g, input, slope: where(input > 0, g, g * slope)},
+    compute="result",
+    api="",
+)
+def _leaky_relu(input: Tensor, slope: float):
+    """`input` where positive, else `slope * input`."""
+    return np.where(input > 0, input, input * input.dtype.type(slope))
+
+
+@function(api=NN)
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False):
+    """`input` where positive, else `negative_slope * input`."""
+    return _in_place(input, _leaky_relu(input, negative_slope), inplace)
+
+
+@function(api="nn.functional torch Tensor")
+def prelu(input: Tensor, weight: Tensor):
+    """`input` where positive, else `weight * input`, with a weight for each channel."""
+    if weight.numel() != 1:
+        channels = input.shape[1] if input.ndim > 1 else 1
+        if weight.numel() != channels:
+            raise RuntimeError(
+                f"Mismatch of parameter numbers and input channel size. Found parameter numbers = "
+                f"{weight.numel()} and channel size = {channels}."
+            )
+        weight = weight.reshape(1, -1, *(1,) * (input.ndim - 2)) if input.ndim > 1 else weight
+    return where(input > 0, input, weight * input)
+
+
+@function(api="nn.functional torch")
+def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False,
+          inplace: bool = False):
+    """Leaky ReLU with a random slope in training, the mean one otherwise."""
+    if training:
+        slope = input.detach().new_empty(input.shape).uniform_(lower, upper)
+        return _in_place(input, where(input > 0, input, input * slope), inplace)
+    return _in_place(input, _leaky_relu(input, (lower + upper) / 2), inplace)
+
+
+def _elu_gradient(g, input, alpha, scale, input_scale):
+    return where(
+        input > 0, g * scale, g * (scale * alpha * input_scale) * (input * input_scale).exp()
+    )
+
+
+@op(rules.same, gradient={"input": _elu_gradient}, compute="result", api="")
+def _elu(input: Tensor, alpha: float, scale: float, input_scale: float):
+    """`scale * x` where positive, else `scale * alpha * (exp(input_scale * x) - 1)`."""
+    return np.where(input > 0, input * scale, np.expm1(np.minimum(input, 0) * input_scale)
+                    * (alpha * scale))
+
+
+@function(api=NN)
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False):
+    """`input` where positive, else `alpha * (exp(input) - 1)`."""
+    return _in_place(input, _elu(input, alpha, 1.0, 1.0), inplace)
+
+
+@function(api="nn.functional torch")
+def selu(input: Tensor, inplace: bool = False):
+    """The self-normalising ELU (Klambauer et al., 2017)."""
+    return _in_place(input, _elu(input, 1.6732632423543772, 1.0507009873554805, 1.0), inplace)
+
+
+@function(api="nn.functional torch")
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False):
+    """`input` where positive, else `alpha * (exp(input / alpha) - 1)`."""
+    if alpha == 0:
+        raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
+    return _in_place(input, _elu(input, alpha, 1.0, 1.0 / alpha), inplace)
+
+
+def _gelu_gradient(g, input, approximate):
+    if approximate == "tanh":
+        k = math.sqrt(2 / math.pi)
+        inner = (k * (input + 0.044715 * input * input * input)).tanh()
+        slope = (1 - inner * inner) * (k * (1 + 3 * 0.044715 * input * input))
+        return g * (0.5 * (1 + inner) + 0.5 * input * slope)
+    cdf = 0.5 * (1 + (input * math.sqrt(0.5)).erf())
+    return g * (cdf + input * (-0.5 * input * input).exp() * (1 / math.sqrt(2 * math.pi)))
+
+
+def _gelu_rule(input: Meta, approximate) -> Meta:
+    if approximate not in ("none", "tanh"):
+        rules.fail(RuntimeError, "approximate argument must be either none or tanh.")
+    return rules.same(input)
+
+
+@op(_gelu_rule, gradient={"input": _gelu_gradient}, api=NN)
+def gelu(input: Tensor, *, approximate: str = "none"):
+    """`x Phi(x)` (Hendrycks and Gimpel, 2016), exact or with tanh."""
+    if approximate == "tanh":
+        return 0.5 * input * (
+            1 + np.tanh(math.sqrt(2 / math.pi) * (input + 0.044715 * input * input * input))
+        )
+    from .pointwise import _erf
+
+    return 0.5 * input * (1 + _erf(input * math.sqrt(0.5)).astype(input.dtype))
+
+
+def _silu_gradient(g, input):
+    s = input.sigmoid()
+    return g * (s * (1 + input * (1 - s)))
+
+
+@_unary(_silu_gradient)
+def _silu(input: Tensor):
+    """`x sigmoid(x)`."""
+    return input / (1 + np.exp(-input))
+
+
+@function(api=NN)
+def silu(input: Tensor, inplace: bool = False):
+    """`x sigmoid(x)`."""
+    return _in_place(input, _silu(input), inplace)
+
+
+@function(api=NN)
+def mish(input: Tensor, inplace: bool = False):
+    """`x tanh(softplus(x))`."""
+    return _in_place(input, input * softplus(input).tanh(), inplace)
+
+
+def _softplus_gradient(g, input, beta, threshold):
+    return where(input * beta > threshold, g, g * (input * beta).sigmoid())
+
+
+@op(rules.same, gradient={"input": _softplus_gradient}, api=NN)
+def softplus(input: Tensor, beta: float = 1, threshold: float = 20):
+    """`log(1 + exp(beta x)) / beta`, x itself where beta x is above the threshold."""
+    z = input * beta
+    return np.where(z > threshold, input, np.log1p(np.exp(np.minimum(z, threshold))) / beta)
+
+
+@function(api=NN)
+def softsign(input: Tensor):
+    """`x / (1 + |x|)`."""
+    return input / (input.abs() + 1)
+
+
+@function(api=NN)
+def tanhshrink(input: Tensor):
+    """`x - tanh(x)`."""
+    return input - input.tanh()
+
+
+@op(
+    rules.same,
+    gradient={"input": lambda g, input, lambd: where(
+        (input >= -lambd) & (input <= lambd), 0.0, g)},
+    api=NN,
+)
+def softshrink(input: Tensor, lambd: float = 0.5):
+    """x moved towards 0 by lambd, 0 within it."""
+    if lambd < 0:
+        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
+    return np.where(input > lambd, input - lambd, np.where(input < -lambd, input + lambd,
+                                                           input * 0))
+
+
+@op(
+    rules.same,
+    gradient={"input": lambda g, input, lambd: where(
+        (input >= -lambd) & (input <= lambd), 0.0, g)},
+    api="nn.functional torch",
+)
+def hardshrink(input: Tensor, lambd: float = 0.5):
+    """x, 0 within lambd of 0."""
+    return np.where((input >= -lambd) & (input <= lambd), 0, input)
+
+
+@op(
+    rules.same,
+    gradient={"input": lambda g, input: where((input > -3) & (input < 3), g / 6, 0.0)},
+    api="",
+)
+def _hardsigmoid(input: Tensor):
+    """`relu6(x + 3) / 6`."""
+    return np.clip(input + 3, 0, 6) / 6
+
+
+@function(api=NN)
+def hardsigmoid(input: Tensor, inplace: bool = False):
+    """`relu6(x + 3) / 6`."""
+    return _in_place(input, _hardsigmoid(input), inplace)
+
+
+@op(
+    rules.same,
+    gradient={"input": lambda g, input: where(
+        input <= -3, 0.0, where(input < 3, g * (input / 3 + 0.5), g))},
+    api="",
+)
+def _hardswish(input: Tensor):
+    """`x relu6(x + 3) / 6`."""
+    return input * np.clip(input + 3, 0, 6) / 6
+
+
+@function(api=NN)
+def hardswish(input: Tensor, inplace: bool = False):
+    """`x relu6(x + 3) / 6`."""
+    return _in_place(input, _hardswish(input), inplace)
+
+
+@op(
+    rules.same,
+    gradient={"input": lambda g, input, threshold: where(input > threshold, g, 0.0)},
+    api="",
+)
+def _threshold(input: Tensor, threshold: float, value: float):
+    """x where above the threshold, else value."""
+    return np.where(input <= threshold, input.dtype.type(value), input)
+
+
+@function(api="nn.functional torch")
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False):
+    """x where above the threshold, else value."""
+    return _in_place(input, _threshold(input, threshold, value), inplace)
+
+
+@function(api=NN)
+def glu(input: Tensor, dim: int = -1):
+    """The first half times the sigmoid of the second half of `dim`."""
+    if input.ndim == 0:
+        raise RuntimeError("glu does not support 0-dimensional tensors")
+    n = input.shape[dim]
+    if n % 2:
+        raise RuntimeError(
+            f"Halving dimension must be even, but dimension {dim} is size {n}"
+        )
+    a, b = input.chunk(2, dim)
+    return a * b.sigmoid()
+
+
+@op(rules.float_unary, gradient={"input": lambda g, input: g * (-input).sigmoid()}, api=NN)
+def logsigmoid(input: Tensor):
+    """`log(sigmoid(x))` without overflow."""
+    return np.minimum(input, 0) - np.log1p(np.exp(-np.abs(input)))

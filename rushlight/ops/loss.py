@@ -1,0 +1,483 @@
+"""Losses."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+
+from ..trace import dtypes
+from ..trace.meta import Meta, meta
+from ..trace.operator import IntTensor, Tensor, function, op
+from . import rules
+from .pointwise import where
+from .softmax import log_softmax
+
+NN = "nn.functional"
+
+
+def reduced(loss, reduction: str):
+    """A loss with its reduction: "none", "mean" or "sum"."""
+    if reduction == "mean":
+        return loss.mean()
+    if reduction == "sum":
+        return loss.sum()
+    if reduction == "none":
+        return loss
+    raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
+def _legacy(size_average, reduce, reduction):
+    if size_average is None and reduce is None:
+        return reduction
+    average = True if size_average is None else size_average
+    each = True if reduce is None else reduce
+    return "mean" if average and each else "sum" if each else "none"
+
+
+def _pair(input, target):
+    if input.shape != target.shape:
+        warnings.warn(
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
+            "Please ensure they have the same size.",
+            stacklevel=5,
+        )
+
+
+@function(api=NN)
+def mse_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
+             reduction: str = "mean", weight=None):
+    """`(input - target)^2`."""
+    _pair(input, target)
+    d = input - target
+    loss = d * d if weight is None else weight * d * d
+    return reduced(loss, _legacy(size_average, reduce, reduction))
+
+
+@function(api=NN)
+def l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
+            reduction: str = "mean", weight=None):
+    """`|input - target|`."""
+    _pair(input, target)
+    loss = (input - target).abs()
+    return reduced(loss if weight is None else loss * weight,
+                   _legacy(size_average, reduce, reduction))
+
+
+@function(api=NN)
+def smooth_l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
+                   reduction: str = "mean", beta: float = 1.0):
+    """Half the square over beta where |d| < beta, else `|d| - beta / 2`."""
+    if beta < 0:
+        raise RuntimeError("smooth_l1_loss does not support negative values for beta")
+    _pair(input, target)
+    d = (input - target).abs()
+    loss = d if beta == 0 else where(d < beta, d * d * (0.5 / beta), d - 0.5 * beta)
+    return reduced(loss, _legacy(size_average, reduce, reduction))
+
+
+@function(api=NN)
+def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
+               weight=None):
+    """Half the square where |d| <= delta, else `delta (|d| - delta / 2)`."""
+    if delta <= 0:
+        raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    _pair(input, target)
+    d = (input - target).abs()
+    loss = where(d <= delta, d * d * 0.5, (d - 0.5 * delta) * delta)
+    return reduced(loss if weight is None else loss * weight, reduction)
+
+
+# ---------------------------------------------------------------- classification
+
+
+def _check_targets(target, classes, ignore_index):
+    bad = (target != ignore_index) & ((target < 0) | (target >= classes))
+    if bad.any():
+        raise IndexError(f"Target {target[bad].reshape(-1)[0]} is out of bounds.")
+
+
+def _nll_rule(input: Meta, target: Meta, weight, ignore_index):
+    if input.ndim not in (1, 2):
+        rules.fail(RuntimeError, "input tensor should be 1D or 2D")
+    if target.ndim > 1 or target.ndim != input.ndim - 1 and not (
+        input.ndim == 1 and target.ndim == 1 and target.numel == 1
+    ):
+        rules.fail(
+            RuntimeError,
+            "0D or 1D target tensor expected, multi-target not supported" if target.ndim > 1 else
+            f"size mismatch (got input: {list(input.shape)}, target: {list(target.shape)})",
+        )
+    if input.ndim == 2 and input.shape[0] != target.shape[0]:
+        rules.fail(
+            ValueError,
+            f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
+            f"({target.shape[0]}).",
+        )
+    if target.dtype not in (dtypes.int64, dtypes.uint8):
+        from ..trace.forms import _scalar_type
+
+        rules.fail(
+            RuntimeError,
+            f'"nll_loss_out_frame" not implemented for \'{_scalar_type(target.dtype)}\'',
+        )
+    if weight is not None and weight.shape != (input.shape[-1],):
+        rules.fail(
+            RuntimeError,
+            "weight tensor should be defined either for all "
+            f"{input.shape[-1]} classes or no classes but got weight tensor of shape: "
+            f"{list(weight.shape)}",
+        )
+    return meta(tuple(input.shape[:-1]), input.dtype), meta(tuple(input.shape[:-1]), input.dtype)
+
+
+def _row_weights(target, weight, ignore_index, dtype):
+    keep = target != ignore_index
+    w = np.ones(target.shape, dtype) if weight is None else weight[np.where(keep, target, 0)]
+    return np.where(keep, w, dtype.type(0)), np.where(keep, target, 0)
+
+
+def _nll_gradient(g, input_meta, target, weight, ignore_index):
+    return _nll_backward(g[0], target, weight, ignore_index, tuple(input_meta.shape))
+
+
+@op(
+    lambda grad, target, weight, ignore_index, shape: meta(shape, grad.dtype),
+    gradient={
+        "grad": lambda g, target, weight, ignore_index: _nll_rows(
+            g, target, weight, ignore_index)[0]
+    },
+    api="",
+)
+def _nll_backward(grad: Tensor, target: IntTensor, weight: Tensor | None, ignore_index: int,
+                  shape: tuple):
+    """Minus the weighted gradient at each row's target class, zeros elsewhere."""
+    w, at = _row_weights(target, weight, ignore_index, grad.dtype)
+    made = np.zeros(shape, grad.dtype)
+    if len(shape) == 1:
+        made[at] = -grad * w
+    else:
+        made[np.arange(len(at)), at] = -grad * w
+    return made
+
+
+@op(_nll_rule, gradient={"input": _nll_gradient}, api="")
+def _nll_rows(input: Tensor, target: IntTensor, weight: Tensor | None, ignore_index: int):
+    """(minus the weighted log-probability of each row's target, its weight)."""
+    _check_targets(target, input.shape[-1], ignore_index)
+    w, at = _row_weights(target, weight, ignore_index, input.dtype)
+    picked = input[at] if input.ndim == 1 else input[np.arange(len(at)), at]
+    return -picked * w, w
+
+
+def _flat_classes(input, target):
+    """(N, C) and (N) forms of inputs with further dimensions, and the shape of the loss."""
+    if input.ndim <= 2:
+        return input, target, None
+    if target.shape != (input.shape[0], *input.shape[2:]):
+        raise RuntimeError(
+            f"Expected target size {[input.shape[0], *input.shape[2:]]}, got {list(target.shape)}"
+        )
+    classes = input.shape[1]
+    return input.movedim(1, -1).reshape(-1, classes), target.reshape(-1), target.shape
+
+
+@function(api="nn.functional torch")
+def nll_loss(input: Tensor, target: Tensor, weight=None, size_average=None,
+             ignore_index: int = -100, reduce=None, reduction: str = "mean"):
+    """Minus the log-probability of the target class, for (N, C, ...) log-probabilities."""
+    reduction = _legacy(size_average, reduce, reduction)
+    flat, at, shape = _flat_classes(input, target)
+    loss, w = _nll_rows(flat, at, weight, ignore_index)
+    if reduction == "mean":
+        return loss.sum() / w.sum()
+    if reduction == "sum":
+        return loss.sum()
+    if reduction != "none":
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return loss if shape is None else loss.reshape(shape)
+
+
+def _plain_rule(input: Meta, target: Meta, ignore_index):
+    m, _ = _nll_rule(input, target, None, ignore_index)
+    return meta((), input.dtype), meta(input.shape, input.dtype)
+
+
+@op(
+    lambda grad, log_p, target, ignore_index: meta(log_p.shape, log_p.dtype),
+    gradient={
+        "grad": lambda g, log_p, target, ignore_index: (
+            g * _cross_entropy_backward(g.sum() * 0.0 + 1.0, log_p, target, ignore_index)
+        ).sum(),
+        "log_p": lambda g, grad, log_p, target, ignore_index: _second(
+            g, grad, log_p, target, ignore_index
+        ),
+    },
+    api="",
+)
+def _cross_entropy_backward(grad: Tensor, log_p: Tensor, target: IntTensor, ignore_index: int):
+    """`grad * (softmax - one_hot) / rows`, 0 for ignored rows."""
+    p = np.exp(log_p)
+    keep = target != ignore_index
+    rows = np.arange(len(target))
+    p[rows, np.where(keep, target, 0)] -= 1
+    n = np.count_nonzero(keep)
+    p *= grad / grad.dtype.type(n) if n else grad * np.nan
+    if n != len(target):
+        p[~keep] = 0
+    return p
+
+
+def _second(g, grad, log_p, target, ignore_index):
+    keep = (target != ignore_index).to(g.dtype)
+    return g * log_p.exp() * (keep / keep.sum()).unsqueeze(1) * grad
+
+
+def _plain_gradient(g, out, target, ignore_index):
+    return _through_softmax(g[0], out[1], target, ignore_index)
+
+
+def _through_softmax(g, log_p, target, ignore_index):
+    return _cross_entropy_backward(g, log_p, target, ignore_index)
+
+
+@op(_plain_rule, gradient={"input": _plain_gradient}, api="")
+def _cross_entropy(input: Tensor, target: IntTensor, ignore_index: int):
+    """(mean of minus the log-softmax at the targets, the log-softmax)."""
+    _check_targets(target, input.shape[1], ignore_index)
+    z = input - np.max(input, axis=1, keepdims=True)
+    z -= np.log(np.add.reduce(np.exp(z), axis=1, keepdims=True))
+    keep = target != ignore_index
+    picked = z[np.arange(len(target)), np.where(keep, target, 0)]
+    n = np.count_nonzero(keep)
+    if n != len(target):
+        picked = picked[keep]
+    total = np.add.reduce(picked)
+    return -total / z.dtype.type(n) if n else z.dtype.type(np.nan), z
+
+
+@function(api=NN)
+def cross_entropy(input: Tensor, target: Tensor, weight=None, size_average=None,
+                  ignore_index: int = -100, reduce=None, reduction: str = "mean",
+                  label_smoothing: float = 0.0):
+    """Minus the log-softmax at the target class, or the cross entropy with target probabilities."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(
+            f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"
+        )
+    by_class = target.dtype.category < dtypes.FLOAT and not (
+        target.shape == input.shape and target.dtype.category == dtypes.FLOAT
+    )
+    if (
+        by_class
+        and input.ndim == 2
+        and weight is None
+        and reduction == "mean"
+        and label_smoothing == 0.0
+        and input.shape[0]
+    ):
+        return _cross_entropy(input, target, ignore_index)[0]
+    dim = 1 if input.ndim > 1 else 0
+    log_p = log_softmax(input, dim)
+    if not by_class:
+        return _soft_targets(input, log_p, target, weight, reduction, label_smoothing, dim)
+    loss = nll_loss(log_p, target, weight, ignore_index=ignore_index, reduction=reduction)
+    if label_smoothing == 0.0:
+        return loss
+    classes = input.shape[dim]
+    flat, at, shape = _flat_classes(log_p, target)
+    w = None if weight is None else weight
+    smooth = -(flat if w is None else flat * w).sum(-1)
+    keep = at != ignore_index
+    smooth = where(keep, smooth, 0.0)
+    if reduction == "mean":
+        if w is None:
+            smooth = smooth.sum() / keep.to(flat.dtype).sum()
+        else:
+            _, rows = _nll_rows(flat, at, w, ignore_index)
+            smooth = smooth.sum() / rows.sum()
+    elif reduction == "sum":
+        smooth = smooth.sum()
+    elif shape is not None:
+        smooth = smooth.reshape(shape)
+    return (1 - label_smoothing) * loss + smooth * (label_smoothing / classes)
+
+
+def _soft_targets(input, log_p, target, weight, reduction, smoothing, dim):
+    if target.shape != input.shape:
+        raise RuntimeError(
+            f"Expected floating point type for target with class probabilities, got shapes "
+            f"{list(input.shape)} and {list(target.shape)}"
+        )
+    classes = input.shape[dim]
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / classes
+    product = log_p * target
+    if weight is not None:
+        product = product * weight.reshape(-1, *(1,) * (input.ndim - dim - 1))
+    loss = -product.sum(dim)
+    if reduction == "mean":
+        return loss.sum() / max(input.numel() // classes, 1) if input.numel() else loss.mean()
+    return reduced(loss, reduction)
+
+
+@function(api=NN)
+def binary_cross_entropy(input: Tensor, target: Tensor, weight=None, size_average=None,
+                         reduce=None, reduction: str = "mean"):
+    """`-(y log x + (1 - y) log(1 - x))`, logarithms limited to -100."""
+    if target.shape != input.shape:
+        raise ValueError(
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}) is deprecated. Please ensure they have the same size."
+        )
+    loss = _bce(input, target)
+    if weight is not None:
+        loss = loss * weight
+    return reduced(loss, _legacy(size_average, reduce, reduction))
+
+
+@op(
+    rules.broadcast,
+    gradient={
+        "input": lambda g, input, target: g * (input - target)
+        / ((1 - input) * input).clamp(min=1e-12),
+        "target": lambda g, input: g * ((1 - input).log().clamp(min=-100)
+                                        - input.log().clamp(min=-100)),
+    },
+    compute="result",
+    api="",
+)
+def _bce(input: Tensor, target: Tensor):
+    if ((input < 0) | (input > 1)).any():
+        raise RuntimeError("all elements of input should be between 0 and 1")
+    low = np.maximum(np.log(input), -100)
+    high = np.maximum(np.log1p(-input), -100)
+    return (target - 1) * high - target * low
+
+
+@function(api="nn.functional torch")
+def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight=None,
+                                     size_average=None, reduce=None, reduction: str = "mean",
+                                     pos_weight=None):
+    """Binary cross entropy of `sigmoid(input)`, without overflow."""
+    if target.shape != input.shape:
+        raise ValueError(
+            f"Target size ({target.shape}) must be the same as input size ({input.shape})"
+        )
+    from .activation import logsigmoid
+
+    if pos_weight is None:
+        loss = (1 - target) * input - logsigmoid(input)
+    else:
+        loss = (1 - target) * input - ((pos_weight - 1) * target + 1) * logsigmoid(input)
+    if weight is not None:
+        loss = loss * weight
+    return reduced(loss, _legacy(size_average, reduce, reduction))
+
+
+@function(api="nn.functional torch")
+def kl_div(input: Tensor, target: Tensor, size_average=None, reduce=None,
+           reduction: str = "mean", log_target: bool = False):
+    """`y (log y - x)` for log-probabilities x."""
+    if log_target:
+        loss = target.exp() * (target - input)
+    else:
+        from .pointwise import xlogy
+
+        loss = xlogy(target, target) - target * input
+    reduction = _legacy(size_average, reduce, reduction)
+    if reduction == "batchmean":
+        return loss.sum() / input.shape[0] if input.ndim else loss.sum()
+    return reduced(loss, reduction)
+
+
+# ---------------------------------------------------------------- distances and margins
+
+
+@function(api="nn.functional torch")
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8):
+    """The cosine of the angle between vectors along `dim`."""
+    a = x1 / x1.norm(2, dim, True).clamp(min=eps)
+    b = x2 / x2.norm(2, dim, True).clamp(min=eps)
+    return (a * b).sum(dim)
+
+
+@function(api="nn.functional torch")
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
+                      keepdim: bool = False):
+    """The p-norm of `x1 - x2 + eps` along the last dimension."""
+    return (x1 - x2 + eps).norm(p, -1, keepdim)
+
+
+@function(api="nn.functional torch")
+def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0,
+                          size_average=None, reduce=None, reduction: str = "mean"):
+    """`1 - cos` for target 1, `max(0, cos - margin)` for -1."""
+    cos = cosine_similarity(input1, input2, 1 if input1.ndim > 1 else 0)
+    loss = where(target == 1, 1 - cos, where(target == -1, (cos - margin).clamp(min=0), 0.0))
+    return reduced(loss, _legacy(size_average, reduce, reduction))
+
+
+@function(api="nn.functional torch")
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, size_average=None,
+                         reduce=None, reduction: str = "mean"):
+    """x for target 1, `max(0, margin - x)` for -1."""
+    loss = where(target == -1, 0.0, input) + where(target == 1, 0.0,
+                                                   (margin - input).clamp(min=0))
+    return reduced(loss, _legacy(size_average, reduce, reduction))
+
+
+@function(api="nn.functional torch")
+def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0,
+                        size_average=None, reduce=None, reduction: str = "mean"):
+    """`max(0, -y (x1 - x2) + margin)`."""
+    loss = (-target * (input1 - input2) + margin).clamp(min=0)
+    return reduced(loss, _legacy(size_average, reduce, reduction))
+
+
+@function(api="nn.functional torch")
+def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0,
+                        p: float = 2, eps: float = 1e-6, swap: bool = False, size_average=None,
+                        reduce=None, reduction: str = "mean"):
+    """`max(0, d(a, p) - d(a, n) + margin)`."""
+    near = pairwise_distance(anchor, positive, p, eps)
+    far = pairwise_distance(anchor, negative, p, eps)
+    if swap:
+        far = far.minimum(pairwise_distance(positive, negative, p, eps))
+    return reduced((near - far + margin).clamp(min=0), _legacy(size_average, reduce, reduction))
+
+
+@function(api=NN)
+def soft_margin_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
+                     reduction: str = "mean"):
+    """`log(1 + exp(-y x))`."""
+    return reduced((-target * input).exp().log1p(), _legacy(size_average, reduce, reduction))
+
+
+@function(api=NN)
+def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full: bool = False,
+                     size_average=None, eps: float = 1e-8, reduce=None, reduction: str = "mean"):
+    """The negative log-likelihood of Poisson counts."""
+    loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
+    if full:
+        stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
+        loss = loss + where(target > 1, stirling, 0.0)
+    return reduced(loss, _legacy(size_average, reduce, reduction))
+
+
+@function(api=NN)
+def gaussian_nll_loss(input: Tensor, target: Tensor, var, full: bool = False, eps: float = 1e-6,
+                      reduction: str = "mean"):
+    """The negative log-likelihood of normal targets with mean `input` and variance `var`."""
+    if not hasattr(var, "shape"):
+        var = input.new_full(input.shape, var)
+    if (var < 0).any():
+        raise ValueError("var has negative entry/entries")
+    var = var.clamp(min=eps)
+    loss = 0.5 * (var.log() + (input - target) ** 2 / var)
+    if full:
+        loss = loss + 0.5 * math.log(2 * math.pi)
+    return reduced(loss, reduction)
