@@ -140,6 +140,8 @@ def _row_weights(target, weight, ignore_index, dtype):
 
 
 def _nll_gradient(g, input_meta, target, weight, ignore_index):
+    if g[0] is None:  # only the weights' sum was used: it does not depend on the input
+        return None
     return _nll_backward(g[0], target, weight, ignore_index, tuple(input_meta.shape))
 
 

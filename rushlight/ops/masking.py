@@ -222,6 +222,12 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False):
     return _put(input, index, source, bool(accumulate))
 
 
+@op(lambda index, n: rules.same(index), compute="storage", api="")
+def _from_front(index: IntTensor, n):
+    """Indices of a dim of size n, negative ones counted from the front."""
+    return np.where(index < 0, index + n, index)
+
+
 @function(out=True)
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None):
     """`gather` where input and indices are broadcast apart from `dim` (None: flattened).
@@ -229,7 +235,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None):
     Raises RuntimeError for indices out of range.
     """
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))
+        return gather(input.reshape(-1), 0, _from_front(indices.reshape(-1), input.numel()))
     if indices.ndim != input.ndim:
         raise RuntimeError(
             "torch.take_along_dim(): input and indices should have the same number of dimensions, "
@@ -250,7 +256,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None):
     input = input if list(input.shape) == shape else input.expand(shape)
     shape[dim] = k
     indices = indices if list(indices.shape) == shape else indices.expand(shape)
-    return gather(input, dim, indices)
+    return gather(input, dim, _from_front(indices, n))
 
 
 # ---------------------------------------------------------------- positions by value
@@ -349,7 +355,7 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int):
     return _with_part(input, lambda t: t.select(dim, index), src, "select_scatter")
 
 
-@function()
+@function(out=True)
 def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = None,
                   end: int | None = None, step: int = 1):
     """A copy of `input` with `src` at the slice `start:end:step` of `dim`."""

@@ -12,7 +12,7 @@ from ..trace.forms import _scalar_type as type_name
 from ..trace.meta import Meta, meta
 from ..trace.operator import IntTensor, Tensor, function, op
 from . import rules
-from .indexing import TensorType, _index_backward, add_rows
+from .indexing import OutOfRange, TensorType, _index_backward, add_rows
 
 REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
 
@@ -52,10 +52,10 @@ def gather_rule(input: Meta, dim, index: Meta, sparse_grad) -> Meta:
 
 
 def in_bounds(index: np.ndarray, n: int, dim: int) -> None:
-    """RuntimeError for an index that is negative or beyond `n`."""
+    """OutOfRange for an index that is negative or beyond `n`."""
     if index.size and index.view(f"u{index.itemsize}").max() >= n:
         bad = index[(index < 0) | (index >= n)]
-        raise RuntimeError(
+        raise OutOfRange(
             f"index {bad.flat[0]} is out of bounds for dimension {dim} with size {n}"
         )
 
@@ -414,7 +414,7 @@ def index_select(input: Tensor, dim: int, index: IntTensor):
     n = input.shape[dim] if input.ndim else 1
     if i.size and i.view(f"u{i.itemsize}").max() >= n:
         bad = i[(i < 0) | (i >= n)]
-        raise RuntimeError(f"INDICES element is out of DATA bounds, id={bad[0]} axis_dim={n}")
+        raise OutOfRange(f"INDICES element is out of DATA bounds, id={bad[0]} axis_dim={n}")
     return np.take(input, i, axis=dim) if input.ndim else input.copy()
 
 

@@ -639,7 +639,11 @@ def _sweep_segment(tr, segment, seeds, wanted, retain, create):
         g = fitted(g, n.m)
         slots = grads.setdefault(op_node(n), {})
         slots[n] = slots[n] + g if n in slots else g
-    results, captured = sweep(plan, grads, held, hooks, leaves)
+    nested, tr.sweeping = tr.sweeping, True
+    try:
+        results, captured = sweep(plan, grads, held, hooks, leaves)
+    finally:
+        tr.sweeping = nested
     results = [(v, _owned(g, v.m, results, captured)) if v.op is VARIABLE or v.args[0] == TRUE_LEAF
                else (v, g) for v, g in results]
     _switch(tr, previous)

@@ -176,6 +176,8 @@ def _in_memory(t) -> bool:
     s = t._s
     if s.rg or (t._base is not None and t._base._s.rg):
         return False
+    if RECORDER.tr.sweeping:  # the view would be a constant of the macro edge
+        return False
     op = s.op
     if op is trie.IDLE:
         return True

@@ -250,11 +250,13 @@ class Position:
         "grad_on",
         "inference",
         "executed",
+        "sweeping",
         "__weakref__",
     )
 
     def __init__(self):
         self.grad_on = True
+        self.sweeping = False  # inside of backward(), whose recording is replayed as a macro edge
         self.inference = False
         self.start()
 

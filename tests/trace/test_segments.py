@@ -157,7 +157,7 @@ def test_error_by_value_names_the_line_and_keeps_the_rest():
 
     def program(index):
         kept = x * 3.0
-        bad = torch.index_select(x, 0, index)
+        bad = x[index]
         return kept, bad
 
     good, wrong = torch.tensor([1, 2]), torch.tensor([1, 9])

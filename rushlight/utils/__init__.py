@@ -1,0 +1,13 @@
+"""torch.utils: data loading, hooks, activation checkpointing. Submodules are loaded when first used."""
+
+from __future__ import annotations
+
+_SUBMODULES = ("checkpoint", "data", "hooks")
+
+
+def __getattr__(name: str):
+    if name in _SUBMODULES:
+        import importlib
+
+        return importlib.import_module("." + name, __name__)
+    raise AttributeError(f"module 'torch.utils' has no attribute '{name}'")
