@@ -1,0 +1,54 @@
+"""Scaled dot-product attention."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..trace import dtypes
+from ..trace.operator import Tensor, function
+from ..trace.tensor import wrap
+from .random import dropout
+from .softmax import softmax
+
+
+@function(api="nn.functional torch")
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask=None,
+                                 dropout_p: float = 0.0, is_causal: bool = False,
+                                 scale: float | None = None, enable_gqa: bool = False):
+    """`softmax(scale * query @ key^T + mask) @ value` (Vaswani et al., 2017).
+
+    query (..., L, E), key (..., S, E), value (..., S, V). attn_mask: bool (True takes part) or added.
+    is_causal: position i sees positions up to i. enable_gqa: fewer key heads than query heads.
+    """
+    if is_causal and attn_mask is not None:
+        raise RuntimeError(
+            "_scaled_dot_product_attention: Explicit attn_mask should not be set when "
+            "is_causal=True"
+        )
+    if query.dtype is not key.dtype or query.dtype is not value.dtype:
+        raise RuntimeError(
+            "Expected query, key, and value to have the same dtype, but got query.dtype: "
+            f"{query.dtype.name} key.dtype: {key.dtype.name} and value.dtype: {value.dtype.name} "
+            "instead."
+        )
+    if enable_gqa:
+        groups = query.shape[-3] // key.shape[-3]
+        key = key.repeat_interleave(groups, -3)
+        value = value.repeat_interleave(groups, -3)
+    scale = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = (query * scale) @ key.transpose(-2, -1)
+    rows, columns = query.shape[-2], key.shape[-2]
+    if is_causal:
+        seen = wrap(np.tril(np.ones((rows, columns), bool)))
+        scores = scores.masked_fill(~seen, -math.inf)
+    elif attn_mask is not None:
+        if attn_mask.dtype is dtypes.bool_:
+            scores = scores.masked_fill(~attn_mask, -math.inf)
+        else:
+            scores = scores + attn_mask
+    weights = softmax(scores, -1)
+    if attn_mask is not None and attn_mask.dtype is dtypes.bool_:
+        weights = weights.masked_fill(~attn_mask.any(-1, True), 0.0)
+    return (dropout(weights, dropout_p) if dropout_p else weights) @ value

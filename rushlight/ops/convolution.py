@@ -1,0 +1,410 @@
+"""Convolutions: one operator for all ranks, its two gradients, and the transposed form.
+
+Inputs are (N, C, *space), weights (C_out, C / groups, *kernel). The reference gathers the windows of the
+input (im2col) and multiplies matrices.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+
+from ..trace.meta import Meta, meta
+from ..trace.operator import Tensor, function, op
+from . import rules
+
+
+def out_size(n: int, k: int, stride: int, pad: int, dilation: int) -> int:
+    """The size of a convolution's output along one dimension."""
+    return (n + 2 * pad - dilation * (k - 1) - 1) // stride + 1
+
+
+def windows(x, kernel, stride, dilation):
+    """All windows of a padded input: a view (N, C, *out, *kernel)."""
+    space, steps = x.shape[2:], x.strides[2:]
+    out = [
+        (n - d * (k - 1) - 1) // s + 1
+        for n, k, s, d in zip(space, kernel, stride, dilation, strict=True)
+    ]
+    return np.lib.stride_tricks.as_strided(
+        x,
+        (*x.shape[:2], *out, *kernel),
+        (
+            *x.strides[:2],
+            *(a * s for a, s in zip(steps, stride, strict=True)),
+            *(a * d for a, d in zip(steps, dilation, strict=True)),
+        ),
+        writeable=False,
+    )
+
+
+def padded(x, pad):
+    """The input with zeros around its spatial dimensions."""
+    if not any(pad):
+        return x
+    made = np.zeros((*x.shape[:2], *(n + 2 * p for n, p in zip(x.shape[2:], pad, strict=True))),
+                    x.dtype)
+    made[(slice(None), slice(None), *(slice(p, p + n) for n, p in
+                                      zip(x.shape[2:], pad, strict=True)))] = x
+    return made
+
+
+def columns(x, kernel, stride, pad, dilation):
+    """im2col: (N, out positions, C * kernel positions), contiguous."""
+    w = windows(padded(x, pad), kernel, stride, dilation)
+    r = len(kernel)
+    n, c, out = x.shape[0], x.shape[1], w.shape[2 : 2 + r]
+    w = w.transpose(0, *range(2, 2 + r), 1, *range(2 + r, 2 + 2 * r))
+    return w.reshape(n, math.prod(out), c * math.prod(kernel)), out
+
+
+def scattered(cols, shape, kernel, stride, pad, dilation):
+    """col2im: columns (N, *out, C, *kernel) added up where their windows lie; (N, C, *space)."""
+    r = len(kernel)
+    out = cols.shape[1 : 1 + r]
+    space = [n + 2 * p for n, p in zip(shape[2:], pad, strict=True)]
+    made = np.zeros((*shape[:2], *space), cols.dtype)
+    for at in itertools.product(*(range(k) for k in kernel)):
+        place = tuple(
+            slice(a * d, a * d + s * (o - 1) + 1, s)
+            for a, d, s, o in zip(at, dilation, stride, out, strict=True)
+        )
+        part = cols[(slice(None),) * (2 + r) + at]
+        made[(slice(None), slice(None), *place)] += np.moveaxis(part, -1, 1)
+    inner = tuple(slice(p, p + n) for n, p in zip(shape[2:], pad, strict=True))
+    return np.ascontiguousarray(made[(slice(None), slice(None), *inner)])
+
+
+def _rule(input: Meta, weight: Meta, stride, padding, dilation, groups) -> Meta:
+    r = weight.ndim - 2
+    if input.dtype is not weight.dtype:
+        rules.fail(
+            RuntimeError,
+            f"Input type ({input.dtype.name}) and weight type ({weight.dtype.name}) should be the "
+            "same",
+        )
+    if input.shape[1] != weight.shape[1] * groups:
+        rules.fail(
+            RuntimeError,
+            f"Given groups={groups}, weight of size {list(weight.shape)}, expected "
+            f"input{list(input.shape)} to have {weight.shape[1] * groups} channels, but got "
+            f"{input.shape[1]} channels instead",
+        )
+    if weight.shape[0] % groups:
+        rules.fail(
+            RuntimeError,
+            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but "
+            f"got weight of size {list(weight.shape)} instead",
+        )
+    space = []
+    for i in range(r):
+        n = out_size(input.shape[2 + i], weight.shape[2 + i], stride[i], padding[i], dilation[i])
+        if n <= 0 and weight.shape[2 + i]:
+            padded_sizes = [a + 2 * p for a, p in zip(input.shape[2:], padding, strict=True)]
+            rules.fail(
+                RuntimeError,
+                f"Calculated padded input size per channel: ({' x '.join(map(str, padded_sizes))})."
+                f" Kernel size: ({' x '.join(map(str, weight.shape[2:]))}). Kernel size can't be "
+                "greater than actual input size",
+            )
+        space.append(n)
+    return meta((input.shape[0], weight.shape[0], *space), input.dtype)
+
+
+def _grouped(a, groups, axis):
+    """Split an axis into (groups, rest)."""
+    return a.reshape(*a.shape[:axis], groups, a.shape[axis] // groups, *a.shape[axis + 1:])
+
+
+@op(
+    _rule,
+    gradient={
+        "input": lambda g, input_meta, weight, stride, padding, dilation, groups: _conv_input(
+            g, weight, tuple(input_meta.shape), stride, padding, dilation, groups
+        ),
+        "weight": lambda g, input, weight_meta, stride, padding, dilation, groups: _conv_weight(
+            g, input, tuple(weight_meta.shape), stride, padding, dilation, groups
+        ),
+    },
+    api="",
+)
+def _convolution(input: Tensor, weight: Tensor, stride: tuple, padding: tuple, dilation: tuple,
+                 groups: int):
+    """The cross-correlation of input and weight."""
+    kernel = weight.shape[2:]
+    if groups == 1:
+        cols, out = columns(input, kernel, stride, padding, dilation)
+        made = np.matmul(weight.reshape(weight.shape[0], -1), cols.transpose(0, 2, 1))
+        return made.reshape(input.shape[0], weight.shape[0], *out)
+    parts = [
+        _convolution_part(x, w, stride, padding, dilation)
+        for x, w in zip(np.split(input, groups, 1), np.split(weight, groups, 0), strict=True)
+    ]
+    return np.concatenate(parts, 1)
+
+
+def _convolution_part(x, w, stride, padding, dilation):
+    cols, out = columns(x, w.shape[2:], stride, padding, dilation)
+    made = np.matmul(w.reshape(w.shape[0], -1), cols.transpose(0, 2, 1))
+    return made.reshape(x.shape[0], w.shape[0], *out)
+
+
+@op(
+    lambda grad, weight, shape, *_: meta(shape, grad.dtype),
+    gradient={
+        "grad": lambda g, weight, stride, padding, dilation, groups: _convolution(
+            g, weight, stride, padding, dilation, groups
+        ),
+        "weight": lambda g, grad, weight_meta, stride, padding, dilation, groups: _conv_weight(
+            grad, g, tuple(weight_meta.shape), stride, padding, dilation, groups
+        ),
+    },
+    api="",
+)
+def _conv_input(grad: Tensor, weight: Tensor, shape: tuple, stride: tuple, padding: tuple,
+                dilation: tuple, groups: int):
+    """The gradient of a convolution's input (which is also the transposed convolution)."""
+    kernel = weight.shape[2:]
+    n, out = grad.shape[0], grad.shape[2:]
+    parts = []
+    for g, w in zip(np.split(grad, groups, 1), np.split(weight, groups, 0), strict=True):
+        flat = g.reshape(n, g.shape[1], -1).transpose(0, 2, 1)
+        cols = np.matmul(flat, w.reshape(w.shape[0], -1))
+        cols = cols.reshape(n, *out, w.shape[1], *kernel)
+        part = (n, w.shape[1], *shape[2:])
+        parts.append(scattered(cols, part, kernel, stride, padding, dilation))
+    return parts[0] if groups == 1 else np.concatenate(parts, 1)
+
+
+@op(
+    lambda grad, input, shape, *_: meta(shape, grad.dtype),
+    gradient={
+        "grad": lambda g, input, stride, padding, dilation, groups: _convolution(
+            input, g, stride, padding, dilation, groups
+        ),
+        "input": lambda g, grad, input_meta, stride, padding, dilation, groups: _conv_input(
+            grad, g, tuple(input_meta.shape), stride, padding, dilation, groups
+        ),
+    },
+    api="",
+)
+def _conv_weight(grad: Tensor, input: Tensor, shape: tuple, stride: tuple, padding: tuple,
+                 dilation: tuple, groups: int):
+    """The gradient of a convolution's weight."""
+    kernel = shape[2:]
+    parts = []
+    for g, x in zip(np.split(grad, groups, 1), np.split(input, groups, 1), strict=True):
+        cols, out = columns(x, kernel, stride, padding, dilation)
+        # positions that the forward pass did not reach do not occur: sizes agree by construction
+        flat = g.reshape(g.shape[0], g.shape[1], -1)
+        made = np.matmul(flat, cols[:, : flat.shape[2]])
+        parts.append(np.add.reduce(made, axis=0).reshape(g.shape[1], x.shape[1], *kernel))
+    return parts[0] if groups == 1 else np.concatenate(parts, 0)
+
+
+# ---------------------------------------------------------------- public functions
+
+
+def tuple_of(x, rank: int, name: str) -> tuple[int, ...]:
+    """An int or a sequence as `rank` ints."""
+    if isinstance(x, int):
+        return (x,) * rank
+    x = tuple(int(i) for i in x)
+    if len(x) == 1:
+        return x * rank
+    if len(x) != rank:
+        raise RuntimeError(f"expected {name} to be a single integer value or a list of {rank} "
+                           f"values to match the convolution dimensions, but got {name}={list(x)}")
+    return x
+
+
+def _convolve(name, rank, input, weight, bias, stride, padding, dilation, groups):
+    if weight.ndim != rank + 2:
+        raise RuntimeError(
+            f"Expected {rank + 2}-dimensional weight for {name}, but got weight of size "
+            f"{list(weight.shape)}"
+        )
+    single = input.ndim == rank + 1
+    if not single and input.ndim != rank + 2:
+        raise RuntimeError(
+            f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {name}, but got "
+            f"input of size: {list(input.shape)}"
+        )
+    if groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
+    stride = tuple_of(stride, rank, "stride")
+    dilation = tuple_of(dilation, rank, "dilation")
+    if any(s <= 0 for s in stride):
+        raise RuntimeError("non-positive stride is not supported")
+    if single:
+        input = input.unsqueeze(0)
+    if isinstance(padding, str):
+        input, padding = _named_padding(input, weight, padding, stride, dilation, rank)
+    padding = tuple_of(padding, rank, "padding")
+    if any(p < 0 for p in padding):
+        raise RuntimeError("negative padding is not supported")
+    if bias is not None and bias.shape != (weight.shape[0],):
+        raise RuntimeError(
+            f"Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional with "
+            f"{weight.shape[0]} elements, but got bias of size {list(bias.shape)} instead"
+        )
+    out = _convolution(input, weight, stride, padding, dilation, groups)
+    if bias is not None:
+        out = out + bias.reshape(1, -1, *(1,) * rank)
+    return out.squeeze(0) if single else out
+
+
+def _named_padding(input, weight, padding, stride, dilation, rank):
+    if padding == "valid":
+        return input, (0,) * rank
+    if padding != "same":
+        raise RuntimeError(f"Invalid padding string: '{padding}'")
+    if any(s != 1 for s in stride):
+        raise RuntimeError("padding='same' is not supported for strided convolutions")
+    total = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+    uneven = [t % 2 for t in total]
+    if any(uneven):
+        from .shape import constant_pad_nd
+
+        widths: list[int] = []
+        for u in reversed(uneven):
+            widths += [0, u]
+        input = constant_pad_nd(input, tuple(widths), 0)
+    return input, tuple(t // 2 for t in total)
+
+
+def _public(rank):
+    name = f"conv{rank}d"
+
+    def conv(input: Tensor, weight: Tensor, bias=None, stride=1, padding=0, dilation=1,
+             groups: int = 1):
+        return _convolve(name, rank, input, weight, bias, stride, padding, dilation, groups)
+
+    conv.__name__ = name
+    conv.__doc__ = (
+        f"{rank}-dimensional cross-correlation of (N, C, *space) or (C, *space) inputs with weights "
+        "(C_out, C / groups, *kernel). padding: numbers, 'valid' or 'same'."
+    )
+    return function(api="nn.functional torch")(conv)
+
+
+conv1d, conv2d, conv3d = _public(1), _public(2), _public(3)
+
+
+def _transposed(rank):
+    name = f"conv_transpose{rank}d"
+
+    def conv(input: Tensor, weight: Tensor, bias=None, stride=1, padding=0, output_padding=0,
+             groups: int = 1, dilation=1):
+        single = input.ndim == rank + 1
+        if single:
+            input = input.unsqueeze(0)
+        if input.ndim != rank + 2:
+            raise RuntimeError(
+                f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {name}, but "
+                f"got input of size: {list(input.shape)}"
+            )
+        if input.shape[1] != weight.shape[0]:
+            raise RuntimeError(
+                f"Given transposed=1, weight of size {list(weight.shape)}, expected "
+                f"input{list(input.shape)} to have {weight.shape[0]} channels, but got "
+                f"{input.shape[1]} channels instead"
+            )
+        stride, padding = tuple_of(stride, rank, "stride"), tuple_of(padding, rank, "padding")
+        dilation = tuple_of(dilation, rank, "dilation")
+        extra = tuple_of(output_padding, rank, "output_padding")
+        for e, s, d in zip(extra, stride, dilation, strict=True):
+            if e >= s and e >= d:
+                raise RuntimeError(
+                    "output padding must be smaller than either stride or dilation, but got "
+                    f"output_padding: {list(extra)}"
+                )
+        space = [
+            (n - 1) * s - 2 * p + d * (k - 1) + e + 1
+            for n, s, p, d, k, e in zip(
+                input.shape[2:], stride, padding, dilation, weight.shape[2:], extra, strict=True
+            )
+        ]
+        shape = (input.shape[0], weight.shape[1] * groups, *space)
+        out = _conv_input(input, weight, shape, stride, padding, dilation, groups)
+        if bias is not None:
+            out = out + bias.reshape(1, -1, *(1,) * rank)
+        return out.squeeze(0) if single else out
+
+    conv.__name__ = name
+    conv.__doc__ = (
+        f"{rank}-dimensional transposed convolution: the gradient of `conv{rank}d` with respect to "
+        "its input. Weights are (C, C_out / groups, *kernel)."
+    )
+    return function(api="nn.functional torch")(conv)
+
+
+conv_transpose1d, conv_transpose2d, conv_transpose3d = (_transposed(r) for r in (1, 2, 3))
+
+
+# ---------------------------------------------------------------- windows as columns
+
+
+@op(
+    lambda input, kernel, dilation, padding, stride: meta(
+        (input.shape[0], input.shape[1] * math.prod(kernel), math.prod(
+            out_size(n, k, s, p, d)
+            for n, k, s, p, d in zip(input.shape[2:], kernel, stride, padding, dilation,
+                                     strict=True))),
+        input.dtype,
+    ),
+    gradient={
+        "input": lambda g, input_meta, kernel, dilation, padding, stride: _fold(
+            g, tuple(input_meta.shape[2:]), kernel, dilation, padding, stride
+        )
+    },
+    api="",
+)
+def _unfold(input: Tensor, kernel: tuple, dilation: tuple, padding: tuple, stride: tuple):
+    cols, _ = columns(input, kernel, stride, padding, dilation)
+    return cols.transpose(0, 2, 1).copy()
+
+
+@op(
+    lambda input, size, kernel, dilation, padding, stride: meta(
+        (input.shape[0], input.shape[1] // math.prod(kernel), *size), input.dtype
+    ),
+    gradient={
+        "input": lambda g, kernel, dilation, padding, stride: _unfold(
+            g, kernel, dilation, padding, stride
+        )
+    },
+    api="",
+)
+def _fold(input: Tensor, size: tuple, kernel: tuple, dilation: tuple, padding: tuple,
+          stride: tuple):
+    n, c = input.shape[0], input.shape[1] // math.prod(kernel)
+    out = [out_size(a, k, s, p, d) for a, k, s, p, d in
+           zip(size, kernel, stride, padding, dilation, strict=True)]
+    cols = input.reshape(n, c, *kernel, *out)
+    r = len(kernel)
+    cols = cols.transpose(0, *range(2 + r, 2 + 2 * r), 1, *range(2, 2 + r))
+    return scattered(cols, (n, c, *size), kernel, stride, padding, dilation)
+
+
+@function(api=("nn.functional"))
+def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1):
+    """Windows of images as columns: (N, C * kernel, positions)."""
+    single = input.ndim == 3
+    x = input.unsqueeze(0) if single else input
+    args = [tuple_of(a, 2, "argument") for a in (kernel_size, dilation, padding, stride)]
+    out = _unfold(x, *args)
+    return out.squeeze(0) if single else out
+
+
+@function(api=("nn.functional"))
+def fold(input: Tensor, output_size, kernel_size, dilation=1, padding=0, stride=1):
+    """The reverse of `unfold`: columns added up to images."""
+    single = input.ndim == 2
+    x = input.unsqueeze(0) if single else input
+    args = [tuple_of(a, 2, "argument") for a in (output_size, kernel_size, dilation, padding,
+                                                  stride)]
+    out = _fold(x, *args)
+    return out.squeeze(0) if single else out

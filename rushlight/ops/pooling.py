@@ -1,0 +1,418 @@
+"""Pooling: maxima and averages over windows."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+
+from ..trace import dtypes
+from ..trace.meta import Meta, meta
+from ..trace.operator import IntTensor, Tensor, function, op
+from . import rules
+from .convolution import windows
+
+NN = "nn.functional"
+
+
+def _ints(x, rank, name):
+    if isinstance(x, int):
+        return (x,) * rank
+    x = tuple(int(i) for i in x)
+    if len(x) == 1:
+        return x * rank
+    if len(x) != rank:
+        raise RuntimeError(f"{name} must either be a single int, or a tuple of {rank} ints")
+    return x
+
+
+def pooled_size(n, k, s, p, d, ceil_mode):
+    """The size of a pooling's output along one dimension."""
+    span = n + 2 * p - d * (k - 1) - 1
+    size = (-(-span // s) if ceil_mode else span // s) + 1
+    if ceil_mode and (size - 1) * s >= n + p:
+        size -= 1
+    return size
+
+
+def _space(shape, kernel, stride, padding, dilation, ceil_mode):
+    made = []
+    for n, k, s, p, d in zip(shape, kernel, stride, padding, dilation, strict=True):
+        if p > k // 2:
+            rules.fail(
+                RuntimeError,
+                f"pad should be at most half of effective kernel size, but got pad={p}, "
+                f"kernel_size={k} and dilation={d}",
+            )
+        size = pooled_size(n, k, s, p, d, ceil_mode)
+        if size <= 0:
+            rules.fail(
+                RuntimeError,
+                f"Given input size: {list(shape)}. Calculated output size is too small",
+            )
+        made.append(size)
+    return tuple(made)
+
+
+def _framed(x, kernel, stride, padding, dilation, out, value):
+    """The input in a frame of `value`, large enough for every window."""
+    r = len(kernel)
+    need = [
+        max((o - 1) * s + d * (k - 1) + 1, n + p)
+        for o, s, d, k, n, p in zip(out, stride, dilation, kernel, x.shape[2:], padding,
+                                    strict=True)
+    ]
+    if not any(padding) and tuple(need) == x.shape[2:]:
+        return x
+    made = np.full((*x.shape[:2], *(max(a, n + p) for a, n, p in
+                                    zip(need, x.shape[2:], padding, strict=True))), value, x.dtype)
+    inner = tuple(slice(p, p + n) for p, n in zip(padding, x.shape[2:], strict=True))
+    made[(slice(None), slice(None), *inner)] = x
+    return made[(slice(None),) * 2 + tuple(slice(0, a) for a in need)] if r else made
+
+
+def _max_rule(input: Meta, kernel, stride, padding, dilation, ceil_mode):
+    space = _space(input.shape[2:], kernel, stride, padding, dilation, ceil_mode)
+    shape = (*input.shape[:2], *space)
+    return meta(shape, input.dtype), meta(shape, dtypes.int64)
+
+
+@op(
+    lambda grad, indices, shape: meta(shape, grad.dtype),
+    gradient={"grad": lambda g, indices: _take_flat(g, indices)},
+    api="",
+)
+def _put_flat(grad: Tensor, indices: IntTensor, shape: tuple):
+    """Values added at flat spatial indices of each channel, zeros elsewhere."""
+    n, c = shape[:2]
+    size = math.prod(shape[2:])
+    at = (indices.reshape(n * c, -1) + np.arange(n * c)[:, None] * size).reshape(-1)
+    made = np.bincount(at, grad.reshape(-1), n * c * size) if at.size else np.zeros(n * c * size)
+    return made.astype(grad.dtype).reshape(shape)
+
+
+@op(
+    lambda input, indices: meta(indices.shape, input.dtype),
+    gradient={"input": lambda g, input_meta, indices: _put_flat(
+        g, indices, tuple(input_meta.shape))},
+    api="",
+)
+def _take_flat(input: Tensor, indices: IntTensor):
+    """Values at flat spatial indices of each channel."""
+    n, c = input.shape[:2]
+    flat = input.reshape(n, c, -1)
+    return np.take_along_axis(flat, indices.reshape(n, c, -1), 2).reshape(indices.shape)
+
+
+@op(
+    _max_rule,
+    gradient={"input": lambda g, out, input_meta: None if g[0] is None else _put_flat(
+        g[0], out[1], tuple(input_meta.shape))},
+    api="",
+)
+def _max_pool(input: Tensor, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple,
+              ceil_mode: bool):
+    """(maxima over windows, their flat spatial indices)."""
+    r = len(kernel)
+    space = input.shape[2:]
+    out = _space(space, kernel, stride, padding, dilation, ceil_mode)
+    low = -np.inf if input.dtype.kind == "f" else np.iinfo(input.dtype).min
+    x = _framed(input, kernel, stride, padding, dilation, out, low)
+    w = windows(x, kernel, stride, dilation)[(slice(None),) * 2 + tuple(slice(o) for o in out)]
+    best = which = None
+    for k, at in enumerate(itertools.product(*(range(a) for a in kernel))):
+        part = w[(slice(None),) * (2 + r) + at]
+        if best is None:
+            best, which = part.copy(), np.zeros(part.shape, np.int64)
+            continue
+        better = part > best
+        if input.dtype.kind == "f":
+            better |= np.isnan(part) & ~np.isnan(best)
+        best[better] = part[better]
+        which[better] = k
+    offsets = np.array(list(itertools.product(*(range(a) for a in kernel))), np.int64).T
+    index = np.zeros(best.shape, np.int64)
+    for i in range(r):
+        start = np.arange(out[i]) * stride[i] - padding[i]
+        along = [1] * best.ndim
+        along[2 + i] = out[i]
+        position = start.reshape(along) + offsets[i][which] * dilation[i]
+        index = index * space[i] + position
+    return best, index
+
+
+def _batched(input, rank, name):
+    if input.ndim == rank + 1:
+        return input.unsqueeze(0), True
+    if input.ndim != rank + 2:
+        raise RuntimeError(
+            f"{name}: Expected {rank + 1}D or {rank + 2}D input tensor, but got input of size "
+            f"{list(input.shape)}"
+        )
+    return input, False
+
+
+def _max_public(rank):
+    name = f"max_pool{rank}d"
+
+    def pool(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
+             ceil_mode: bool = False, return_indices: bool = False):
+        x, single = _batched(input, rank, name)
+        kernel = _ints(kernel_size, rank, f"{name}: kernel_size")
+        stride = kernel if stride is None or stride == [] else _ints(stride, rank, "stride")
+        if any(s <= 0 for s in stride):
+            raise RuntimeError("stride should not be zero")
+        values, indices = _max_pool(
+            x, kernel, stride, _ints(padding, rank, "padding"),
+            _ints(dilation, rank, "dilation"), ceil_mode,
+        )
+        if single:
+            values, indices = values.squeeze(0), indices.squeeze(0)
+        return (values, indices) if return_indices else values
+
+    pool.__name__ = name
+    pool.__doc__ = f"Maxima over {rank}-dimensional windows; with return_indices also where."
+    made = function(api="nn.functional torch")(pool)
+
+    def with_indices(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
+                     ceil_mode: bool = False, return_indices: bool = True):
+        return pool(input, kernel_size, stride, padding, dilation, ceil_mode, True)
+
+    with_indices.__name__ = name + "_with_indices"
+    with_indices.__doc__ = pool.__doc__
+    function(api="nn.functional")(with_indices)
+    return made
+
+
+max_pool1d, max_pool2d, max_pool3d = (_max_public(r) for r in (1, 2, 3))
+
+
+# ---------------------------------------------------------------- averages
+
+
+def _average_rule(input: Meta, kernel, stride, padding, ceil_mode, count_pad, divisor) -> Meta:
+    one = (1,) * len(kernel)
+    return meta(
+        (*input.shape[:2], *_space(input.shape[2:], kernel, stride, padding, one, ceil_mode)),
+        input.dtype,
+    )
+
+
+def _divisors(space, out, kernel, stride, padding, count_pad, divisor):
+    """The number that each window's sum is divided by."""
+    if divisor:
+        return np.full(out, divisor, np.float64)
+    made = np.ones((1,) * len(out))
+    for i, (n, o, k, s, p) in enumerate(zip(space, out, kernel, stride, padding, strict=True)):
+        start = np.arange(o) * s - p
+        end = np.minimum(start + k, n + p)
+        if count_pad:
+            size = end - start
+        else:
+            size = np.minimum(end, n) - np.maximum(start, 0)
+        along = [1] * len(out)
+        along[i] = o
+        made = made * size.reshape(along)
+    return made
+
+
+@op(
+    lambda grad, shape, *_: meta(shape, grad.dtype),
+    gradient={"grad": lambda g, kernel, stride, padding, ceil_mode, count_pad, divisor: _average(
+        g, kernel, stride, padding, ceil_mode, count_pad, divisor)},
+    api="",
+)
+def _average_backward(grad: Tensor, shape: tuple, kernel: tuple, stride: tuple, padding: tuple,
+                      ceil_mode: bool, count_pad: bool, divisor: int | None):
+    """The gradient of an average pooling."""
+    space, out = shape[2:], grad.shape[2:]
+    share = grad / _divisors(space, out, kernel, stride, padding, count_pad, divisor).astype(
+        grad.dtype)
+    frame = [max((o - 1) * s + k, n + 2 * p) for o, s, k, n, p in
+             zip(out, stride, kernel, space, padding, strict=True)]
+    made = np.zeros((*shape[:2], *frame), grad.dtype)
+    for at in itertools.product(*(range(k) for k in kernel)):
+        place = tuple(slice(a, a + s * (o - 1) + 1, s) for a, s, o in
+                      zip(at, stride, out, strict=True))
+        made[(slice(None), slice(None), *place)] += share
+    inner = tuple(slice(p, p + n) for p, n in zip(padding, space, strict=True))
+    return np.ascontiguousarray(made[(slice(None), slice(None), *inner)])
+
+
+@op(
+    _average_rule,
+    gradient={
+        "input": lambda g, input_meta, kernel, stride, padding, ceil_mode, count_pad, divisor:
+        _average_backward(g, tuple(input_meta.shape), kernel, stride, padding, ceil_mode,
+                          count_pad, divisor)
+    },
+    api="",
+)
+def _average(input: Tensor, kernel: tuple, stride: tuple, padding: tuple, ceil_mode: bool,
+             count_pad: bool, divisor: int | None):
+    """Averages over windows."""
+    r = len(kernel)
+    one = (1,) * r
+    out = _space(input.shape[2:], kernel, stride, padding, one, ceil_mode)
+    x = _framed(input, kernel, stride, padding, one, out, 0)
+    w = windows(x, kernel, stride, one)[(slice(None),) * 2 + tuple(slice(o) for o in out)]
+    total = w.sum(axis=tuple(range(2 + r, 2 + 2 * r)))
+    d = _divisors(input.shape[2:], out, kernel, stride, padding, count_pad, divisor)
+    return total / d.astype(total.dtype)
+
+
+def _average_public(rank):
+    name = f"avg_pool{rank}d"
+
+    def run(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor):
+        x, single = _batched(input, rank, name)
+        kernel = _ints(kernel_size, rank, f"{name}: kernel_size")
+        stride = kernel if stride is None or stride == [] else _ints(stride, rank, "stride")
+        if divisor == 0:
+            raise RuntimeError("divisor must be not zero")
+        out = _average(x, kernel, stride, _ints(padding, rank, "padding"), ceil_mode,
+                       count_include_pad, divisor)
+        return out.squeeze(0) if single else out
+
+    if rank == 1:
+        def pool(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
+                 count_include_pad: bool = True):
+            return run(input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+    else:
+        def pool(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
+                 count_include_pad: bool = True, divisor_override: int | None = None):
+            return run(input, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                       divisor_override)
+
+    pool.__name__ = name
+    pool.__doc__ = f"Averages over {rank}-dimensional windows."
+    return function(api="nn.functional torch" if rank == 1 else NN)(pool)
+
+
+avg_pool1d, avg_pool2d, avg_pool3d = (_average_public(r) for r in (1, 2, 3))
+
+
+# ---------------------------------------------------------------- adaptive
+
+
+def _bounds(n, o):
+    return [(i * n // o, -(-(i + 1) * n // o)) for i in range(o)]
+
+
+def _adaptive_out(input, size, rank):
+    if isinstance(size, int) or size is None:
+        size = (size,) * rank
+    size = tuple(size) * rank if len(size) == 1 else tuple(size)
+    return tuple(n if s is None else s for n, s in zip(input.shape[-rank:], size, strict=True))
+
+
+def _adaptive_average(x, out):
+    """Averages by one matrix for each dimension: sizes need not divide."""
+    from ..trace.tensor import wrap
+
+    for i, o in enumerate(out):
+        n = x.shape[2 + i]
+        if n == o:
+            continue
+        m = np.zeros((n, o))
+        for j, (a, b) in enumerate(_bounds(n, o)):
+            m[a:b, j] = 1.0 / (b - a)
+        weights = wrap(m.astype(np.float64 if x.dtype is dtypes.float64 else np.float32))
+        weights = weights.to(x.dtype)
+        x = (x.transpose(2 + i, -1) @ weights).transpose(2 + i, -1)
+    return x.contiguous()
+
+
+def _adaptive_average_public(rank):
+    name = f"adaptive_avg_pool{rank}d"
+
+    def pool(input: Tensor, output_size):
+        x, single = _batched(input, rank, name)
+        out = _adaptive_out(x, output_size, rank)
+        space = tuple(x.shape[2:])
+        if all(o == 1 for o in out):
+            made = x.mean(tuple(range(2, x.ndim)), True)
+        elif all(o and n % o == 0 for n, o in zip(space, out, strict=True)):
+            kernel = tuple(n // o for n, o in zip(space, out, strict=True))
+            made = _average(x, kernel, kernel, (0,) * rank, False, True, None)
+        else:
+            made = _adaptive_average(x, out)
+        return made.squeeze(0) if single else made
+
+    pool.__name__ = name
+    pool.__doc__ = f"Averages over {rank}-dimensional windows that give `output_size`."
+    return function(api="nn.functional torch" if rank == 1 else NN)(pool)
+
+
+adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = (
+    _adaptive_average_public(r) for r in (1, 2, 3)
+)
+
+
+def _adaptive_rule(input: Meta, out):
+    shape = (*input.shape[:2], *out)
+    return meta(shape, input.dtype), meta(shape, dtypes.int64)
+
+
+@op(
+    _adaptive_rule,
+    gradient={"input": lambda g, out_, input_meta: None} if False else {
+        "input": lambda g, out, input_meta: None if g[0] is None else _put_flat(
+            g[0], out[1], tuple(input_meta.shape))},
+    api="",
+)
+def _adaptive_max(input: Tensor, size: tuple):
+    """(maxima over windows that give `size`, their flat spatial indices)."""
+    n, c = input.shape[:2]
+    space = input.shape[2:]
+    values = np.empty((n, c, *size), input.dtype)
+    index = np.empty((n, c, *size), np.int64)
+    flat = np.arange(math.prod(space)).reshape(space)
+    bounds = [list(enumerate(_bounds(a, o))) for a, o in zip(space, size, strict=True)]
+    for cell in itertools.product(*bounds):
+        at = tuple(i for i, _ in cell)
+        part = tuple(slice(a, b) for _, (a, b) in cell)
+        window = input[(slice(None), slice(None), *part)].reshape(n, c, -1)
+        which = np.argmax(window, axis=2)
+        place = (slice(None), slice(None), *at)
+        values[place] = np.take_along_axis(window, which[..., None], 2)[..., 0]
+        index[place] = flat[part].reshape(-1)[which]
+    return values, index
+
+
+def _adaptive_max_public(rank):
+    name = f"adaptive_max_pool{rank}d"
+
+    def pool(input: Tensor, output_size, return_indices: bool = False):
+        x, single = _batched(input, rank, name)
+        values, index = _adaptive_max(x, _adaptive_out(x, output_size, rank))
+        if single:
+            values, index = values.squeeze(0), index.squeeze(0)
+        return (values, index) if return_indices else values
+
+    pool.__name__ = name
+    pool.__doc__ = f"Maxima over {rank}-dimensional windows that give `output_size`."
+    return function(api=NN)(pool)
+
+
+adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (
+    _adaptive_max_public(r) for r in (1, 2, 3)
+)
+
+
+def _lp_public(rank):
+    def pool(input: Tensor, norm_type: float, kernel_size, stride=None, ceil_mode: bool = False):
+        p = float(norm_type)
+        average = (avg_pool1d, avg_pool2d, avg_pool3d)[rank - 1]
+        kernel = _ints(kernel_size, rank, "kernel_size")
+        mean = average(input.pow(p), kernel, stride, 0, ceil_mode)
+        total = mean * math.prod(kernel)
+        return (total.sign() * total.abs().relu()).pow(1.0 / p)
+
+    pool.__name__ = f"lp_pool{rank}d"
+    pool.__doc__ = f"p-norms over {rank}-dimensional windows."
+    return function(api=NN)(pool)
+
+
+lp_pool1d, lp_pool2d, lp_pool3d = (_lp_public(r) for r in (1, 2, 3))
