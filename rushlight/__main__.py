@@ -1,0 +1,5 @@
+"""`python -m rushlight`: the command line."""
+
+from .cli import main
+
+main()

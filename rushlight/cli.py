@@ -1,0 +1,53 @@
+"""The command line: `rushlight demo`, `rushlight doctor`, `rushlight run script.py`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Rushlight: a deep-learning framework with PyTorch's programming model."""
+
+
+@main.command()
+@click.option("--epochs", default=10, show_default=True, help="Passes over the training images.")
+@click.option("--out", default="runs/mnist", show_default=True, help="Folder for the results.")
+@click.option("--seed", default=0, show_default=True, help="Seed of weights and shuffling.")
+@click.option("--quick", is_flag=True, help="One pass over 6,000 images: a few seconds.")
+@click.option("--fresh", is_flag=True, help="Start anew even if there is a checkpoint.")
+def demo(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> None:
+    """Train a network on MNIST; saves a checkpoint, a loss curve and its mistakes.
+
+    Interrupted, the same command goes on from the checkpoint to the same final numbers.
+    """
+    from .tools.demo import train
+
+    sys.exit(train(epochs=1 if quick else epochs, out=out, seed=seed, quick=quick, fresh=fresh))
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("script", type=click.Path(exists=True, dir_okay=False))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(script: str, arguments: tuple[str, ...]) -> None:
+    """Run a program that says `import torch` with Rushlight instead."""
+    import runpy
+
+    from .alias import install
+
+    install()
+    sys.argv = [script, *arguments]
+    sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
+    runpy.run_path(script, run_name="__main__")
+
+
+@main.command()
+def doctor() -> None:
+    """Tell what was found on this machine, and what is missing for what."""
+    from .tools.doctor import report
+
+    for line in report():
+        click.echo(line)

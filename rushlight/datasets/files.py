@@ -1,0 +1,121 @@
+"""Finding, downloading and reading data files."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+MNIST_URLS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "http://yann.lecun.com/exdb/mnist/",
+)
+MNIST_MD5 = {
+    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+}
+
+
+class DataFileError(RuntimeError):
+    """A data file is missing, cut short or corrupt."""
+
+
+def cache_folder() -> Path:
+    """The user's cache for data files."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "rushlight"
+
+
+def folders(root=None) -> list[Path]:
+    """Where data sets are looked for, in order."""
+    found = [Path(root)] if root is not None else []
+    if os.environ.get("RUSHLIGHT_DATA"):
+        found.append(Path(os.environ["RUSHLIGHT_DATA"]))
+    found.append(cache_folder())
+    found.append(Path(__file__).resolve().parents[2].parent / "shared" / "data")
+    return found
+
+
+def find(name: str, file: str, root=None) -> Path | None:
+    """The path of a data set's file, plain or gzipped, or None."""
+    for folder in folders(root):
+        for place in (folder / name, folder):
+            for candidate in (file, file.removesuffix(".gz")):
+                path = place / candidate
+                if path.is_file():
+                    return path
+    return None
+
+
+def download(urls, file: str, md5: str, folder: Path, timeout: float = 15.0) -> Path:
+    """Fetch a file into `folder`, checked against its MD5 sum; nothing is left behind on failure.
+
+    Raises DataFileError naming every source that was tried.
+    """
+    import urllib.request
+
+    tried = []
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / file
+    partial = folder / f".{file}.{os.getpid()}.partial"
+    for url in urls:
+        try:
+            with urllib.request.urlopen(url + file, timeout=timeout) as source:
+                content = source.read()
+            digest = hashlib.md5(content).hexdigest()
+            if digest != md5:
+                tried.append(f"{url}: wrong checksum {digest}, expected {md5}")
+                continue
+            partial.write_bytes(content)
+            os.replace(partial, target)
+            return target
+        except OSError as e:
+            tried.append(f"{url}: {e}")
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+    raise DataFileError(f"could not download {file}:\n  " + "\n  ".join(tried))
+
+
+def content(path: Path) -> bytes:
+    """A file's bytes, unpacked if it is gzipped; DataFileError if that fails."""
+    raw = path.read_bytes()
+    if raw[:2] != b"\x1f\x8b":
+        return raw
+    try:
+        return gzip.decompress(raw)
+    except (EOFError, OSError, zlib.error) as e:
+        raise DataFileError(
+            f"{path} is cut short or corrupt ({e}); delete it to have it fetched again"
+        ) from None
+
+
+IDX_TYPES = {8: np.uint8, 9: np.int8, 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """An array from an IDX file (LeCun's format for MNIST); DataFileError says what is wrong."""
+    raw = content(Path(path))
+    if len(raw) < 4 or raw[0] or raw[1] or raw[2] not in IDX_TYPES:
+        raise DataFileError(f"{path} is not an IDX file (it begins with {raw[:4]!r})")
+    rank = raw[3]
+    start = 4 + 4 * rank
+    if len(raw) < start:
+        raise DataFileError(f"{path} is cut short: its header has {len(raw)} of {start} bytes")
+    shape = struct.unpack(f">{rank}I", raw[4:start])
+    kind = np.dtype(IDX_TYPES[raw[2]])
+    expected = start + int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    if len(raw) != expected:
+        raise DataFileError(
+            f"{path} is cut short or corrupt: {len(raw)} bytes, {expected} expected for shape "
+            f"{shape}"
+        )
+    return np.frombuffer(raw, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="))

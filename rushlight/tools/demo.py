@@ -1,0 +1,154 @@
+"""`rushlight demo`: the MNIST job with progress, checkpoint, curve and pictures."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def _data(train: bool):
+    """(pictures in [0, 1], labels, name of the data set)."""
+    from .. import datasets
+    from ..datasets.files import DataFileError
+
+    try:
+        found, name = datasets.MNIST(train=train), "MNIST"
+    except DataFileError as e:
+        if not str(e).startswith("could not download"):
+            raise
+        if train:
+            print(f"MNIST was not found and could not be downloaded; using scikit-learn's digits.\n"
+                  f"({str(e).splitlines()[0]})", file=sys.stderr)
+        found, name = datasets.Digits(train=train), "digits"
+    pictures = found.data.unsqueeze(1).float() / 255
+    return pictures, found.targets, name
+
+
+def make_net():
+    """784-128-10 with ReLU."""
+    import rushlight as torch
+
+    nn = torch.nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc1 = nn.Linear(784, 128)
+            self.fc2 = nn.Linear(128, 10)
+
+        def forward(self, x):
+            x = torch.flatten(x, 1)
+            return self.fc2(torch.relu(self.fc1(x)))
+
+    return Net()
+
+
+def accuracy(net, loader) -> tuple[float, list]:
+    """(share of right answers, [(picture, answer, label)] of the first wrong ones)."""
+    import rushlight as torch
+
+    correct = total = 0
+    wrong: list = []
+    with torch.no_grad():
+        for x, y in loader:
+            _, predicted = torch.max(net(x).data, 1)
+            right = predicted == y
+            total += y.size(0)
+            correct += right.sum().item()
+            if len(wrong) < 25:
+                for i in (~right).nonzero().flatten().tolist():
+                    wrong.append((x[i, 0].numpy(), predicted[i].item(), y[i].item()))
+    return correct / total, wrong[:25]
+
+
+def train(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> int:
+    """Run the demo; returns the exit status."""
+    from tqdm import tqdm
+
+    import rushlight as torch
+
+    data = torch.utils.data
+    x, y, name = _data(True)
+    tx, ty, _ = _data(False)
+    if quick:
+        x, y = x[:6000].clone(), y[:6000].clone()
+    torch.manual_seed(seed)
+    net = make_net()
+    loss_fn = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+    loader = data.DataLoader(data.TensorDataset(x, y), batch_size=64, shuffle=True)
+    test = data.DataLoader(data.TensorDataset(tx, ty), batch_size=1000)
+    os.makedirs(out, exist_ok=True)
+    path = os.path.join(out, "checkpoint.pt")
+    setting = {"data": name, "seed": seed, "size": len(x)}
+    first, curve = 0, []
+    if os.path.exists(path) and not fresh:
+        state = torch.load(path)
+        if state["setting"] == setting and state["epoch"] <= epochs:
+            net.load_state_dict(state["net"])
+            optimizer.load_state_dict(state["optimizer"])
+            torch.set_rng_state(state["random"])
+            first, curve = state["epoch"], list(state["curve"])
+            print(f"going on after epoch {first} of {path} (--fresh starts anew)")
+        else:
+            print(f"{path} belongs to another setting: starting anew")
+
+    def save(epoch):
+        torch.save(
+            {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch,
+             "random": torch.get_rng_state(), "curve": curve, "setting": setting}, path,
+        )
+
+    try:
+        for epoch in range(first, epochs):
+            running = 0.0
+            bar = tqdm(loader, desc=f"epoch {epoch + 1:2d}", unit="batch", leave=False,
+                       disable=not sys.stderr.isatty())
+            for i, (inputs, labels) in enumerate(bar, 1):
+                optimizer.zero_grad()
+                loss = loss_fn(net(inputs), labels)
+                loss.backward()
+                optimizer.step()
+                running += loss.item()
+                if i % 50 == 0:
+                    bar.set_postfix(loss=f"{running / i:.3f}")
+            curve.append(running / len(loader))
+            save(epoch + 1)
+            print(f"epoch {epoch + 1:2d}  loss {curve[-1]:.3f}")
+    except KeyboardInterrupt:
+        print(f"\nstopped; the same command goes on from {path}" if os.path.exists(path)
+              else "\nstopped before the first checkpoint")
+        return 130
+    share, wrong = accuracy(net, test)
+    print(f"accuracy on the {len(tx)} {name} test images: {100 * share:.2f} %")
+    print(f"checkpoint {path}")
+    _pictures(out, curve, wrong)
+    return 0
+
+
+def _pictures(out, curve, wrong) -> None:
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+    except ImportError:
+        print("no pictures: matplotlib is missing (pip install 'rushlight[plots]')")
+        return
+    fig, ax = plt.subplots(figsize=(6, 4))
+    ax.plot(range(1, len(curve) + 1), curve, marker="o")
+    ax.set(xlabel="epoch", ylabel="mean training loss", title="MNIST, 784-128-10")
+    ax.grid(alpha=0.3)
+    fig.savefig(os.path.join(out, "loss.png"), dpi=120, bbox_inches="tight")
+    plt.close(fig)
+    if wrong:
+        fig, axes = plt.subplots(5, 5, figsize=(7, 7.6))
+        for ax in axes.flat:
+            ax.axis("off")
+        for ax, (picture, answer, label) in zip(axes.flat, wrong, strict=False):
+            ax.imshow(picture, cmap="gray_r")
+            ax.set_title(f"{label} taken for {answer}", fontsize=8)
+        fig.suptitle("Wrongly classified test images")
+        fig.savefig(os.path.join(out, "mistakes.png"), dpi=120, bbox_inches="tight")
+        plt.close(fig)
+    print(f"pictures   {os.path.join(out, 'loss.png')}, {os.path.join(out, 'mistakes.png')}")

@@ -1,0 +1,49 @@
+"""`rushlight doctor`: what this machine has, and what is missing for what."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+
+NEEDED = {
+    "numpy": "everything",
+    "ml_dtypes": "bfloat16",
+    "llvmlite": "native compilation (a later version)",
+    "click": "the command line",
+    "tqdm": "progress bars",
+    "matplotlib": "curves and pictures: pip install 'rushlight[plots]'",
+    "graphviz": "pictures of graphs (matplotlib draws them otherwise): pip install 'rushlight[plots]'",
+    "sklearn": "small data sets without a network: pip install 'rushlight[data]'",
+    "PIL": "reading pictures: pip install 'rushlight[data]'",
+}
+DISTRIBUTION = {"sklearn": "scikit-learn", "PIL": "Pillow"}
+
+
+def _version(module: str) -> str | None:
+    try:
+        return importlib.metadata.version(DISTRIBUTION.get(module, module))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def report():
+    """Yield lines: the machine, the packages, the data sets."""
+    from ..datasets import files
+    from ..version import __version__
+
+    yield f"Rushlight {__version__} on Python {platform.python_version()} ({sys.platform})"
+    yield f"machine    {platform.machine()}, {os.cpu_count()} cores; computing on the CPU"
+    yield "CUDA       not used by this version: tensors live on the CPU"
+    for name, purpose in NEEDED.items():
+        version = _version(name)
+        mark = version if version else "missing"
+        yield f"{name:11}{mark:12}{'' if version else 'for ' + purpose}".rstrip()
+    for name, file in (("mnist", "train-images-idx3-ubyte.gz"),
+                       ("cifar10", "data_batch_1.bin.gz")):
+        path = files.find(name, file)
+        yield f"{name:11}{path.parent if path else 'not found: downloaded when first used'}"
+    yield "looked in  " + ", ".join(str(f) for f in files.folders())
+    if os.environ.get("RUSHLIGHT_EAGER"):
+        yield "RUSHLIGHT_EAGER is set: every operation runs at once and alone (slow)"
