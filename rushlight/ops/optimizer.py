@@ -109,8 +109,24 @@ def _sgd_step(
                 g = np.add(g, np.multiply(b, momentum), out=t)
             else:
                 g = b
+        fused_subtract(p, g, lr, t)
+
+
+def fused_subtract(p, g, lr, t):
+    """`p -= lr * g` rounded once, as PyTorch's fused multiply-add does; `t` is scratch memory.
+
+    float32 products are exact in float64, so rounding their difference to float32 is one rounding.
+    """
+    if p.dtype != np.float32:
         np.multiply(g, lr, out=t)
         np.subtract(p, t, out=p)
+        return
+    wide = _scratch.get("wide")
+    if wide is None:
+        wide = _scratch["wide"] = np.empty(BLOCK, np.float64)
+    wide = wide[: p.size].reshape(p.shape) if p.size <= BLOCK else np.empty(p.shape)
+    np.multiply(g, np.float64(np.float32(lr)), out=wide)
+    np.subtract(p, wide, out=p, casting="same_kind")
 
 
 def _moments(g, m, v, t, beta1, beta2):
