@@ -37,10 +37,8 @@ FAMILIES = (
     "optimizer",
 )
 
-import os
 for _family in FAMILIES:
-    if os.path.exists(os.path.join(os.path.dirname(__file__), _family + ".py")):
-        importlib.import_module("." + _family, __name__)
+    importlib.import_module("." + _family, __name__)
 
 
 def _reflected(name: str, swapped=None):
