@@ -315,7 +315,6 @@ class _WorkerIterator:
     def restart(self):
         """The next epoch with the same workers."""
         self._drain()
-        self._base_seed = draw_seed(self.loader.generator)
         for tasks, _ in self._pipes:
             tasks.send("restart")
         self._begin()

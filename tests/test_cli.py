@@ -1,0 +1,60 @@
+"""The command line: the demo resumes to the same numbers; doctor reports."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import rushlight
+
+from test_datasets import idx
+
+
+@pytest.fixture
+def small_mnist(tmp_path):
+    place = tmp_path / "data" / "mnist"
+    place.mkdir(parents=True)
+    r = np.random.default_rng(0)
+    for part, n in (("train", 640), ("t10k", 200)):
+        labels = r.integers(0, 10, n)
+        pictures = np.zeros((n, 28, 28))
+        for k, label in enumerate(labels):
+            pictures[k, 2 * label : 2 * label + 6] = 200
+        pictures += r.integers(0, 50, pictures.shape)
+        (place / f"{part}-images-idx3-ubyte.gz").write_bytes(
+            gzip.compress(idx((n, 28, 28), pictures)))
+        (place / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx((n,), labels)))
+    return {**os.environ, "RUSHLIGHT_DATA": str(tmp_path / "data")}
+
+
+def demo(env, out, *options):
+    done = subprocess.run([sys.executable, "-m", "rushlight", "demo", "--out", str(out), *options],
+                          capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_demo_resumes_to_the_same_numbers(small_mnist, tmp_path):
+    whole = demo(small_mnist, tmp_path / "whole", "--epochs", "4")
+    first = demo(small_mnist, tmp_path / "parts", "--epochs", "2")
+    rest = demo(small_mnist, tmp_path / "parts", "--epochs", "4")
+    assert "going on after epoch 2" in rest and "accuracy" in first
+    lines = [x for x in whole.splitlines() if x.startswith(("epoch", "accuracy"))]
+    assert [x for x in rest.splitlines() if x.startswith(("epoch", "accuracy"))] == lines[2:]
+    a = rushlight.load(tmp_path / "whole" / "checkpoint.pt")
+    b = rushlight.load(tmp_path / "parts" / "checkpoint.pt")
+    for k, v in a["net"].items():
+        assert rushlight.equal(v, b["net"][k])
+    assert (tmp_path / "whole" / "loss.png").exists()
+
+
+def test_doctor():
+    done = subprocess.run([sys.executable, "-m", "rushlight", "doctor"], capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
+    assert "numpy" in done.stdout and "mnist" in done.stdout and "CUDA" in done.stdout
