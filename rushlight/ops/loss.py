@@ -483,3 +483,45 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var, full: bool = False, ep
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
     return reduced(loss, reduction)
+
+
+@function(api=NN)
+def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight=None,
+                      size_average=None, reduce=None, reduction: str = "mean"):
+    """The mean over wrong classes of `max(0, margin - x[y] + x[i])^p`."""
+    if p not in (1, 2):
+        raise ValueError("only p == 1 and p == 2 supported")
+    x = input if input.ndim == 2 else input.unsqueeze(0)
+    y = target.reshape(-1, 1)
+    z = (margin - x.gather(1, y) + x).clamp(min=0)
+    z = z * z if p == 2 else z
+    if weight is not None:
+        z = z * weight[y.reshape(-1)].unsqueeze(1)
+    z = z.scatter(1, y, 0.0)
+    loss = z.sum(1) / x.shape[1]
+    return reduced(loss if input.ndim == 2 else loss.squeeze(0),
+                   _legacy(size_average, reduce, reduction))
+
+
+@function(api=NN)
+def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight=None, size_average=None,
+                                reduce=None, reduction: str = "mean"):
+    """The mean over classes of the binary cross entropies of `sigmoid(input)`."""
+    from .activation import logsigmoid
+
+    loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
+    if weight is not None:
+        loss = loss * weight
+    return reduced(loss.mean(-1), _legacy(size_average, reduce, reduction))
+
+
+@function(api=NN)
+def triplet_margin_with_distance_loss(anchor: Tensor, positive: Tensor, negative: Tensor, *,
+                                      distance_function=None, margin: float = 1.0,
+                                      swap: bool = False, reduction: str = "mean"):
+    """`max(0, d(a, p) - d(a, n) + margin)` with a distance of your own."""
+    distance = distance_function or pairwise_distance
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = far.minimum(distance(positive, negative))
+    return reduced((near - far + margin).clamp(min=0), reduction)

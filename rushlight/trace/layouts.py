@@ -42,6 +42,16 @@ def _scatter_gradient(g, base_shape, base_strides, shape, strides, offset):
     return _laid_out(g, base_strides).as_strided(shape, strides, offset)
 
 
+def _overlaps(shape, strides) -> bool:
+    """Whether two elements of a strided view may lie at the same place."""
+    reach = 0
+    for s, n in sorted((s, n) for s, n in zip(strides, shape, strict=True) if n > 1):
+        if s <= reach:
+            return True
+        reach += (n - 1) * s
+    return False
+
+
 @op(
     lambda input, base_shape, base_strides, *_: meta(base_shape, input.dtype, base_strides),
     gradient={"input": _scatter_gradient},

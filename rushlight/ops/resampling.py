@@ -1,0 +1,117 @@
+"""Resizing pictures and signals: interpolate."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..trace.dtypes import float64
+from ..trace.operator import Tensor, function
+from ..trace.tensor import wrap
+
+RANK = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
+
+
+def _positions(n, o, scale, align, half=True):
+    """Where output samples lie in the input's coordinates."""
+    at = np.arange(o, dtype=np.float64)
+    if align:
+        return at * ((n - 1) / (o - 1) if o > 1 else 0.0)
+    ratio = 1.0 / scale if scale is not None else n / o
+    return (at + 0.5) * ratio - 0.5 if half else at * ratio
+
+
+def _linear(n, o, scale, align):
+    at = np.maximum(_positions(n, o, scale, align), 0.0)
+    low = np.minimum(at.astype(np.int64), n - 1)
+    high = np.minimum(low + 1, n - 1)
+    part = at - low
+    m = np.zeros((n, o))
+    np.add.at(m, (low, np.arange(o)), 1 - part)
+    np.add.at(m, (high, np.arange(o)), part)
+    return m
+
+
+def _cubic(n, o, scale, align, a=-0.75):
+    at = _positions(n, o, scale, align)
+    base = np.floor(at).astype(np.int64)
+    part = at - base
+    m = np.zeros((n, o))
+    for k in range(-1, 3):
+        d = np.abs(part - k)
+        near = (a + 2) * d**3 - (a + 3) * d**2 + 1
+        far = a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
+        w = np.where(d <= 1, near, np.where(d < 2, far, 0.0))
+        np.add.at(m, (np.clip(base + k, 0, n - 1), np.arange(o)), w)
+    return m
+
+
+@function(api="nn.functional")
+def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "nearest",
+                align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
+                antialias: bool = False):
+    """(N, C, *space) resized: "nearest", "nearest-exact", "linear", "bilinear", "bicubic",
+    "trilinear" or "area". Linear modes are one matrix for each dimension.
+    """
+    rank = input.ndim - 2
+    space = tuple(input.shape[2:])
+    if (size is None) == (scale_factor is None):
+        raise ValueError("only one of size or scale_factor should be defined"
+                         if size is not None else
+                         "either size or scale_factor should be defined")
+    if align_corners is not None and mode not in RANK:
+        raise ValueError(
+            "align_corners option can only be set with the interpolating modes: linear | bilinear "
+            "| bicubic | trilinear"
+        )
+    if antialias:
+        raise NotImplementedError("interpolate(): antialias=True is not supported yet")
+    scales: list = [None] * rank
+    if scale_factor is not None:
+        factors = list(scale_factor) if isinstance(scale_factor, (tuple, list)) \
+            else [scale_factor] * rank
+        if len(factors) != rank:
+            raise ValueError(
+                f"scale_factor shape must match input shape. Input is {rank}D, scale_factor size is "
+                f"{len(factors)}"
+            )
+        out = tuple(math.floor(n * f) for n, f in zip(space, factors, strict=True))
+        if not recompute_scale_factor:
+            scales = factors
+    else:
+        out = tuple(size) if isinstance(size, (tuple, list)) else (size,) * rank
+        if len(out) != rank:
+            raise ValueError(
+                f"Input and output must have the same number of spatial dimensions, but got input "
+                f"with spatial dimensions of {list(space)} and output size of {list(out)}."
+            )
+    if mode in RANK and RANK[mode] != rank:
+        raise NotImplementedError(
+            f"Got {input.ndim}D input, but {mode} mode needs {RANK[mode] + 2}D input"
+        )
+    if mode == "area":
+        from . import pooling
+
+        pool = (pooling.adaptive_avg_pool1d, pooling.adaptive_avg_pool2d,
+                pooling.adaptive_avg_pool3d)[rank - 1]
+        return pool(input, out)
+    x = input
+    for i, (n, o, f) in enumerate(zip(space, out, scales, strict=True)):
+        if mode in ("nearest", "nearest-exact"):
+            at = _positions(n, o, f, False, half=False)
+            if mode == "nearest-exact":
+                at = (np.arange(o) + 0.5) * (1.0 / f if f is not None else n / o)
+            index = np.minimum(np.floor(at + 1e-9).astype(np.int64), n - 1)
+            x = x.index_select(2 + i, wrap(index))
+        elif mode in RANK:
+            m = (_cubic if mode == "bicubic" else _linear)(n, o, f, bool(align_corners))
+            weights = wrap(m if x.dtype is float64 else m.astype(np.float32)).to(x.dtype)
+            x = (x.transpose(2 + i, -1) @ weights).transpose(2 + i, -1)
+        else:
+            raise NotImplementedError(
+                f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.ndim}D) for "
+                f"the modes: nearest | linear | bilinear | bicubic | trilinear | area | "
+                f"nearest-exact (got {mode})"
+            )
+    return x.contiguous()
