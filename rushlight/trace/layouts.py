@@ -66,7 +66,7 @@ def _scatter_view(
     places = np.full((), offset)
     for n, s in zip(shape, strides, strict=True):
         places = places[..., None] + np.arange(n) * s
-    if any(s == 0 and n > 1 for n, s in zip(shape, strides, strict=True)):
+    if _overlaps(shape, strides):
         np.add.at(flat, places, input)
     else:
         flat[places] = input
