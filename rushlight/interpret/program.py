@@ -32,11 +32,14 @@ class Instruction:
 class Program:
     """The executable form of a path; called with leaf buffers and scalars, returns arrays."""
 
-    __slots__ = ("instructions", "wanted", "saved", "runs", "function", "source", "consts", "lines")
+    __slots__ = (
+        "instructions", "wanted", "saved", "runs", "function", "source", "consts", "lines", "facts"
+    )
 
     def __init__(self, instructions, wanted, saved):
         self.instructions, self.wanted, self.saved = instructions, wanted, saved
-        self.runs, self.function, self.source, self.consts, self.lines = 0, None, None, None, None
+        self.runs = 0
+        self.function = self.source = self.consts = self.lines = self.facts = None
 
     def __repr__(self) -> str:
         return f"Program({len(self.instructions)} instructions, {len(self.wanted)} results)"

@@ -155,8 +155,8 @@ def run_pending(tr) -> None:
     del live
 
 
-def execute(tr, st, wanted, handles) -> None:
-    """Run the Program of (where we stand, what is alive)."""
+def execute(tr, st, wanted, handles):
+    """Run the Program of (where we stand, what is alive); returns it."""
     programs = st.programs
     if programs is None:
         programs = st.programs = {}
@@ -184,6 +184,7 @@ def execute(tr, st, wanted, handles) -> None:
         if tr.saved is None:
             tr.saved = {}
         tr.saved.update(zip(p.saved, outs[len(wanted):], strict=True))
+    return p
 
 
 def _salvage(tr, program, handles, error):
@@ -216,11 +217,12 @@ def end_segment(tr) -> None:
             live = _live(tr)
             wanted_handles = [t for t in live if t._s.op is not LEAF]
             wanted = tuple([t._s for t in wanted_handles])
-            execute(tr, st, wanted, wanted_handles)
+            program = execute(tr, st, wanted, wanted_handles)
             del wanted_handles
         else:
+            program = None
             live = [t for t in tr.ts if t._tr is tr]
-        _restart(tr, live)
+        _restart(tr, live, program)
         if not st.frozen:
             ENDS.pop(st, None)
             ENDS[st] = None
@@ -228,7 +230,7 @@ def end_segment(tr) -> None:
             trie.prune()
 
 
-def _restart(tr, live=None) -> None:
+def _restart(tr, live=None, program=None) -> None:
     """Detach handles from the segment that ended, and start the next one."""
     if live is None:
         live = [t for t in tr.ts if t._tr is tr]
@@ -255,27 +257,45 @@ def _restart(tr, live=None) -> None:
         if segment is None:
             segment = new(Segment)
         segment.final, segment.hooks, segment.serial = st, hooks, tr.serial
-        segment.saved = _still_needed(saved, outputs, st.freed) if saved else {}
         segment.freed = st.freed
-        segment.leaves = leaves
         segment.versions = {}
-        held = {v.number for v in segment.saved if v.op is LEAF}
+        if program is not None:  # it has just the values that the history can ask for
+            segment.saved = saved if saved is not None else {}
+            held, roots = _held_by(program)
+        else:
+            segment.saved = _still_needed(saved, outputs, st.freed) if saved else {}
+            held, roots = _facts(segment.saved)
         segment.leaves = [
             x if i in held or not (isinstance(x, Held) and not x._s.rg) else None
             for i, x in enumerate(leaves)
         ]
-        _note_versions(segment, live, leaves)
+        _note_versions(segment, live, leaves, held, roots)
     tr.start()
 
 
-def _note_versions(segment, live, leaves) -> None:
-    """Remember the version of the memory of each saved value, to notice later writes."""
-    roots: dict = {}
-    for v in segment.saved:
-        if v.op is LEAF and v.args[0] != HAS_HISTORY:
-            t = leaves[v.number]
-            segment.versions[v] = (t, t._version)
+def _facts(saved):
+    """({leaf number: node}, {root: nodes}) of saved values."""
+    held, roots = {}, {}
+    for v in saved:
+        if v.op is LEAF:
+            held[v.number] = v
         roots.setdefault(v.root, []).append(v)
+    return held, roots
+
+
+def _held_by(program):
+    """`_facts` of what a Program saves, remembered with it."""
+    if program.facts is None:
+        program.facts = _facts(program.saved)
+    return program.facts
+
+
+def _note_versions(segment, live, leaves, held, roots) -> None:
+    """Remember the version of the memory of each saved value, to notice later writes."""
+    for number, v in held.items():
+        if v.args[0] != HAS_HISTORY:
+            t = leaves[number]
+            segment.versions[v] = (t, t._version)
     for t in live:
         history = t._history
         if history is not None and history[0] is segment:
