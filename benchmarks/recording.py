@@ -9,6 +9,7 @@ process; a ratio is the median over the rounds of Rushlight's time divided by Py
 from __future__ import annotations
 
 import argparse
+import gc
 import statistics
 import time
 
@@ -74,6 +75,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
+    gc.collect()
+    gc.freeze()  # the collector shall not walk both frameworks' modules again and again
     print(f"{'':24}{'PyTorch':>10}{'Rushlight ns per operation':>38}{'ratios':>26}")
     print(f"{'':24}{'eager':>10}{'record':>12}{'whole':>12}{'first time':>14}"
           f"{'record':>10}{'whole':>8}{'first':>8}")

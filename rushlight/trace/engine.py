@@ -178,7 +178,8 @@ def _check_unwritten(v, slot, writes):
 
 def _modified(v, versions=None):
     made = f"[{v.m.dtype.name} {list(v.m.shape)}]"
-    site = f", recorded at {v.site[0]}:{v.site[1]}" if v.site else ""
+    place = trie.site_of(v)
+    site = f", recorded at {place[0]}:{place[1]}" if place else ""
     was = f" is at version {versions[1]}; expected version {versions[0]} instead" if versions else ""
     return RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace "
@@ -404,7 +405,8 @@ def _check_nan(v, made):
 
     for j, g in enumerate(made if isinstance(made, (tuple, list)) else (made,)):
         if isinstance(g, Tensor) and g.dtype.category >= 2 and np.isnan(array(g)).any():
-            site = f" The forward call was at {v.site[0]}:{v.site[1]}." if v.site else ""
+            place = trie.site_of(v)
+            site = f" The forward call was at {place[0]}:{place[1]}." if place else ""
             raise RuntimeError(
                 f"Function '{v.op.grad_name}' returned nan values in its {j}th output.{site}"
             )

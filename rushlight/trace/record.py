@@ -242,28 +242,29 @@ def missed(o: Operator, tr, key, args: tuple):
         st = tr.st
         if st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES or child(st, key) is not None:
             return record(o, args)
-        metas, ins, arrays, flags = [], [], [], []
-        for x, value in zip(nodes, args, strict=True):
+        metas, ins, flags = [], [], []
+        some = False
+        for x, value in zip(nodes, args):  # noqa: B905 - as long as the operator's parameters
             if x.__class__ is Node:
                 if value._s is not x and not _just_entered(tr, x, value):
                     return record(o, args)  # another thread ended the segment
                 metas.append(x.m)
                 ins.append(x)
-                flags.append(x.rg)
-                x = value
+                rg = x.rg
+                flags.append(rg)
+                some = some or rg
             elif x is float or x is int:
                 return record(o, args)
             else:
                 metas.append(x)
                 flags.append(False)
-            arrays.append(x)
-        if not tr.immediate:
-            run_pending(tr)
-        arrays = [x._buf if isinstance(x, Tensor) else x for x in arrays]
         facts = tuple(metas)
         known = o.inferred.get(facts)
         if known is None or known[4] is None:
             return record(o, args)
+        if not tr.immediate:
+            run_pending(tr)
+        arrays = [v._buf if x.__class__ is Node else x for x, v in zip(nodes, args)]  # noqa: B905
         out = known[1]
         try:
             made = tier0.run(known[4], arrays)
@@ -271,7 +272,7 @@ def missed(o: Operator, tr, key, args: tuple):
             end_segment(tr)
             raise e.with_traceback(_user_traceback(e)) from e.__cause__
         saving = None
-        if st.grad_on and True in flags and known[3]:
+        if some and st.grad_on and known[3]:
             flags = tuple(flags)
             saving = o.saving.get(flags)
             if saving is None:
@@ -467,19 +468,21 @@ def needed_rules(v):
     return rules
 
 
-_internal: dict[str, bool] = {}
+_internal: dict = {}  # code objects of this package
 
 
 def _site():
-    """File and line of the user's code that is recording."""
+    """Where the user's code is recording: (code, instruction); `site_of` tells file and line."""
     f = sys._getframe(2)
     while f is not None:
-        name = f.f_code.co_filename
-        ours = _internal.get(name)
+        code = f.f_code
+        ours = _internal.get(code)
         if ours is None:
-            ours = _internal[name] = name.startswith((PACKAGE, "<rushlight"))
+            ours = code.co_filename.startswith((PACKAGE, "<rushlight"))
+            if ours:
+                _internal[code] = True
         if not ours:
-            return name, f.f_lineno
+            return code, f.f_lasti
         f = f.f_back
     return None
 

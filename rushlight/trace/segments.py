@@ -194,7 +194,8 @@ def _salvage(tr, program, handles, error):
         found = done.get(t._s)
         if found is not None:
             t._buf = found
-    site = "" if node is None or node.site is None else f"{node.site[0]}:{node.site[1]}"
+    place = None if node is None else trie.site_of(node)
+    site = "" if place is None else f"{place[0]}:{place[1]}"
     name = "an operation" if node is None else node.op.name.strip("_")
     _restart(tr)
     message = str(error)

@@ -87,6 +87,18 @@ class Node:
         return f"%{self.slot} = {self.op.name}({ins}): {self.m}{grad}"
 
 
+def site_of(node: Node) -> tuple[str, int] | None:
+    """File and line of the user's code that recorded a node."""
+    if node.site is None:
+        return None
+    code, at = node.site
+    line = code.co_firstlineno
+    for start, end, number in code.co_lines():
+        if number is not None and start <= at < end:
+            line = number
+    return code.co_filename, line
+
+
 class Writes:
     """A linked list of the writes on a path: which root, at which slot."""
 
