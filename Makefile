@@ -9,7 +9,7 @@ demo: .venv/run
 
 test: .venv/dev
 	$(BIN)/ruff check .
-	$(BIN)/mypy rushlight/trace rushlight/interpret rushlight/ops
+	$(BIN)/mypy rushlight
 	$(BIN)/python -m pytest
 
 lint: .venv/dev

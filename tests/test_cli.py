@@ -9,10 +9,9 @@ import sys
 
 import numpy as np
 import pytest
+from test_datasets import idx
 
 import rushlight
-
-from test_datasets import idx
 
 
 @pytest.fixture
