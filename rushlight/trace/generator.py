@@ -23,8 +23,16 @@ class Generator:
 
     def __init__(self, device="cpu"):
         self.device = device_class(device)
-        self._bits = np.random.MT19937()
+        self._engine = None
         self.manual_seed(DEFAULT_SEED)
+
+    @property
+    def _bits(self):
+        """NumPy's engine, made when the first number is drawn (importing it takes a while)."""
+        if self._engine is None:
+            self._engine = np.random.MT19937()
+            self._engine._legacy_seeding(self._seed & 0xFFFFFFFF)
+        return self._engine
 
     # ---------------------------------------------------------------- seed and state
 
@@ -37,7 +45,8 @@ class Generator:
                 f"Overflow when unpacking long long: the seed {seed} does not fit in 64 bits"
             )
         self._seed = seed & 0xFFFFFFFFFFFFFFFF
-        self._bits._legacy_seeding(self._seed & 0xFFFFFFFF)
+        if self._engine is not None:
+            self._engine._legacy_seeding(self._seed & 0xFFFFFFFF)
         self._fresh = True
         self._next_normal: float | None = None
         return self
