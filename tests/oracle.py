@@ -134,7 +134,8 @@ def _run(framework, name, args, kwargs, grad, gradgrad):
         if gradgrad:
             inner = [g for g in grads if g is not None and g.requires_grad]
             if inner:
-                total = sum([(g * g).sum() for g in inner])
+                plain = [framework.view_as_real(g) if g.is_complex() else g for g in inner]
+                total = sum([(g * g).sum() for g in plain])
                 seconds = framework.autograd.grad(total, wanted, allow_unused=True)
     return result, leaves, grads, seconds
 

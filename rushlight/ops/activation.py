@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..trace.meta import Meta
+from ..trace.modes import is_grad_enabled
 from ..trace.operator import Tensor, function, op
 from . import rules
 from .pointwise import where
@@ -14,8 +15,14 @@ from .pointwise import where
 NN = "nn.functional"
 
 
-def _in_place(input, result, inplace):
-    return input.copy_(result) if inplace else result
+def _apply(operator, input, inplace, *args):
+    """`operator(input, *args)`, written into `input` if `inplace`."""
+    if not inplace:
+        return operator(input, *args)
+    input.check_writable(operator.__name__)
+    # gradients read the input as it was: the operator gets a copy, the memory the result
+    kept = input.clone() if input.requires_grad and is_grad_enabled() else input
+    return input.copy_(operator(kept, *args))
 
 
 @op(rules.broadcast, gradient={"grad": lambda g, output: _relu_backward(g, output)}, api="")
@@ -44,7 +51,7 @@ def relu(input: Tensor, inplace: bool = False):
 @function(api="torch Tensor nn.functional")
 def relu_(input: Tensor):
     """`relu` in place."""
-    input.check_writable("relu_")
+    input.check_writable("relu_")  # (its gradient reads the result, which stays)
     return input.copy_(_relu(input))
 
 
@@ -55,13 +62,13 @@ def _unary(gradient, rule=rules.float_unary):
 @function(api=NN)
 def relu6(input: Tensor, inplace: bool = False):
     """`min(max(input, 0), 6)`."""
-    return _in_place(input, hardtanh(input, 0.0, 6.0), inplace)
+    return _apply(hardtanh, input, inplace, 0.0, 6.0)
 
 
 @function(api=NN)
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False):
     """`input` limited to [min_val, max_val]; the gradient is 0 at the limits."""
-    return _in_place(input, _hardtanh(input, min_val, max_val), inplace)
+    return _apply(_hardtanh, input, inplace, min_val, max_val)
 
 
 @op(
@@ -89,13 +96,15 @@ def _leaky_relu(input: Tensor, slope: float):
 @function(api=NN)
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False):
     """`input` where positive, else `negative_slope * input`."""
-    return _in_place(input, _leaky_relu(input, negative_slope), inplace)
+    return _apply(_leaky_relu, input, inplace, negative_slope)
 
 
 @function(api="nn.functional torch Tensor")
 def prelu(input: Tensor, weight: Tensor):
     """`input` where positive, else `weight * input`, with a weight for each channel."""
     if weight.numel() != 1:
+        if input.ndim == 0:
+            raise RuntimeError("Not allow zero-dim input tensor.")
         channels = input.shape[1] if input.ndim > 1 else 1
         if weight.numel() != channels:
             raise RuntimeError(
@@ -103,6 +112,8 @@ def prelu(input: Tensor, weight: Tensor):
                 f"{weight.numel()} and channel size = {channels}."
             )
         weight = weight.reshape(1, -1, *(1,) * (input.ndim - 2)) if input.ndim > 1 else weight
+    else:
+        weight = weight.reshape(())
     return where(input > 0, input, weight * input)
 
 
@@ -112,8 +123,8 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
     """Leaky ReLU with a random slope in training, the mean one otherwise."""
     if training:
         slope = input.detach().new_empty(input.shape).uniform_(lower, upper)
-        return _in_place(input, where(input > 0, input, input * slope), inplace)
-    return _in_place(input, _leaky_relu(input, (lower + upper) / 2), inplace)
+        return _apply(lambda x: where(x > 0, x, x * slope), input, inplace)
+    return _apply(_leaky_relu, input, inplace, (lower + upper) / 2)
 
 
 def _elu_gradient(g, input, alpha, scale, input_scale):
@@ -132,13 +143,13 @@ def _elu(input: Tensor, alpha: float, scale: float, input_scale: float):
 @function(api=NN)
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False):
     """`input` where positive, else `alpha * (exp(input) - 1)`."""
-    return _in_place(input, _elu(input, alpha, 1.0, 1.0), inplace)
+    return _apply(_elu, input, inplace, alpha, 1.0, 1.0)
 
 
 @function(api="nn.functional torch")
 def selu(input: Tensor, inplace: bool = False):
     """The self-normalising ELU (Klambauer et al., 2017)."""
-    return _in_place(input, _elu(input, 1.6732632423543772, 1.0507009873554805, 1.0), inplace)
+    return _apply(_elu, input, inplace, 1.6732632423543772, 1.0507009873554805, 1.0)
 
 
 @function(api="nn.functional torch")
@@ -146,7 +157,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False):
     """`input` where positive, else `alpha * (exp(input / alpha) - 1)`."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return _in_place(input, _elu(input, alpha, 1.0, 1.0 / alpha), inplace)
+    return _apply(_elu, input, inplace, alpha, 1.0, 1.0 / alpha)
 
 
 def _gelu_gradient(g, input, approximate):
@@ -191,13 +202,17 @@ def _silu(input: Tensor):
 @function(api=NN)
 def silu(input: Tensor, inplace: bool = False):
     """`x sigmoid(x)`."""
-    return _in_place(input, _silu(input), inplace)
+    return _apply(_silu, input, inplace)
+
+
+def _mish(input):
+    return input * softplus(input).tanh()
 
 
 @function(api=NN)
 def mish(input: Tensor, inplace: bool = False):
     """`x tanh(softplus(x))`."""
-    return _in_place(input, input * softplus(input).tanh(), inplace)
+    return _apply(_mish, input, inplace)
 
 
 def _softplus_gradient(g, input, beta, threshold):
@@ -261,7 +276,7 @@ def _hardsigmoid(input: Tensor):
 @function(api=NN)
 def hardsigmoid(input: Tensor, inplace: bool = False):
     """`relu6(x + 3) / 6`."""
-    return _in_place(input, _hardsigmoid(input), inplace)
+    return _apply(_hardsigmoid, input, inplace)
 
 
 @op(
@@ -278,7 +293,7 @@ def _hardswish(input: Tensor):
 @function(api=NN)
 def hardswish(input: Tensor, inplace: bool = False):
     """`x relu6(x + 3) / 6`."""
-    return _in_place(input, _hardswish(input), inplace)
+    return _apply(_hardswish, input, inplace)
 
 
 @op(
@@ -294,7 +309,7 @@ def _threshold(input: Tensor, threshold: float, value: float):
 @function(api="nn.functional torch")
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False):
     """x where above the threshold, else value."""
-    return _in_place(input, _threshold(input, threshold, value), inplace)
+    return _apply(_threshold, input, inplace, threshold, value)
 
 
 @function(api=NN)

@@ -206,7 +206,7 @@ def equal(input: Tensor, other: Tensor) -> bool:
     return input.shape == other.shape and bool(np.array_equal(_wide(input), _wide(other)))
 
 
-@function(api="torch")
+@function(api="torch", out=True)
 def isin(elements, test_elements, *, assume_unique: bool = False, invert: bool = False):
     """Whether each element is in `test_elements`."""
     a = array(elements) if isinstance(elements, TensorClass) else np.asarray(elements)

@@ -218,9 +218,14 @@ def tensordot(a: Tensor, b: Tensor, dims=2, out=None):
             )
     ra = [d for d in range(a.ndim) if d not in da]
     rb = [d for d in range(b.ndim) if d not in db]
+    for i, j in zip(da, db, strict=True):  # a contracted dimension of size 1 is broadcast
+        if a.shape[i] != b.shape[j]:
+            a = a.sum(i, keepdim=True) if b.shape[j] == 1 else a
+            b = b.sum(j, keepdim=True) if a.shape[i] == 1 else b
     inner = math.prod(a.shape[d] for d in da)
-    x = a.permute(*ra, *da).reshape(-1, inner) if a.ndim else a.reshape(1, 1)
-    y = b.permute(*db, *rb).reshape(inner, -1) if b.ndim else b.reshape(1, 1)
+    rows, columns = (math.prod(t.shape[d] for d in kept) for t, kept in ((a, ra), (b, rb)))
+    x = (a.permute(*ra, *da) if a.ndim else a).reshape(rows, inner)
+    y = (b.permute(*db, *rb) if b.ndim else b).reshape(inner, columns)
     made = (x @ y).reshape([*(a.shape[d] for d in ra), *(b.shape[d] for d in rb)])
     return made if out is None else out.copy_(made)
 

@@ -145,6 +145,17 @@ def _convolution(input: Tensor, weight: Tensor, stride: tuple, padding: tuple, d
     return np.concatenate(parts, 1)
 
 
+def _cut(t, shape):
+    """The first positions of each dimension: what a transposed convolution's input has of them.
+
+    With output padding, the convolution of its output reaches more positions.
+    """
+    for d, n in enumerate(shape):
+        if t.shape[d] != n:
+            t = t.narrow(d, 0, n)
+    return t
+
+
 def _convolution_part(x, w, stride, padding, dilation):
     cols, out = columns(x, w.shape[2:], stride, padding, dilation)
     made = np.matmul(w.reshape(w.shape[0], -1), cols.transpose(0, 2, 1))
@@ -154,8 +165,8 @@ def _convolution_part(x, w, stride, padding, dilation):
 @op(
     lambda grad, weight, shape, *_: meta(shape, grad.dtype),
     gradient={
-        "grad": lambda g, weight, stride, padding, dilation, groups: _convolution(
-            g, weight, stride, padding, dilation, groups
+        "grad": lambda g, grad_meta, weight, stride, padding, dilation, groups: _cut(
+            _convolution(g, weight, stride, padding, dilation, groups), grad_meta.shape
         ),
         "weight": lambda g, grad, weight_meta, stride, padding, dilation, groups: _conv_weight(
             grad, g, tuple(weight_meta.shape), stride, padding, dilation, groups
@@ -197,9 +208,12 @@ def _conv_weight(grad: Tensor, input: Tensor, shape: tuple, stride: tuple, paddi
     parts = []
     for g, x in zip(np.split(grad, groups, 1), np.split(input, groups, 1), strict=True):
         cols, out = columns(x, kernel, stride, padding, dilation)
-        # positions that the forward pass did not reach do not occur: sizes agree by construction
-        flat = g.reshape(g.shape[0], g.shape[1], -1)
-        made = np.matmul(flat, cols[:, : flat.shape[2]])
+        if out != g.shape[2:]:  # output padding of a transposed convolution adds positions
+            every = cols.reshape(x.shape[0], *out, cols.shape[2])
+            reached = every[(slice(None), *(slice(n) for n in g.shape[2:]))]
+            cols = reached.reshape(x.shape[0], math.prod(g.shape[2:]), cols.shape[2])
+        flat = g.reshape(*g.shape[:2], math.prod(g.shape[2:]))
+        made = np.matmul(flat, cols)
         parts.append(np.add.reduce(made, axis=0).reshape(g.shape[1], x.shape[1], *kernel))
     return parts[0] if groups == 1 else np.concatenate(parts, 0)
 

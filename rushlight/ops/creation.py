@@ -415,23 +415,23 @@ def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None,
     if end is None:
         start, end = 0, start
     start, end, step = _plain(start), _plain(end), _plain(step)
+    if dtype is not None and dtype.category == dtypes.INTEGER:
+        start, end, step = int(start), int(end), int(step)
     if dtype is None:
         whole = all(isinstance(x, int) for x in (start, end, step))
         dtype = dtypes.int64 if whole else dtypes.get_default_dtype()
     if step == 0:
-        raise RuntimeError("step must be nonzero")
+        raise ValueError("step must be nonzero")
     if not all(math.isfinite(x) for x in (start, end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (step > 0 and end < start) or (step < 0 and end > start):
         raise RuntimeError(
-            "upper bound and larger bound inconsistent with step sign"
+            "upper bound and lower bound inconsistent with step sign"
         )
-    if dtype.category == dtypes.INTEGER and all(isinstance(x, int) for x in (start, end, step)):
+    if dtype.category == dtypes.INTEGER:
         n = max(0, -(-(end - start) // step))
     else:
         n = max(0, math.ceil((end - start) / step))
-        if dtype.category == dtypes.INTEGER:
-            start, step = int(start), int(step)
     return _finish(_counted(start, step, n, dtype), requires_grad)
 
 

@@ -12,6 +12,7 @@ from ..trace.meta import Meta, meta
 from ..trace.operator import IntTensor, Tensor, function, op
 from . import rules
 from .pointwise import where
+from .shape import broadcast_tensors
 from .softmax import log_softmax
 
 NN = "nn.functional"
@@ -238,11 +239,14 @@ def _second(g, grad, log_p, target, ignore_index):
 
 
 def _plain_gradient(g, out, target, ignore_index):
-    return _through_softmax(g[0], out[1], target, ignore_index)
+    if g[0] is None:
+        return _log_softmax_gradient(g[1], out[1])
+    made = _cross_entropy_backward(g[0], out[1], target, ignore_index)
+    return made if g[1] is None else made + _log_softmax_gradient(g[1], out[1])
 
 
-def _through_softmax(g, log_p, target, ignore_index):
-    return _cross_entropy_backward(g, log_p, target, ignore_index)
+def _log_softmax_gradient(g, log_p):
+    return g - log_p.exp() * g.sum(1, keepdim=True)
 
 
 @op(_plain_rule, gradient={"input": _plain_gradient}, api="")
@@ -402,6 +406,7 @@ def kl_div(input: Tensor, target: Tensor, size_average=None, reduce=None,
 @function(api="nn.functional torch")
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8):
     """The cosine of the angle between vectors along `dim`."""
+    x1, x2 = broadcast_tensors(x1, x2)
     a = x1 / x1.norm(2, dim, True).clamp(min=eps)
     b = x2 / x2.norm(2, dim, True).clamp(min=eps)
     return (a * b).sum(dim)
@@ -475,7 +480,18 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var, full: bool = False, ep
                       reduction: str = "mean"):
     """The negative log-likelihood of normal targets with mean `input` and variance `var`."""
     if not hasattr(var, "shape"):
+        if var < 0:
+            raise ValueError("var has negative entry/entries")
         var = input.new_full(input.shape, var)
+    elif var.shape != input.shape:
+        if var.shape == input.shape[:-1]:
+            var = var.unsqueeze(-1)
+        elif var.ndim != input.ndim or sum(
+            n != m for n, m in zip(var.shape, input.shape, strict=True)
+        ) != 1 or any(n != m and n != 1 for n, m in zip(var.shape, input.shape, strict=True)):
+            raise ValueError(
+                f"var is of incorrect size: {list(var.shape)} for input {list(input.shape)}"
+            )
     if (var < 0).any():
         raise ValueError("var has negative entry/entries")
     var = var.clamp(min=eps)

@@ -7,6 +7,8 @@ tensordot, kron ...) are in `contraction.py`.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..trace import dtypes
@@ -63,7 +65,7 @@ def conj(t):
 
 def _rows(a):
     """An array with all leading dimensions as one."""
-    return a if a.ndim == 2 else a.reshape(-1, a.shape[-1])
+    return a if a.ndim == 2 else a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
 
 
 # ---------------------------------------------------------------- linear
@@ -137,7 +139,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None):
     if input.ndim == 2 or weight.ndim == 1:
         out = np.matmul(input, weight.T)
     else:
-        out = np.matmul(input.reshape(-1, input.shape[-1]), weight.T)
+        out = np.matmul(_rows(input), weight.T)
         out = out.reshape(input.shape[:-1] + weight.shape[:1])
     if bias is not None:
         out += bias
@@ -236,7 +238,7 @@ def matmul(input: Tensor, other: Tensor):
     sizes or the dtypes differ.
     """
     if input.ndim > 2 and other.ndim == 2:
-        out = np.matmul(input.reshape(-1, input.shape[-1]), other)
+        out = np.matmul(_rows(input), other)
         return out.reshape(input.shape[:-1] + other.shape[1:])
     return np.matmul(input, other)
 
@@ -384,7 +386,7 @@ def inner(input: Tensor, other: Tensor):
         )
     if input.ndim == other.ndim == 1:
         return dot(input, other)
-    rows, columns = input.reshape(-1, input.shape[-1]), other.reshape(-1, other.shape[-1])
+    rows, columns = _rows(input), _rows(other)
     return linear(rows, columns).reshape(tuple(input.shape[:-1]) + tuple(other.shape[:-1]))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..trace.meta import Meta, meta
@@ -85,7 +87,14 @@ def _per_channel(t, ndim):
     return t if t is None else t.reshape(1, -1, *(1,) * (ndim - 2))
 
 
-def _affine(x, weight, bias):
+def _single(t):
+    """Half types as float32: one rounding at the end, as PyTorch's kernels do."""
+    return t.float() if t is not None and t.dtype.is_half else t
+
+
+def _affine(x, weight, bias, dtype):
+    if x.dtype is not dtype:  # (half types, standardised in float32)
+        return _affine(x, _single(weight), _single(bias), x.dtype).to(dtype)
     if weight is not None:
         x = x * weight
     return x if bias is None else x + bias
@@ -98,8 +107,9 @@ def batch_norm(input: Tensor, running_mean=None, running_var=None, weight=None, 
 
     Ioffe and Szegedy, 2015. In training the running statistics are updated.
     """
+    channels = input.shape[1] if input.ndim > 1 else 0
     if training:
-        size = input.numel() // input.shape[1] if input.ndim > 1 and input.shape[1] else 0
+        size = input.numel() // channels if input.ndim > 1 and channels else 0
         if size == 1:
             raise ValueError(
                 f"Expected more than 1 value per channel when training, got input size "
@@ -107,31 +117,32 @@ def batch_norm(input: Tensor, running_mean=None, running_var=None, weight=None, 
             )
     for name, t in (("running_mean", running_mean), ("running_var", running_var),
                     ("weight", weight), ("bias", bias)):
-        if t is not None and t.numel() != input.shape[1]:
-            raise RuntimeError(
-                f"{name} should contain {input.shape[1]} elements not {t.numel()}"
-            )
+        if t is not None and t.numel() != channels:
+            raise RuntimeError(f"{name} should contain {channels} elements not {t.numel()}")
     n = input.ndim
+    if n < 2:  # only empty vectors get here
+        return input.clone()
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("Expected running_mean and running_var to be defined when "
                                "training=False")
-        scale = (running_var + eps).rsqrt()
+        scale = (_single(running_var) + eps).rsqrt()
         if weight is not None:
             scale = scale * weight
         shift = -running_mean * scale
         if bias is not None:
             shift = shift + bias
-        return input * _per_channel(scale, n) + _per_channel(shift, n)
+        made = _single(input) * _per_channel(scale, n) + _per_channel(shift, n)
+        return made.to(input.dtype) if made.dtype is not input.dtype else made
     axes = (0, *range(2, n))
-    x, mean, rstd = _standardize(input, axes, eps)
+    x, mean, rstd = _standardize(_single(input), axes, eps)
     if running_mean is not None:
-        size = input.numel() // input.shape[1]
+        size = input.numel() // channels if channels else 0
         with no_grad():
             var = (rstd.detach().pow(-2) - eps).reshape(-1) * (size / max(size - 1, 1))
             running_mean.copy_(running_mean * (1 - momentum) + mean.detach().reshape(-1) * momentum)
             running_var.copy_(running_var * (1 - momentum) + var * momentum)
-    return _affine(x, _per_channel(weight, n), _per_channel(bias, n))
+    return _affine(x, _per_channel(weight, n), _per_channel(bias, n), input.dtype)
 
 
 @function(api="nn.functional torch")
@@ -144,8 +155,8 @@ def layer_norm(input: Tensor, normalized_shape, weight=None, bias=None, eps: flo
             f"Given normalized_shape={list(shape)}, expected input with shape [*, "
             f"{', '.join(map(str, shape))}], but got input of size{list(input.shape)}"
         )
-    x, _, _ = _standardize(input, tuple(range(input.ndim - k, input.ndim)), eps)
-    return _affine(x, weight, bias)
+    x, _, _ = _standardize(_single(input), tuple(range(input.ndim - k, input.ndim)), eps)
+    return _affine(x, weight, bias, input.dtype)
 
 
 @function(api="nn.functional torch")
@@ -160,9 +171,10 @@ def group_norm(input: Tensor, num_groups: int, weight=None, bias=None, eps: floa
             f"Expected number of channels in input to be divisible by num_groups, but got input of "
             f"shape {list(input.shape)} and num_groups={num_groups}"
         )
-    x, _, _ = _standardize(input.reshape(n, num_groups, -1), (2,), eps)
+    rows = input.reshape(n, num_groups, math.prod(input.shape[1:]) // num_groups)
+    x, _, _ = _standardize(_single(rows), (2,), eps)
     return _affine(x.reshape(input.shape), _per_channel(weight, input.ndim),
-                   _per_channel(bias, input.ndim))
+                   _per_channel(bias, input.ndim), input.dtype)
 
 
 @function(api=NN)
@@ -179,14 +191,14 @@ def instance_norm(input: Tensor, running_mean=None, running_var=None, weight=Non
         raise ValueError(
             f"Expected more than 1 spatial element when training, got input size {input.shape}"
         )
-    x, mean, rstd = _standardize(input, tuple(range(2, n)), eps)
+    x, mean, rstd = _standardize(_single(input), tuple(range(2, n)), eps)
     if running_mean is not None:
         with no_grad():
             m = mean.detach().mean(0).reshape(-1)
             var = (rstd.detach().pow(-2) - eps).mean(0).reshape(-1) * (size / max(size - 1, 1))
             running_mean.copy_(running_mean * (1 - momentum) + m * momentum)
             running_var.copy_(running_var * (1 - momentum) + var * momentum)
-    return _affine(x, _per_channel(weight, n), _per_channel(bias, n))
+    return _affine(x, _per_channel(weight, n), _per_channel(bias, n), input.dtype)
 
 
 @function(api="nn.functional torch")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 
 from ..trace import dtypes
 from ..trace.meta import Meta, meta
-from ..trace.operator import BoolTensor, Scalar, Tensor, function, op
+from ..trace.operator import PUBLISHED, BoolTensor, Scalar, Tensor, function, op
 from . import rules
 
 NUMBERS = (bool, int, float, complex)
@@ -159,7 +160,23 @@ def floor_divide(input: Tensor, other: Tensor):
     return _floor_quotient(input, other)
 
 
-@op(no_bool(rules.broadcast, "div"), api="", **ARITHMETIC)
+def _flat(g):
+    """The gradient of a rounded quotient: zero almost everywhere."""
+    from ..trace.layouts import filled
+
+    return filled(g.shape, 0, g.dtype)
+
+
+ROUNDED = {"gradient": {"input": _flat, "other": _flat}, "api": "", "compute": "result"}
+
+
+@op(no_bool(rules.broadcast, "div"), **ROUNDED)
+def _floor_divide(input: Tensor, other: Tensor):
+    """The quotient rounded down, with a gradient (of zeros)."""
+    return _floor_quotient(input, other)
+
+
+@op(no_bool(rules.broadcast, "div"), **ROUNDED)
 def _trunc_divide(input: Tensor, other: Tensor):
     """The quotient rounded towards zero."""
     if np.result_type(input, other).kind in "iu":
@@ -177,7 +194,7 @@ def div(input: Tensor, other: Tensor, *, rounding_mode: str | None = None):
     if rounding_mode is None:
         return true_divide(input, other)
     if rounding_mode == "floor":
-        return floor_divide(input, other)
+        return _floor_divide(input, other)
     if rounding_mode == "trunc":
         return _trunc_divide(input, other)
     raise RuntimeError(
@@ -798,7 +815,7 @@ def _where(condition: BoolTensor, input: Tensor, other: Tensor):
     return np.where(condition, input, other)
 
 
-@function(out=True)
+@function(api="torch", out=True)
 def where(condition: Tensor, input=None, other=None):
     """`input` where `condition` holds, else `other`; the indices of true elements without them."""
     if input is None and other is None:
@@ -809,9 +826,13 @@ def where(condition: Tensor, input=None, other=None):
     return _where(condition, input, other)
 
 
-def _where_method(self, condition, other):
+@function(api="Tensor")
+def where(self, condition, other):  # noqa: F811 - the method has another order of arguments
     """Elements of this tensor where `condition` holds, else `other`."""
     return _where(condition, self, other)
+
+
+where = PUBLISHED["torch"]["where"]
 
 
 def _lerp_rule(input: Meta, end: Meta, weight: Meta) -> Meta:
@@ -934,7 +955,7 @@ def _conj_rule(input: Meta) -> Meta:
 @op(_conj_rule, gradient={"input": lambda g: conj_of(g)}, aliases=("conj_physical",))
 def conj(input: Tensor):
     """The complex conjugate; real tensors are copied."""
-    return np.conjugate(input) if input.dtype.kind == "c" else input.copy()
+    return np.conjugate(input)
 
 
 @rules.cached
@@ -1054,6 +1075,11 @@ def complex(real: Tensor, imag: Tensor):
 @function(api="torch", out=True)
 def polar(abs: Tensor, angle: Tensor):
     """Complex numbers from modulus and argument."""
+    if abs.dtype is not angle.dtype:
+        raise RuntimeError(
+            f"Expected object of scalar type {abs.dtype.name} but got scalar type "
+            f"{angle.dtype.name} for second argument"
+        )
     return complex(abs * cos(angle), abs * sin(angle))
 
 
@@ -1061,14 +1087,45 @@ def polar(abs: Tensor, angle: Tensor):
 
 
 def _erf(x):
-    """erf by the rational approximations of W. J. Cody (Math. Comp. 23, 1969), in float64."""
-    vector = np.vectorize(math.erf, otypes=[np.float64])
-    return vector(x) if x.size else np.zeros(x.shape)
+    x = np.asarray(x, np.float64)
+    near = np.abs(x) < 0.7
+    series, power = np.zeros(x.shape), np.where(near, x, 0.0) * (2 / math.sqrt(math.pi))
+    for n in range(14):  # x - x^3 / 3 + x^5 / 10 - ...
+        series += power / (2 * n + 1)
+        power *= np.where(near, -x * x, 0.0) / (n + 1)
+    return np.where(near, series, np.copysign(1 - _erfc_positive(np.abs(x)), x))
 
 
 def _erfc(x):
-    vector = np.vectorize(math.erfc, otypes=[np.float64])
-    return vector(x) if x.size else np.zeros(x.shape)
+    x = np.asarray(x, np.float64)
+    tail = _erfc_positive(np.abs(x))
+    return np.where(np.abs(x) < 0.7, 1 - _erf(x), np.where(x < 0, 2 - tail, tail))
+
+
+@functools.cache
+def _erfc_series():
+    """Chebyshev coefficients of `(1 + 2x) exp(x^2) erfc(x)` in t = (x - 3.75) / (x + 3.75).
+
+    The form is that of Shepherd and Laframboise (Math. Comp. 36, 1981); they are computed here, from
+    math.erfc and, where that underflows, the asymptotic series.
+    """
+    def scaled(x):
+        if x < 25:
+            return (1 + 2 * x) * math.exp(x * x) * math.erfc(x)
+        y = 1 / (2 * x * x)
+        return (1 + 2 * x) / (x * math.sqrt(math.pi)) * (1 - y + 3 * y * y - 15 * y**3 + 105 * y**4)
+
+    def f(t):
+        return np.array([scaled(3.75 * (1 + v) / (1 - v)) for v in t])
+
+    return np.polynomial.chebyshev.chebinterpolate(f, 40)
+
+
+def _erfc_positive(x):
+    """erfc for x >= 0."""
+    t = (x - 3.75) / (x + 3.75)
+    scaled = np.polynomial.chebyshev.chebval(np.where(np.isfinite(t), t, 1.0), _erfc_series())
+    return np.where(np.isnan(x), x, np.exp(-x * x) * scaled / (1 + 2 * x))
 
 
 @_float_unary(

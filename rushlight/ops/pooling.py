@@ -160,7 +160,7 @@ def _max_public(rank):
              ceil_mode: bool = False, return_indices: bool = False):
         x, single = _batched(input, rank, name)
         kernel = _ints(kernel_size, rank, f"{name}: kernel_size")
-        stride = kernel if stride is None or stride == [] else _ints(stride, rank, "stride")
+        stride = kernel if stride is None or not stride else _ints(stride, rank, "stride")
         if any(s <= 0 for s in stride):
             raise RuntimeError("stride should not be zero")
         values, indices = _max_pool(
@@ -268,7 +268,7 @@ def _average_public(rank):
     def run(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor):
         x, single = _batched(input, rank, name)
         kernel = _ints(kernel_size, rank, f"{name}: kernel_size")
-        stride = kernel if stride is None or stride == [] else _ints(stride, rank, "stride")
+        stride = kernel if stride is None or not stride else _ints(stride, rank, "stride")
         if divisor == 0:
             raise RuntimeError("divisor must be not zero")
         out = _average(x, kernel, stride, _ints(padding, rank, "padding"), ceil_mode,

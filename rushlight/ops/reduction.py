@@ -576,7 +576,9 @@ def bincount(input: Tensor, weights=None, minlength: int = 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     w = None if weights is None else array(weights)
     counts = np.bincount(a, w, minlength)
-    return wrap(counts.astype(np.int64) if w is None else counts.astype(w.dtype))
+    if w is None:
+        return wrap(counts.astype(np.int64))
+    return wrap(counts.astype(np.float32 if w.dtype == np.float32 else np.float64))
 
 
 def _value(x: Scalar):

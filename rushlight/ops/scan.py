@@ -8,6 +8,7 @@ from ..trace import dtypes
 from ..trace.meta import Meta, meta
 from ..trace.operator import Tensor, function, op
 from . import rules
+from .pointwise import where
 
 
 def _rule(input: Meta, dim, dtype=None) -> Meta:
@@ -40,7 +41,15 @@ def cumsum(input: Tensor, dim: int, *, dtype=None):
 def _cumprod_gradient(g, input, out, dim):
     if g.ndim == 0:
         return g
-    return (g * out).flip(dim).cumsum(dim).flip(dim) / input
+
+    def from_here(t):
+        return t.flip(dim).cumsum(dim).flip(dim)
+
+    # Through the first zero z, d out_j / d x_z is the product without it; further ones stay zero.
+    zero = input == 0
+    first = zero & (zero.to(g.dtype).cumsum(dim) == 1)
+    without = where(first, 1.0, input).cumprod(dim)
+    return where(first, from_here(g * without), from_here(g * out) / where(zero, 1.0, input))
 
 
 @op(_rule, gradient={"input": _cumprod_gradient}, inplace=True)
@@ -104,6 +113,8 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend=None, append=None):
     """The n-th difference of neighbours along `dim`."""
     from .shape import cat
 
+    if n == 0:
+        return input.clone()
     parts = [p for p in (prepend, input, append) if p is not None]
     x = cat(parts, dim) if len(parts) > 1 else input
     for _ in range(n):

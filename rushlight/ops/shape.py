@@ -452,8 +452,9 @@ def _flip(input: Tensor, dims: tuple):
 
 
 @function()
-def flip(input: Tensor, *dims):
+def flip(input: Tensor, *order, dims=None):
     """The order along dimensions reversed (a copy)."""
+    dims = order if dims is None else (dims,) if isinstance(dims, int) else tuple(dims)
     if len(dims) == 1 and not isinstance(dims[0], int):
         dims = tuple(dims[0])
     return _flip(input, dims) if dims else clone(input)
@@ -561,7 +562,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1):
     return whole
 
 
-@function()
+@function(out=True)
 def diag(input: Tensor, diagonal: int = 0):
     """A vector as a matrix's diagonal, or a matrix's diagonal as a vector."""
     if input.ndim == 1:
@@ -618,7 +619,7 @@ def meshgrid(*tensors, indexing: str | None = None):
             f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
         )
     swap = indexing == "xy" and len(tensors) > 1
-    if swap:
+    if swap:  # the grid of (y, x, ...), and its first two results swapped
         tensors = (tensors[1], tensors[0], *tensors[2:])
     flat = [t.reshape(-1) for t in tensors]
     shape = tuple(t.shape[0] for t in flat)
@@ -627,7 +628,6 @@ def meshgrid(*tensors, indexing: str | None = None):
         view = t.view((1,) * i + (-1,) + (1,) * (len(flat) - i - 1))
         made.append(expand(view, shape))
     if swap:
-        made = [m.transpose(0, 1) for m in made]
         made[0], made[1] = made[1], made[0]
     return tuple(made)
 
@@ -723,7 +723,8 @@ def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None):
         else:
             if max(a, b) > n:
                 raise RuntimeError("Padding value causes wrapping around more than once.")
-            at = at % n
+            period = n + min(a, 0) + min(b, 0)  # what negative widths leave is what is repeated
+            at = max(-a, 0) + np.arange(-max(a, 0), period + max(b, 0)) % period
         input = input.index_select(d, wrap(at))
     return input
 

@@ -161,10 +161,9 @@ def searchsorted(sorted_sequence: Tensor, input, *, out_int32: bool = False, rig
     if rows.ndim == 1:
         found = np.searchsorted(rows, values, how)
     else:
-        flat = rows.reshape(-1, rows.shape[-1])
-        each = values.reshape(flat.shape[0], -1)
-        found = np.stack([np.searchsorted(r, v, how) for r, v in zip(flat, each, strict=True)])
-        found = found.reshape(values.shape)
+        found = np.zeros(values.shape, np.int64)
+        for at in np.ndindex(rows.shape[:-1]):
+            found[at] = np.searchsorted(rows[at], values[at], how)
     return wrap(np.asarray(found).astype(np.int32 if out_int32 else np.int64))
 
 

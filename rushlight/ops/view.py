@@ -8,7 +8,9 @@ import numpy as np
 
 from ..trace import dtypes
 from ..trace.meta import Meta, contiguous_strides, meta
-from ..trace.operator import Size, Tensor, function, op
+from ..trace.operator import PUBLISHED, Size, Tensor, function, op
+from ..trace.tensor import Tensor as TensorClass
+from ..trace.write import become_view
 from . import rules
 
 VIEW = {"view": True, "compute": "storage"}
@@ -398,6 +400,8 @@ def broadcast_to(input: Tensor, size):
 def _squeeze_dims(m: Meta, dim):
     if dim is None:
         return tuple(i for i, n in enumerate(m.shape) if n == 1)
+    if dim == ():
+        return ()
     return tuple(d for d in dims_of(dim, m.ndim) if m.ndim and m.shape[d] == 1)
 
 
@@ -542,6 +546,8 @@ def _slice(input: Tensor, dim: int, start: int | None, stop: int | None, step: i
 @function()
 def narrow(input: Tensor, dim: int, start, length: int):
     """`length` indices of a dimension from `start`."""
+    if isinstance(start, TensorClass) and (start.ndim or start.dtype.category != dtypes.INTEGER):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
     start = int(start)
     if input.ndim == 0:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
@@ -653,6 +659,26 @@ def unfold(input: Tensor, dimension: int, size: int, step: int):
     )
 
 
+# ---------------------------------------------------------------- in place
+
+
+def _in_place(name: str):
+    """`name_`: the tensor itself becomes the view."""
+    view_of = PUBLISHED["Tensor"][name]
+
+    def form(self, *args, **kwargs):
+        self.check_writable(name + "_")
+        return become_view(self, view_of(self, *args, **kwargs))
+
+    form.__name__ = name + "_"
+    form.__doc__ = f"In-place version of `{name}`: the same memory, seen in another shape."
+    function(api="Tensor")(form)
+
+
+for _name in ("squeeze", "unsqueeze", "transpose", "swapaxes", "swapdims", "t", "as_strided"):
+    _in_place(_name)
+
+
 # ---------------------------------------------------------------- pieces
 
 
@@ -740,5 +766,5 @@ def dsplit(input: Tensor, indices_or_sections):
 def unbind(input: Tensor, dim: int = 0):
     """All indices of a dimension as a tuple."""
     if input.ndim == 0:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     return tuple([select(input, dim, i) for i in range(input.shape[rules.wrap_dim(dim, input.ndim)])])

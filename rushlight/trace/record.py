@@ -12,7 +12,7 @@ import sys
 import numpy as np
 
 from ..interpret import tier0
-from . import trie
+from . import dtypes, trie
 from .meta import meta, weak_meta
 from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .promotion import cast_plan
@@ -70,6 +70,20 @@ def _number(x):
     return None
 
 
+def _tensor_of(number):
+    """A 0-dim tensor of a Python number, in the dtype that torch.tensor() gives it."""
+    from .tensor import wrap
+
+    if number.__class__ is float:
+        kind = dtypes.get_default_dtype()
+    elif number.__class__ is complex:
+        wide = dtypes.get_default_dtype() is dtypes.float64
+        kind = dtypes.complex128 if wide else dtypes.complex64
+    else:
+        kind = dtypes.bool_ if number.__class__ is bool else dtypes.int64
+    return wrap(np.array(number, kind.np))
+
+
 def record(o: Operator, args: tuple):
     """Record an operator with any valid arguments: the plain version of a compiled recorder."""
     if o.view and isinstance(args[0], Tensor) and _in_memory(args[0]):
@@ -113,6 +127,11 @@ def record(o: Operator, args: tuple):
             else:
                 x = static(x)
             values.append(x)
+        if not held and o.numbers and o.tensor_params:  # only numbers: the first becomes a tensor
+            i = o.tensor_params[0]
+            if values[i].__class__ in NUMBERS:
+                values[i] = _tensor_of(values[i])
+                held.append(values[i])
         entered = {}  # all inside the trace before the state is read: entering may flush
         for x in held:
             entered[id(x)] = x._s if x._tr is tr else enter(tr, x)

@@ -32,6 +32,17 @@ from .trie import (
 new = object.__new__
 
 
+def become_view(t, view):
+    """Make `t` itself the tensor that `view`, a fresh view of it, is: other shape, same memory."""
+    t.storage_identity()
+    joins = view._tr is not None and view._tr is not t._tr
+    t._s, t._tr, t._buf, t._history = view._s, view._tr, view._buf, view._history
+    t._offset, t._generation = view._offset, t._storage.generation
+    if joins:
+        view._tr.ts.append(t)
+    return t
+
+
 def node_of(tr, t):
     """The node of tensor `t` in the running segment."""
     return t._s if t._tr is tr else enter(tr, t)
