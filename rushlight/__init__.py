@@ -12,6 +12,7 @@ import math as _math
 from math import e, inf, nan, pi  # noqa: F401 - public names of torch
 
 from . import ops as _ops  # noqa: F401 - attaches the operators to Tensor
+from .trace.construct import TYPED_TENSORS as _TYPED_TENSORS
 from .trace.device import device
 from .trace.dtypes import (
     ALIASES as _ALIASES,
@@ -47,14 +48,17 @@ from .trace.modes import (
 )
 from .trace.operator import PUBLISHED as _PUBLISHED
 from .trace.tensor import Tensor
+from .trace.traceback import install as _install
 from .version import __version__
 
 globals().update(_DTYPES)
 globals().update(_ALIASES)
+globals().update(_TYPED_TENSORS)
 _operators = _PUBLISHED["torch"]
 globals().update({_n: _f for _n, _f in _operators.items() if _n not in _DTYPES})
 
 newaxis = None
+_install()
 
 # Loaded at first use: module, and the name in it (None for the module itself).
 _LAZY = {
@@ -77,7 +81,6 @@ _LAZY = {
     "backends": ("backends", None),
     "accelerator": ("accelerator", None),
     "return_types": ("return_types", None),
-    "func": ("func", None),
     "manual_seed": ("random", "manual_seed"),
     "seed": ("random", "seed"),
     "initial_seed": ("random", "initial_seed"),

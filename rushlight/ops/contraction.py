@@ -69,9 +69,6 @@ def _aligned(t, names, order):
 def _pair(a, an, b, bn, keep):
     """The product of two operands, summed over the names that nobody needs any more."""
     shared = [n for n in an if n in bn]
-    # sums over names of one operand only
-    for t, names, other in ((a, an, bn), (b, bn, an)):
-        pass
     alone_a = [n for n in an if n not in bn and n not in keep]
     alone_b = [n for n in bn if n not in an and n not in keep]
     if alone_a:
@@ -165,7 +162,7 @@ def einsum(equation, *operands):
         if len(set(order)) != len(order):
             raise RuntimeError("einsum(): output subscript appears more than once in the output")
     else:
-        order = [*dots, *sorted(n for n in set(every) if n[0] != "." and every.count(n) == 1)]
+        order = [*dots, *sorted(n for n in set(every) if n[0] != "." and inputs.count(n) == 1)]
     for n in order:
         if n not in every:
             raise RuntimeError(

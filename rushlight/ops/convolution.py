@@ -252,6 +252,12 @@ def _convolve(name, rank, input, weight, bias, stride, padding, dilation, groups
     dilation = tuple_of(dilation, rank, "dilation")
     if any(s <= 0 for s in stride):
         raise RuntimeError("non-positive stride is not supported")
+    if any(d <= 0 for d in dilation):
+        raise RuntimeError(f"dilation should be greater than zero, but got {list(dilation)}")
+    if bias is not None and bias.dtype is not input.dtype:
+        raise RuntimeError(
+            f"Input type ({input.dtype.name}) and bias type ({bias.dtype.name}) should be the same"
+        )
     if single:
         input = input.unsqueeze(0)
     if isinstance(padding, str):

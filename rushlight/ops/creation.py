@@ -225,27 +225,27 @@ def _fill(shape, value, dtype, requires_grad, out=None):
 
 
 @function(api="torch")
-def zeros(*size, out=None, dtype=None, layout=None, device=None, requires_grad: bool = False,
+def zeros(*shape, size=None, out=None, dtype=None, layout=None, device=None, requires_grad: bool = False,
           pin_memory: bool = False, names=None):
     """Zeros of a shape."""
     require(device)
-    return _fill(_size(size), 0, dtype or dtypes.get_default_dtype(), requires_grad, out)
+    return _fill(_size(size or shape), 0, dtype or dtypes.get_default_dtype(), requires_grad, out)
 
 
 @function(api="torch")
-def ones(*size, out=None, dtype=None, layout=None, device=None, requires_grad: bool = False,
+def ones(*shape, size=None, out=None, dtype=None, layout=None, device=None, requires_grad: bool = False,
          pin_memory: bool = False, names=None):
     """Ones of a shape."""
     require(device)
-    return _fill(_size(size), 1, dtype or dtypes.get_default_dtype(), requires_grad, out)
+    return _fill(_size(size or shape), 1, dtype or dtypes.get_default_dtype(), requires_grad, out)
 
 
 @function(api="torch")
-def empty(*size, out=None, dtype=None, layout=None, device=None, requires_grad: bool = False,
+def empty(*shape, size=None, out=None, dtype=None, layout=None, device=None, requires_grad: bool = False,
           pin_memory: bool = False, memory_format=None):
     """A tensor of a shape, of any values (zeros here)."""
     require(device)
-    made = _fill(_size(size), 0, dtype or dtypes.get_default_dtype(), requires_grad, out)
+    made = _fill(_size(size or shape), 0, dtype or dtypes.get_default_dtype(), requires_grad, out)
     return made if memory_format is None else made.contiguous(memory_format=memory_format)
 
 

@@ -274,9 +274,12 @@ def cross_entropy(input: Tensor, target: Tensor, weight=None, size_average=None,
         raise RuntimeError(
             f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"
         )
-    by_class = target.dtype.category < dtypes.FLOAT and not (
-        target.shape == input.shape and target.dtype.category == dtypes.FLOAT
-    )
+    by_class = target.dtype.category < dtypes.FLOAT
+    if by_class and target.dtype not in (dtypes.int64, dtypes.uint8):
+        raise RuntimeError(
+            f"cross_entropy(): expected target dtype to be Long or Byte (class indices) or a "
+            f"floating point type (probabilities), got {target.dtype}"
+        )
     if (
         by_class
         and input.ndim == 2

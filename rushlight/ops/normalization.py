@@ -109,6 +109,8 @@ def batch_norm(input: Tensor, running_mean=None, running_var=None, weight=None, 
     """
     channels = input.shape[1] if input.ndim > 1 else 0
     if training:
+        if eps <= 0.0:
+            raise ValueError(f"batch_norm eps must be positive, but got {eps}")
         size = input.numel() // channels if input.ndim > 1 and channels else 0
         if size == 1:
             raise ValueError(
@@ -136,8 +138,8 @@ def batch_norm(input: Tensor, running_mean=None, running_var=None, weight=None, 
         return made.to(input.dtype) if made.dtype is not input.dtype else made
     axes = (0, *range(2, n))
     x, mean, rstd = _standardize(_single(input), axes, eps)
-    if running_mean is not None:
-        size = input.numel() // channels if channels else 0
+    if running_mean is not None and input.numel():
+        size = input.numel() // channels
         with no_grad():
             var = (rstd.detach().pow(-2) - eps).reshape(-1) * (size / max(size - 1, 1))
             running_mean.copy_(running_mean * (1 - momentum) + mean.detach().reshape(-1) * momentum)
@@ -205,6 +207,11 @@ def instance_norm(input: Tensor, running_mean=None, running_var=None, weight=Non
 def rms_norm(input: Tensor, normalized_shape, weight=None, eps: float | None = None):
     """The last dimensions divided by their root mean square (Zhang and Sennrich, 2019)."""
     shape = tuple(normalized_shape)
+    if not shape:
+        raise RuntimeError(
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one "
+            "element, but got normalized_shape = []"
+        )
     if tuple(input.shape[input.ndim - len(shape):]) != shape:
         raise RuntimeError(
             f"Given normalized_shape={list(shape)}, expected input with shape [*, "

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..trace import dtypes
 from ..trace.meta import Meta, meta
-from ..trace.operator import PUBLISHED, BoolTensor, Scalar, Tensor, function, op
+from ..trace.operator import BoolTensor, Scalar, Tensor, function, op
 from . import rules
 
 NUMBERS = (bool, int, float, complex)
@@ -815,8 +815,14 @@ def _where(condition: BoolTensor, input: Tensor, other: Tensor):
     return np.where(condition, input, other)
 
 
+@function(api="Tensor")
+def where(self, condition, other):
+    """Elements of this tensor where `condition` holds, else `other`."""
+    return _where(condition, self, other)
+
+
 @function(api="torch", out=True)
-def where(condition: Tensor, input=None, other=None):
+def where(condition: Tensor, input=None, other=None):  # noqa: F811 - not the method's order
     """`input` where `condition` holds, else `other`; the indices of true elements without them."""
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
@@ -824,15 +830,6 @@ def where(condition: Tensor, input=None, other=None):
         raise TypeError("where(): argument 'condition' (position 1) must be Tensor, not "
                         + type(condition).__name__)
     return _where(condition, input, other)
-
-
-@function(api="Tensor")
-def where(self, condition, other):  # noqa: F811 - the method has another order of arguments
-    """Elements of this tensor where `condition` holds, else `other`."""
-    return _where(condition, self, other)
-
-
-where = PUBLISHED["torch"]["where"]
 
 
 def _lerp_rule(input: Meta, end: Meta, weight: Meta) -> Meta:

@@ -161,11 +161,15 @@ def _max_public(rank):
         x, single = _batched(input, rank, name)
         kernel = _ints(kernel_size, rank, f"{name}: kernel_size")
         stride = kernel if stride is None or not stride else _ints(stride, rank, "stride")
-        if any(s <= 0 for s in stride):
-            raise RuntimeError("stride should not be zero")
+        dilation = _ints(dilation, rank, "dilation")
+        for given, sizes in (("stride", stride), ("dilation", dilation)):
+            if any(s <= 0 for s in sizes):
+                raise RuntimeError(
+                    f"{name}() {given} must be greater than zero, but got {list(sizes)}"
+                )
         values, indices = _max_pool(
             x, kernel, stride, _ints(padding, rank, "padding"),
-            _ints(dilation, rank, "dilation"), ceil_mode,
+            dilation, ceil_mode,
         )
         if single:
             values, indices = values.squeeze(0), indices.squeeze(0)

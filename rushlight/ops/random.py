@@ -253,28 +253,28 @@ def _float_dtype(dtype, name):
 
 
 @function(api="torch")
-def rand(*size, generator=None, out=None, dtype=None, layout=None, device=None,
+def rand(*shape, size=None, generator=None, out=None, dtype=None, layout=None, device=None,
          requires_grad: bool = False, pin_memory: bool = False, names=None):
     """Uniform numbers in [0, 1)."""
     require(device)
     _float_dtype(dtype, "check_uniform_bounds")
-    return _made(_uniform, sizes(size), 0.0, 1.0, dtype, generator, requires_grad, out)
+    return _made(_uniform, sizes(size or shape), 0.0, 1.0, dtype, generator, requires_grad, out)
 
 
 @function(api="torch")
-def randn(*size, generator=None, out=None, dtype=None, layout=None, device=None,
+def randn(*shape, size=None, generator=None, out=None, dtype=None, layout=None, device=None,
           requires_grad: bool = False, pin_memory: bool = False, names=None):
     """Standard normal numbers."""
     require(device)
     _float_dtype(dtype, "normal_kernel_cpu")
     if dtype is not None and dtype.is_complex:
         scale = math.sqrt(0.5)
-        pairs = _normal((*sizes(size), 2), 0.0, scale, dtype.to_real(), True, generator)
+        pairs = _normal((*sizes(size or shape), 2), 0.0, scale, dtype.to_real(), True, generator)
         from .pointwise import view_as_complex
 
         t = view_as_complex(pairs).clone()
         return t.requires_grad_() if requires_grad else t
-    return _made(_normal, sizes(size), 0.0, 1.0, dtype, generator, requires_grad, out)
+    return _made(_normal, sizes(size or shape), 0.0, 1.0, dtype, generator, requires_grad, out)
 
 
 @function(api="torch")

@@ -170,4 +170,8 @@ def searchsorted(sorted_sequence: Tensor, input, *, out_int32: bool = False, rig
 @function(api="torch", out=True)
 def bucketize(input, boundaries: Tensor, *, out_int32: bool = False, right: bool = False):
     """The bucket between sorted `boundaries` that each element falls into."""
+    if boundaries.ndim != 1:
+        raise RuntimeError(
+            f"boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})"
+        )
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)

@@ -34,6 +34,31 @@ def legacy_tensor(cls, *args, dtype=None, **kwargs):
     return made if cls is Tensor else as_subclass(made, cls)
 
 
+class _TypedTensor(type):
+    """The metaclass of torch.FloatTensor and its like: makers of tensors, and tests of dtypes."""
+
+    def __call__(cls, *args, device=None):
+        from .device import require
+
+        require(device)
+        return legacy_tensor(Tensor, *args, dtype=cls.dtype)
+
+    def __instancecheck__(cls, instance):
+        return isinstance(instance, Tensor) and instance.dtype is cls.dtype
+
+
+TYPED_TENSORS = {
+    name: _TypedTensor(name, (), {"dtype": d, "__module__": "torch", "__doc__":
+                                  f"torch.{name}(...): a {d.name} tensor of data or of a shape."})
+    for name, d in (
+        ("FloatTensor", dtypes.float32), ("DoubleTensor", dtypes.float64),
+        ("HalfTensor", dtypes.float16), ("BFloat16Tensor", dtypes.bfloat16),
+        ("LongTensor", dtypes.int64), ("IntTensor", dtypes.int32), ("ShortTensor", dtypes.int16),
+        ("CharTensor", dtypes.int8), ("ByteTensor", dtypes.uint8), ("BoolTensor", dtypes.bool_),
+    )
+}
+
+
 def deep_copy(t, memo):
     """A leaf tensor's copy in memory of its own; views of one memory stay together."""
     if id(t) in memo:
@@ -94,15 +119,20 @@ def rebuild(data, dtype_name, shape, strides, offset, requires_grad, kind, state
 
 
 def reduce_tensor(t):
-    """Pickle support: dtype, shape, strides and bytes."""
+    """Pickle support: dtype, shape, strides and the bytes in the order of memory."""
     if not t.is_leaf and t.requires_grad:
         t = t.detach().requires_grad_()
     settle(t)
+    from .meta import is_dense
+
     a = array(t)
-    dense = a if a.flags.c_contiguous else np.ascontiguousarray(a)
-    strides = tuple(s // a.itemsize for s in dense.strides)
+    strides = tuple(s // a.itemsize for s in a.strides)
+    if not is_dense(a.shape, strides):  # pickled without what lies between its elements
+        a = np.ascontiguousarray(a)
+        strides = tuple(s // a.itemsize for s in a.strides)
+    order = sorted(range(a.ndim), key=lambda d: -a.strides[d])
     return rebuild, (
-        dense.tobytes(),
+        a.transpose(order).tobytes(),
         t.dtype.name,
         tuple(t.shape),
         strides,

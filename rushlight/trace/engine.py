@@ -346,7 +346,7 @@ def sweep(plan, grads, held, hooks, leaves):
             continue
         if hooks:
             for n in list(slots):
-                for hook in list(hooks.get(n, ())):
+                for hook in list(hooks[n].values()) if n in hooks else ():
                     changed = hook(slots[n])
                     if changed is not None:
                         slots[n] = changed
@@ -800,7 +800,7 @@ def backward(tensors, gradients=None, retain_graph=None, create_graph=False, inp
 
 def accumulate(leaf, g, create_graph=False) -> None:
     """Add a gradient to a leaf's `grad`, after its hooks."""
-    for hook in list(leaf._hooks or ()):
+    for hook in list(leaf._hooks.values()) if leaf._hooks else ():
         changed = hook(g)
         if changed is not None:
             g = changed
@@ -811,7 +811,7 @@ def accumulate(leaf, g, create_graph=False) -> None:
         leaf._grad = before + g
     else:
         before.add_(g)
-    for hook in list(leaf._post_hooks or ()):
+    for hook in list(leaf._post_hooks.values()) if leaf._post_hooks else ():
         hook(leaf)
 
 
@@ -832,7 +832,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
         for t, place in zip(inputs, wanted, strict=True):
             if place[1] is None:
                 g = leaf_grads[id(t)][1] if id(t) in leaf_grads else None
-                for hook in list(t._hooks or ()) if g is not None else ():
+                for hook in list(t._hooks.values()) if t._hooks and g is not None else ():
                     changed = hook(g)
                     g = g if changed is None else changed
             else:

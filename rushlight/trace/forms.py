@@ -40,6 +40,7 @@ def link(t, base):
     return t
 
 
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # keywords that PyTorch accepts too
 _RESULT_TYPES: dict[str, type] = {}
 
 
@@ -187,10 +188,23 @@ def composite(fn, takes_out: bool):
             found = overrides.find((*args, *kwargs.values()), None)
             if found is not None:
                 return overrides.call(public, found, args, kwargs)
+        for theirs in NUMPY_NAMES if kwargs else ():
+            if theirs in kwargs:
+                kwargs[NUMPY_NAMES[theirs]] = kwargs.pop(theirs)
         if not takes_out:
-            return fn(*args, **kwargs)
+            try:
+                return fn(*args, **kwargs)
+            except TypeError:
+                if not overrides.found_late(args, kwargs):
+                    raise
+            return public(*args, **kwargs)
         out = kwargs.pop("out", None)
-        result = fn(*args, **kwargs)
+        try:
+            result = fn(*args, **kwargs)
+        except TypeError:
+            if not overrides.found_late(args, kwargs):
+                raise
+            return public(*args, **kwargs)
         return result if out is None else write_out(name, result, out)
 
     public.__name__ = public.__qualname__ = name

@@ -4,34 +4,27 @@ from __future__ import annotations
 
 from . import trie
 from .engine import FUNCTION_OUT, op_node, origin
+from .handles import HookDict, RemovableHandle
 from .tensor import Tensor
 from .trie import FUNCTION, GET, HAS_HISTORY, LEAF, REBASE, RECORDER, RESTRIDE, VARIABLE, WRITE
 
-
-class RemovableHandle:
-    """Returned when a hook is added; `remove()` takes the hook away again."""
-
-    next_id = 0
-
-    def __init__(self, hooks, hook, on_empty=None):
-        self.hooks, self.hook = hooks, hook
-        self.id = RemovableHandle.next_id
-        RemovableHandle.next_id += 1
-
-    def remove(self) -> None:
-        """Take the hook away."""
-        if self.hook in self.hooks:
-            self.hooks.remove(self.hook)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.remove()
+_CLASSES: dict[str, type] = {}
 
 
 class GradNode:
     """A node of the backward graph: an operation's gradient, or a leaf's accumulation."""
+
+    def __new__(cls, where, node, leaf=None, segment=None):
+        """A node of the class that bears its name, as PyTorch's have."""
+        made = object.__new__(cls)
+        if node is not None:
+            made._node = node
+            name = made.name()
+            kind = _CLASSES.get(name)
+            if kind is None:
+                kind = _CLASSES[name] = type(name, (GradNode,), {"__doc__": GradNode.__doc__})
+            made.__class__ = kind
+        return made
 
     def __init__(self, where, node, leaf=None, segment=None):
         self._where, self._node, self._segment = where, node, segment
@@ -94,8 +87,7 @@ class GradNode:
             changed = hook((g,))
             return None if changed is None else changed[0]
 
-        hooks.setdefault(self._node, []).append(one)
-        return RemovableHandle(hooks[self._node], one)
+        return _add(hooks.setdefault(self._node, HookDict()), one)
 
     def __repr__(self) -> str:
         shown = "AccumulateGrad" if self._node is None else self.name()
@@ -117,12 +109,8 @@ def _at(where, n, segment):
         x = where[v.number]
         if v.op is LEAF and v.args[0] == HAS_HISTORY:
             return _at(x[0].leaves, x[1], x[0])
-        return _known(AccumulateGrad(where, None, x))
+        return AccumulateGrad(where, None, x)
     return GradNode(where, v, segment=segment)
-
-
-def _known(node):
-    return node
 
 
 class AccumulateGrad(GradNode):
@@ -141,6 +129,12 @@ def grad_fn(t):
                     segment=segment)
 
 
+def _add(hooks, hook):
+    handle = RemovableHandle(hooks)
+    hooks[handle.id] = hook
+    return handle
+
+
 def _hooks_of(segment):
     holder = RECORDER.tr if segment is None else segment
     if holder.hooks is None:
@@ -154,13 +148,10 @@ def add_hook(t, hook):
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
     if t.is_leaf:
         if t._hooks is None:
-            t._hooks = []
-        t._hooks.append(hook)
-        return RemovableHandle(t._hooks, hook)
+            t._hooks = HookDict()
+        return _add(t._hooks, hook)
     segment, node = origin(RECORDER.tr, t)
-    hooks = _hooks_of(segment).setdefault(node, [])
-    hooks.append(hook)
-    return RemovableHandle(hooks, hook)
+    return _add(_hooks_of(segment).setdefault(node, HookDict()), hook)
 
 
 def add_post_hook(t, hook):
@@ -168,9 +159,8 @@ def add_post_hook(t, hook):
     if not t.is_leaf or not t._s.rg:
         raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
     if t._post_hooks is None:
-        t._post_hooks = []
-    t._post_hooks.append(hook)
-    return RemovableHandle(t._post_hooks, hook)
+        t._post_hooks = HookDict()
+    return _add(t._post_hooks, hook)
 
 
 def retain_grad(t) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from types import FunctionType
 
 from . import overrides
-from .forms import finish, general
+from .forms import NUMPY_NAMES, finish, general
 from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .record import DEFAULT_GENERATOR, NUMBERS, missed, record
 from .segments import enter
@@ -79,6 +79,17 @@ def _signature(o: Operator, fn, star: int) -> str:
     return ", ".join(parts)
 
 
+def _renamed(o: Operator, fn, signature: str) -> tuple[str, str]:
+    """The signature with NumPy's names of optional parameters, and the statements that read them."""
+    optional = o.names[fn.__code__.co_argcount - len(fn.__defaults__ or ()) : fn.__code__.co_argcount]
+    statements = ""
+    for other, name in NUMPY_NAMES.items():
+        if name in optional:
+            signature += f"{'' if '*' in signature else ', *'}, {other}=None"
+            statements += f"if {other} is not None: {name} = {other}\n    "
+    return signature, statements
+
+
 def _takes_out(o: Operator) -> bool:
     spaces = o.api.split()
     return not o.view and not o.mutates and bool({"torch", "linalg", "special", "fft"} & set(spaces))
@@ -99,6 +110,7 @@ def _source(o: Operator, fn, bare: bool) -> str:
         signature += ", out=None"
         guards.append("out is not None")
         out = "out"
+    signature, renames = (signature, "") if bare else _renamed(o, fn, signature)
     arguments = list(o.names)
     if star >= 0:
         size = o.names[star]
@@ -159,7 +171,7 @@ def _source(o: Operator, fn, bare: bool) -> str:
     return _TEMPLATE.format(
         name=o.name,
         signature=signature,
-        guard=guard,
+        guard=renames + guard,
         arguments=given,
         lookup=lookup,
         scalars="".join(line + "\n    " for line in scalars),

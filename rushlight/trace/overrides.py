@@ -15,6 +15,24 @@ def subclass_defined(cls) -> None:
     activate()
 
 
+def found_late(args, kwargs) -> bool:
+    """Whether a refused call has a stranger with `__torch_function__`: calls look for it from now on."""
+    if ACTIVE[0]:
+        return False
+    for a in (*args, *(kwargs or {}).values()):
+        for x in a if type(a) in (tuple, list) else (a,):
+            if hasattr(type(x), "__torch_function__") and not _is_tensor(x):
+                activate()
+                return True
+    return False
+
+
+def _is_tensor(x) -> bool:
+    from .tensor import Tensor
+
+    return isinstance(x, Tensor)
+
+
 def activate() -> None:
     """Make every call look for overrides from now on."""
     if not ACTIVE[0]:
@@ -75,27 +93,27 @@ def default(cls, func, types, args, kwargs):
     """Tensor.__torch_function__: run the function, then wrap its results in the subclass."""
     with DisableTorchFunction():
         result = func(*args, **kwargs)
-    return _convert(result, cls)
+    return converted(result, cls)
 
 
-def _convert(result, cls):
+def converted(result, cls):
+    """A result (or each of several) as tensors of class `cls`."""
     from .tensor import Parameter, Tensor
 
     if cls is Tensor or cls is Parameter:
         return result
     if type(result) is Tensor:
         made = object.__new__(cls)
-        for slot in ("_s", "_tr", "_buf", "_history", "_storage", "_base", "_generation"):
+        made._tr = result._tr
+        for slot in ("_s", "_buf", "_history", "_storage", "_base", "_generation", "_offset"):
             value = getattr(result, slot)
             if value is not None:
                 setattr(made, slot, value)
         if made._tr is not None:
             made._tr.ts.append(made)
-        else:
-            made._tr = None
         return made
     if isinstance(result, (tuple, list)) and type(result) in (tuple, list):
-        return type(result)(_convert(r, cls) for r in result)
+        return type(result)(converted(r, cls) for r in result)
     return result
 
 

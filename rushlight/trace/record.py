@@ -6,26 +6,24 @@ reference and remembers the node. The hot path (`hot.py`) comes here for everyth
 
 from __future__ import annotations
 
-import os
 import sys
 
 import numpy as np
 
 from ..interpret import tier0
-from . import dtypes, trie
+from . import dtypes, overrides, trie
 from .meta import meta, weak_meta
 from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .promotion import cast_plan
 from .segments import end_segment, enter, run_pending, settle
 from .tensor import Tensor
+from .traceback import PACKAGE, SHOW_INTERNAL
 from .trie import GET, LOCK, NO_CHILDREN, RECORDER, Stats, add_child, child, make_node
 
 new = object.__new__
 Node = trie.Node
 NUMBERS = (bool, int, float, complex)
-PACKAGE = __file__.rsplit("/", 2)[0]
 DEFAULT_GENERATOR: list = [None]  # filled by trace/generator.py
-SHOW_INTERNAL = bool(os.environ.get("RUSHLIGHT_TRACEBACK"))
 
 
 def static(x):
@@ -517,6 +515,8 @@ def _with_retry(plain):
         except _Again:
             return plain(o, args)
         except Exception as e:
+            if isinstance(e, TypeError) and overrides.found_late(args, None):
+                return o.record(*args)
             raise e.with_traceback(_user_traceback(e)) from e.__cause__
 
     again.__name__, again.__doc__ = plain.__name__, plain.__doc__

@@ -475,7 +475,9 @@ class Tensor:
             raise BufferError(
                 "Can't export tensors that require gradient, use tensor.detach()"
             )
-        return expose(self).__dlpack__()
+        if max_version is None:  # (NumPy before 2.1 has no other form)
+            return expose(self).__dlpack__()
+        return expose(self).__dlpack__(max_version=max_version, dl_device=dl_device, copy=copy)
 
     def __dlpack_device__(self):
         return (1, 0)
@@ -587,6 +589,18 @@ class Tensor:
 
     def __dir__(self):
         return sorted(set(dir(type(self))) | set(self.__dict__))
+
+    def as_subclass(self, cls):
+        """The same memory and history as a tensor of class `cls`."""
+        from . import overrides
+
+        with overrides.DisableTorchFunction():
+            return overrides.converted(self.view(self.shape), cls)
+
+    @staticmethod
+    def _make_subclass(cls, data, require_grad: bool = False):
+        """The same memory without history as a tensor of class `cls`."""
+        return as_subclass(data.detach(), cls, require_grad)
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
