@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 
+from ..trace import dtypes
 from ..trace.meta import Meta
 from ..trace.modes import is_grad_enabled
 from ..trace.operator import Tensor, function, op
 from . import rules
+from .matmul import TYPE_NAMES
 from .pointwise import where
 
 NN = "nn.functional"
@@ -25,6 +27,19 @@ def _apply(operator, input, inplace, *args):
     return input.copy_(operator(kept, *args))
 
 
+def floating(name: str, too=dtypes.FLOAT):
+    """The rule of an activation that PyTorch has for floating dtypes only (`too`: from there on)."""
+
+    @rules.cached
+    def rule(input: Meta, *_) -> Meta:
+        if input.dtype.category < too:
+            shown = TYPE_NAMES.get(input.dtype.name)
+            rules.fail(RuntimeError, f'"{name}_cpu" not implemented for \'{shown}\'')
+        return rules.same(input)
+
+    return rule
+
+
 @op(rules.broadcast, gradient={"grad": lambda g, output: _relu_backward(g, output)}, api="")
 def _relu_backward(grad: Tensor, output: Tensor):
     """`grad` where the output is positive, else 0."""
@@ -32,7 +47,7 @@ def _relu_backward(grad: Tensor, output: Tensor):
 
 
 @op(
-    rules.same,
+    floating("relu", dtypes.INTEGER),
     gradient={"input": lambda g, out: _relu_backward(g, out)},
     compute="result",
     api="",
@@ -55,7 +70,7 @@ def relu_(input: Tensor):
     return input.copy_(_relu(input))
 
 
-def _unary(gradient, rule=rules.float_unary):
+def _unary(gradient, rule):
     return op(rule, gradient={"input": gradient}, compute="result", api="")
 
 
@@ -72,7 +87,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
 
 
 @op(
-    rules.same,
+    floating("hardtanh", dtypes.INTEGER),
     gradient={"input": lambda g, input, min_val, max_val: where(
         (input > min_val) & (input < max_val), g, 0.0)},
     compute="result",
@@ -83,7 +98,7 @@ def _hardtanh(input: Tensor, min_val: float, max_val: float):
 
 
 @op(
-    rules.same,
+    floating("leaky_relu"),
     gradient={"input": lambda g, input, slope: where(input > 0, g, g * slope)},
     compute="result",
     api="",
@@ -102,6 +117,14 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 @function(api="nn.functional torch Tensor")
 def prelu(input: Tensor, weight: Tensor):
     """`input` where positive, else `weight * input`, with a weight for each channel."""
+    if input.dtype is not weight.dtype:
+        raise RuntimeError(
+            f"prelu: Type promoting not supported. Got {input.dtype.name} and {weight.dtype.name}"
+        )
+    if weight.ndim > 1 and weight.numel() != 1:
+        raise RuntimeError(
+            f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}"
+        )
     if weight.numel() != 1:
         if input.ndim == 0:
             raise RuntimeError("Not allow zero-dim input tensor.")
@@ -133,7 +156,7 @@ def _elu_gradient(g, input, alpha, scale, input_scale):
     )
 
 
-@op(rules.same, gradient={"input": _elu_gradient}, compute="result", api="")
+@op(floating("elu"), gradient={"input": _elu_gradient}, compute="result", api="")
 def _elu(input: Tensor, alpha: float, scale: float, input_scale: float):
     """`scale * x` where positive, else `scale * alpha * (exp(input_scale * x) - 1)`."""
     return np.where(input > 0, input * scale, np.expm1(np.minimum(input, 0) * input_scale)
@@ -173,7 +196,10 @@ def _gelu_gradient(g, input, approximate):
 def _gelu_rule(input: Meta, approximate) -> Meta:
     if approximate not in ("none", "tanh"):
         rules.fail(RuntimeError, "approximate argument must be either none or tanh.")
-    return rules.same(input)
+    return _gelu_dtypes(input)
+
+
+_gelu_dtypes = floating("gelu")
 
 
 @op(_gelu_rule, gradient={"input": _gelu_gradient}, api=NN)
@@ -193,7 +219,7 @@ def _silu_gradient(g, input):
     return g * (s * (1 + input * (1 - s)))
 
 
-@_unary(_silu_gradient)
+@_unary(_silu_gradient, floating("silu"))
 def _silu(input: Tensor):
     """`x sigmoid(x)`."""
     return input / (1 + np.exp(-input))
@@ -206,6 +232,7 @@ def silu(input: Tensor, inplace: bool = False):
 
 
 def _mish(input):
+    floating("mish")(input._s.m)
     return input * softplus(input).tanh()
 
 
@@ -219,7 +246,7 @@ def _softplus_gradient(g, input, beta, threshold):
     return where(input * beta > threshold, g, g * (input * beta).sigmoid())
 
 
-@op(rules.same, gradient={"input": _softplus_gradient}, api=NN)
+@op(floating("softplus"), gradient={"input": _softplus_gradient}, api=NN)
 def softplus(input: Tensor, beta: float = 1, threshold: float = 20):
     """`log(1 + exp(beta x)) / beta`, x itself where beta x is above the threshold."""
     z = input * beta
@@ -239,7 +266,7 @@ def tanhshrink(input: Tensor):
 
 
 @op(
-    rules.same,
+    floating("softshrink"),
     gradient={"input": lambda g, input, lambd: where(
         (input >= -lambd) & (input <= lambd), 0.0, g)},
     api=NN,
@@ -253,7 +280,7 @@ def softshrink(input: Tensor, lambd: float = 0.5):
 
 
 @op(
-    rules.same,
+    floating("hardshrink"),
     gradient={"input": lambda g, input, lambd: where(
         (input >= -lambd) & (input <= lambd), 0.0, g)},
     api="nn.functional torch",
@@ -264,7 +291,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5):
 
 
 @op(
-    rules.same,
+    floating("hardsigmoid"),
     gradient={"input": lambda g, input: where((input > -3) & (input < 3), g / 6, 0.0)},
     api="",
 )
@@ -280,7 +307,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False):
 
 
 @op(
-    rules.same,
+    floating("hardswish"),
     gradient={"input": lambda g, input: where(
         input <= -3, 0.0, where(input < 3, g * (input / 3 + 0.5), g))},
     api="",
@@ -297,7 +324,7 @@ def hardswish(input: Tensor, inplace: bool = False):
 
 
 @op(
-    rules.same,
+    floating("threshold", dtypes.INTEGER),
     gradient={"input": lambda g, input, threshold: where(input > threshold, g, 0.0)},
     api="",
 )
@@ -326,7 +353,27 @@ def glu(input: Tensor, dim: int = -1):
     return a * b.sigmoid()
 
 
-@op(rules.float_unary, gradient={"input": lambda g, input: g * (-input).sigmoid()}, api=NN)
+@op(floating("log_sigmoid"), gradient={"input": lambda g, input: g * (-input).sigmoid()}, api=NN)
 def logsigmoid(input: Tensor):
     """`log(sigmoid(x))` without overflow."""
     return np.minimum(input, 0) - np.log1p(np.exp(-np.abs(input)))
+
+
+# ---------------------------------------------------------------- in place
+
+
+def _in_place_form(fn, space: str):
+    name = fn.__name__
+
+    def form(input: Tensor, *args, **kwargs):
+        return fn(input, *args, **kwargs, inplace=True)
+
+    form.__name__ = name + "_"
+    form.__doc__ = f"`{name}` written into the input's memory."
+    function(api=space)(form)
+
+
+for _fn in (hardtanh, leaky_relu, elu):
+    _in_place_form(_fn, NN)
+for _fn in (rrelu, selu, celu, threshold):
+    _in_place_form(_fn, "nn.functional torch")

@@ -13,7 +13,7 @@ from .random import dropout
 from .softmax import softmax
 
 
-@function(api="nn.functional torch")
+@function(api="nn.functional")
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask=None,
                                  dropout_p: float = 0.0, is_causal: bool = False,
                                  scale: float | None = None, enable_gqa: bool = False):
@@ -27,11 +27,28 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
             "_scaled_dot_product_attention: Explicit attn_mask should not be set when "
             "is_causal=True"
         )
+    for name, t in (("query", query), ("key", key), ("value", value)):
+        if t.ndim < 2:
+            raise RuntimeError(
+                f"scaled_dot_product_attention: {name} must be at least 2-dimensional, but got "
+                f"{t.ndim} dimensions"
+            )
+    if not 0.0 <= dropout_p <= 1.0:
+        raise RuntimeError(
+            f"dropout probability has to be between 0 and 1, but got {dropout_p}"
+        )
     if query.dtype is not key.dtype or query.dtype is not value.dtype:
         raise RuntimeError(
             "Expected query, key, and value to have the same dtype, but got query.dtype: "
             f"{query.dtype.name} key.dtype: {key.dtype.name} and value.dtype: {value.dtype.name} "
             "instead."
+        )
+    if attn_mask is not None and attn_mask.dtype not in (
+        dtypes.bool_, dtypes.float32, query.dtype
+    ):
+        raise RuntimeError(
+            "Expected attn_mask dtype to be bool or float or to match query dtype, but got "
+            f"attn_mask.dtype: {attn_mask.dtype.name} and query.dtype: {query.dtype.name} instead."
         )
     if enable_gqa:
         groups = query.shape[-3] // key.shape[-3]
@@ -47,7 +64,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
         if attn_mask.dtype is dtypes.bool_:
             scores = scores.masked_fill(~attn_mask, -math.inf)
         else:
-            scores = scores + attn_mask
+            scores = scores + attn_mask.to(query.dtype)
     weights = softmax(scores, -1)
     if attn_mask is not None and attn_mask.dtype is dtypes.bool_:
         weights = weights.masked_fill(~attn_mask.any(-1, True), 0.0)

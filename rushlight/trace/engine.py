@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from . import trie
 from .meta import weak_meta
-from .record import needed_rules
+from .operator import Operator
+from .record import needed_rules, site
 from .segments import end_segment, enter
 from .tensor import Tensor, array
 from .trie import (
@@ -62,40 +63,45 @@ def op_node(v):
     return v.ins[0] if v.op is GET else v
 
 
-def differentiable_inputs(v):
-    """The inputs of operation `v` that gradients flow to."""
+def _inputs(v, rules):
+    """The inputs of operation `v` that gradients flow to; `rules` if it is an operator's."""
     op = v.op
+    if rules is not None:
+        found = []
+        for r in rules:
+            for i in r.params:
+                x = v.args[i]
+                if x.__class__ is trie.Node:
+                    if x.rg:
+                        found.append(x)
+                elif x.__class__ is tuple:
+                    found.extend([n for n in x if n.__class__ is trie.Node and n.rg])
+        return found
     if op is WRITE:
         return (v.ins[1],) if v.ins[1].rg else ()
     if op is REBASE:
-        return () if v.args[2] is None else tuple([i for i in v.ins if i.rg])
+        return () if v.args[2] is None else [i for i in v.ins if i.rg]
     if op is FUNCTION_OUT:
         return (v.ins[1],)
-    if op is LEAF or op is VARIABLE:
-        return ()
     if op is RESTRIDE or op is FUNCTION:
-        return tuple([i for i in v.ins if i.rg])
-    found = []
-    for r in needed_rules(v):
-        for i in r.params:
-            x = v.args[i]
-            for n in x if x.__class__ is tuple else (x,):
-                if n.__class__ is trie.Node and n.rg:
-                    found.append(n)
-    return tuple(found)
+        return [i for i in v.ins if i.rg]
+    return ()
 
 
 def make_plan(roots, wanted=None) -> Plan:
     """The plan for gradients of the values `roots`; only what leads to `wanted`, if given."""
-    found, stack = {}, [op_node(r) for r in roots]
+    found, rules, stack = {}, {}, [op_node(r) for r in roots]
     while stack:
         v = stack.pop()
         if v in found:
             continue
-        inputs = differentiable_inputs(v)
-        found[v] = inputs
-        stack.extend(op_node(i) for i in inputs)
-    order = sorted(found, key=lambda v: -v.slot)
+        needed = None
+        if v.op.__class__ is Operator:
+            needed = rules[v] = needed_rules(v)
+        inputs = found[v] = _inputs(v, needed)
+        for i in inputs:
+            stack.append(i.ins[0] if i.op is GET else i)
+    order = sorted(found, key=_newest_first)
     if wanted is not None:
         leads = set()
         for v in reversed(order):
@@ -107,33 +113,27 @@ def make_plan(roots, wanted=None) -> Plan:
             ):
                 leads.add(v)
         order = [v for v in order if v in leads]
+        for v, all_rules in rules.items():  # (those of operations that do not lead there go unused)
+            rules[v] = [r for r in all_rules if any(op_node(n) in leads for n in _inputs(v, (r,)))]
     p = Plan()
     p.nodes = order
     p.rules, saves, p.functions = {}, {}, False
-    keep = set(order)
     for v in order:
-        if v.op is FUNCTION:
+        needed = rules.get(v)
+        if needed is not None:
+            p.rules[v] = needed
+            for r in needed:
+                for n in rule_saves(v, r):
+                    saves.setdefault(n, v.slot)
+        elif v.op is FUNCTION:
             p.functions = True
-        if not hasattr(v.op, "kinds"):
-            continue
-        rules = p.rules[v] = [
-            r for r in needed_rules(v)
-            if any(op_node(n) in keep for n in _rule_inputs(v, r))
-        ]
-        for r in rules:
-            for n in rule_saves(v, r):
-                saves.setdefault(n, v.slot)
     p.saves = saves
     p.wanted = wanted
     return p
 
 
-def _rule_inputs(v, r):
-    for i in r.params:
-        x = v.args[i]
-        for n in x if x.__class__ is tuple else (x,):
-            if n.__class__ is trie.Node and n.rg:
-                yield n
+def _newest_first(v):
+    return -v.slot
 
 
 def rule_saves(v, r):
@@ -641,7 +641,7 @@ def _sweep_segment(tr, segment, seeds, wanted, retain, create):
         g = fitted(g, n.m)
         slots = grads.setdefault(op_node(n), {})
         slots[n] = slots[n] + g if n in slots else g
-    nested, tr.sweeping = tr.sweeping, True
+    nested, tr.sweeping = tr.sweeping, tr.sweeping or site()
     try:
         results, captured = sweep(plan, grads, held, hooks, leaves)
     finally:

@@ -30,10 +30,10 @@ def {name}({signature}):
     _t_._tr = _tr_
     try:
         {lookup}
-    except KeyError:
-        return missed(OP_{name}, _tr_, _k_, ({arguments}))
     except (TypeError, AttributeError):
         return record(OP_{name}, ({arguments}))
+    if _v_ is None:
+        return missed(OP_{name}, _tr_, _k_, ({arguments}))
     {scalars}_tr_.st = _v_
     _t_._s = _v_
     _tr_.ts.append(_t_)
@@ -45,16 +45,17 @@ _WITH_NUMBER = """{operands}_c_ = type({number})
         if _c_ is Tensor:
             _k_ = (OP_{name}, {before}{number}._s if {number}._tr is _tr_ else enter(_tr_, {number}), {after})
             _st_ = _tr_.st
-            _v_ = _st_.first if _k_ == _st_.first_key else _st_.next[_k_]
+            _v_ = _st_.first if _k_ == _st_.first_key else _st_.next.get(_k_)
         elif _c_ is float or _c_ is int:
             _k_ = (OP_{name}, {before}_c_, {after})
             _st_ = _tr_.st
-            _v_ = _st_.first if _k_ == _st_.first_key else _st_.next[_k_]
-            _tr_.scalars.append({number})
+            _v_ = _st_.first if _k_ == _st_.first_key else _st_.next.get(_k_)
+            if _v_ is not None:
+                _tr_.scalars.append({number})
         else:
             _k_ = (OP_{name}, {before}{number}._s if {number}._tr is _tr_ else enter(_tr_, {number}), {after})
             _st_ = _tr_.st
-            _v_ = _st_.first if _k_ == _st_.first_key else _st_.next[_k_]"""
+            _v_ = _st_.first if _k_ == _st_.first_key else _st_.next.get(_k_)"""
 
 
 def _signature(o: Operator, fn, star: int) -> str:
@@ -157,7 +158,7 @@ def _source(o: Operator, fn, bare: bool) -> str:
     indent = "\n        "
     lines = "".join(line + indent for line in operands)
     if number is None:
-        lookup = f"{lines}_k_ = (OP_{o.name}, {''.join(x + ', ' for x in key)}){indent}_st_ = _tr_.st{indent}_v_ = _st_.first if _k_ == _st_.first_key else _st_.next[_k_]"
+        lookup = f"{lines}_k_ = (OP_{o.name}, {''.join(x + ', ' for x in key)}){indent}_st_ = _tr_.st{indent}_v_ = _st_.first if _k_ == _st_.first_key else _st_.next.get(_k_)"
     else:
         at = key.index("NUMBER")
         lookup = _WITH_NUMBER.format(

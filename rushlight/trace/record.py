@@ -259,22 +259,18 @@ def missed(o: Operator, tr, key, args: tuple):
         st = tr.st
         if st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES or child(st, key) is not None:
             return record(o, args)
-        metas, ins, flags = [], [], []
-        some = False
+        metas, ins, some = [], [], False
         for x, value in zip(nodes, args):  # noqa: B905 - as long as the operator's parameters
             if x.__class__ is Node:
                 if value._s is not x and not _just_entered(tr, x, value):
                     return record(o, args)  # another thread ended the segment
                 metas.append(x.m)
                 ins.append(x)
-                rg = x.rg
-                flags.append(rg)
-                some = some or rg
+                some = some or x.rg
             elif x is float or x is int:
                 return record(o, args)
             else:
                 metas.append(x)
-                flags.append(False)
         facts = tuple(metas)
         known = o.inferred.get(facts)
         if known is None or known[4] is None:
@@ -290,7 +286,7 @@ def missed(o: Operator, tr, key, args: tuple):
             raise e.with_traceback(_user_traceback(e)) from e.__cause__
         saving = None
         if some and st.grad_on and known[3]:
-            flags = tuple(flags)
+            flags = tuple([x.__class__ is Node and x.rg for x in nodes])
             saving = o.saving.get(flags)
             if saving is None:
                 saving = o.saving[flags] = _saving(o, flags)
@@ -304,7 +300,7 @@ def missed(o: Operator, tr, key, args: tuple):
         v.grad_on, v.writes, v.freed, v.frozen = st.grad_on, st.writes, st.freed, st.frozen
         v.nbytes = st.nbytes + out.nbytes
         v.call = known[4]
-        v.site = _site()
+        v.site = tr.sweeping or site(3)
         trie.NODES += 1
         Stats.misses += 1
         add_child(st, key, v)
@@ -414,7 +410,7 @@ def first_time(tr, o: Operator, key, nodes, values):
             v.root = ins[0].root
             v.nbytes = st.nbytes
     Stats.misses += 1
-    v.site = _site()
+    v.site = tr.sweeping or site()
     add_child(st, key, v)
     if rg:
         _keep_saved(tr, o, v, nodes, values, made)
@@ -485,19 +481,21 @@ def needed_rules(v):
     return rules
 
 
-_internal: dict = {}  # code objects of this package
+_internal: dict = {}  # whether a file belongs to this package (strings know their hash, code does not)
 
 
-def _site():
-    """Where the user's code is recording: (code, instruction); `site_of` tells file and line."""
-    f = sys._getframe(2)
+def site(depth: int = 2):
+    """Where the user's code is recording: (code, instruction); `site_of` tells file and line.
+
+    depth: frames above this one that are known to be internal (each one looked at costs).
+    """
+    f = sys._getframe(depth)
     while f is not None:
         code = f.f_code
-        ours = _internal.get(code)
+        file = code.co_filename
+        ours = _internal.get(file)
         if ours is None:
-            ours = code.co_filename.startswith((PACKAGE, "<rushlight"))
-            if ours:
-                _internal[code] = True
+            ours = _internal[file] = file.startswith((PACKAGE, "<rushlight"))
         if not ours:
             return code, f.f_lasti
         f = f.f_back

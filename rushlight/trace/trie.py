@@ -268,7 +268,8 @@ class Position:
 
     def __init__(self):
         self.grad_on = True
-        self.sweeping = False  # inside of backward(), whose recording is replayed as a macro edge
+        # inside of backward(), whose recording is replayed as a macro edge: where it was called
+        self.sweeping = None
         self.inference = False
         self.start()
 
