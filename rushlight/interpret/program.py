@@ -59,27 +59,17 @@ class Program:
     def interpret(self, bufs, scalars):
         """Run the instructions one by one, without reuse of memory: the plain version."""
         values: dict = {}
-
-        def get(x):
-            kind, what = x
-            if kind == "value":
-                return values[what]
-            if kind == "leaf":
-                return bufs[what]
-            if kind == "scalar":
-                return scalars[what]
-            if kind == "list":
-                return tuple([get(i) for i in what])
-            return what
-
+        places = values, bufs, scalars
         i = None
         try:
             for i in self.instructions:
-                run_instruction(i, [get(a) for a in i.args], values)
+                run_instruction(i, [_fetch(a, places) for a in i.args], values)
+                for n in i.dead:
+                    values.pop(n, None)
         except Exception as e:
             e.rushlight_failure = (values, i.node)
             raise
-        return tuple([get(operand(n)) for n in (*self.wanted, *self.saved)])
+        return tuple([_fetch(operand(n), places) for n in (*self.wanted, *self.saved)])
 
     def after_failure(self, error):
         """({node: array} of what was computed before an error, the node that failed)."""
@@ -103,6 +93,20 @@ class Program:
                 if value is not None:
                     done[n] = value
         return done, None
+
+
+def _fetch(x, places):
+    """The value of an operand; places: (values, leaf buffers, scalars)."""
+    kind, what = x
+    if kind == "value":
+        return places[0][what]
+    if kind == "leaf":
+        return places[1][what]
+    if kind == "scalar":
+        return places[2][what]
+    if kind == "list":
+        return tuple([_fetch(i, places) for i in what])
+    return what
 
 
 def outputs(node):

@@ -104,6 +104,9 @@ def _index(input: Tensor, indices: IntTensors, dims):
             return np.take(input, indices[0], axis=dims[0])
         return input[numpy_index(indices, dims)]
     except IndexError:
+        shape, _ = advanced_shape(input.shape, [i.shape for i in indices], dims)
+        if 0 in shape:  # nothing is read: PyTorch does not look at the indices
+            return np.empty(shape, input.dtype)
         check_bounds(input.shape, indices, dims)
         raise
 
@@ -143,6 +146,8 @@ class OutOfRange(RuntimeError, IndexError):
 
 def accumulated(values, indices, dims, size) -> np.ndarray:
     """Zeros of shape `size` with `values` (the shape of `_index`) added at the indices."""
+    if not values.size:  # (indices of empty results are not looked at)
+        return np.zeros(size, values.dtype)
     check_bounds(size, indices, dims)
     spans = [size[d] for d in dims]
     ids = 0

@@ -19,7 +19,7 @@ from .scatter import _scalar_fits, gather
 
 
 def masked_fill_rule(input: Meta, mask: Meta, value: Meta) -> Meta:
-    """The broadcast shape with the input's dtype."""
+    """The broadcast shape with the input's dtype, contiguous."""
     if mask.dtype is not bool_:
         raise RuntimeError(
             f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}"
@@ -29,11 +29,7 @@ def masked_fill_rule(input: Meta, mask: Meta, value: Meta) -> Meta:
             "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
             f"{value.ndim} dimension(s)."
         )
-    if input.shape == mask.shape or mask.ndim <= input.ndim and (
-        rules.broadcast_shapes(input.shape, mask.shape) == input.shape
-    ):
-        return rules.same(input)
-    return rules.like(input, mask, dtype=input.dtype)
+    return meta(rules.broadcast_shapes(input.shape, mask.shape), input.dtype)
 
 
 @op(
@@ -77,7 +73,7 @@ def masked_select(input: Tensor, mask: Tensor):
 
 
 def masked_scatter_rule(input: Meta, mask: Meta, source: Meta) -> Meta:
-    """The broadcast shape with the input's dtype."""
+    """The broadcast shape with the input's dtype, contiguous."""
     if mask.dtype is not bool_:
         raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got {mask.dtype}")
     if source.dtype is not input.dtype:
@@ -85,7 +81,7 @@ def masked_scatter_rule(input: Meta, mask: Meta, source: Meta) -> Meta:
             "masked_scatter: expected self and source to have same dtypes but got "
             f"{type_name(input.dtype)} and {type_name(source.dtype)}"
         )
-    return rules.like(input, mask, dtype=input.dtype)
+    return meta(rules.broadcast_shapes(input.shape, mask.shape), input.dtype)
 
 
 @op(

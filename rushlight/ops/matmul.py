@@ -30,8 +30,8 @@ TYPE_NAMES = {
 
 
 def refuse(name: str, m: Meta):
-    """RuntimeError: operator `name` has no implementation for this dtype."""
-    rules.fail(RuntimeError, f'"{name}" not implemented for \'{TYPE_NAMES.get(m.dtype.name)}\'')
+    """NotImplementedError: operator `name` has no implementation for this dtype."""
+    rules.fail(NotImplementedError, f'"{name}" not implemented for \'{TYPE_NAMES.get(m.dtype.name)}\'')
 
 
 def _product_dtype(a: Meta, b: Meta, first: str = "m1", second: str = "m2") -> dtypes.dtype:

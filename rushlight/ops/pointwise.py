@@ -1083,8 +1083,44 @@ def polar(abs: Tensor, angle: Tensor):
 # ---------------------------------------------------------------- error functions
 
 
+def _by_parts(f, x):
+    """`f` on pieces of an array that stay in the cache: for functions of many steps."""
+    out = np.empty(x.shape, x.dtype)
+    flat, made = np.ascontiguousarray(x).reshape(-1), out.reshape(-1)
+    for i in range(0, flat.size, 8192):
+        made[i : i + 8192] = f(flat[i : i + 8192].astype(np.float64))
+    return out
+
+
 def _erf(x):
-    x = np.asarray(x, np.float64)
+    x = np.asarray(x)
+    return _by_parts(_erf_single if x.dtype == np.float32 else _erf_double, x)
+
+
+def _erf_single(x):
+    """erf to the precision of float32: x times a polynomial in x^2 / 8 - 1, for |x| < 4."""
+    x = np.clip(x, -4.0, 4.0)
+    t = x * x / 8 - 1
+    *rest, last = _erf_coefficients()
+    total = np.full(x.shape, last)
+    for c in reversed(rest):
+        total *= t
+        total += c
+    return total * x
+
+
+@functools.cache
+def _erf_coefficients() -> list[float]:
+    """Of the interpolation of erf(x) / x at Chebyshev nodes; its relative error is below 4e-10."""
+    def f(t):
+        x = [math.sqrt(8 * (v + 1)) for v in t]
+        return np.array([math.erf(v) / v for v in x])
+
+    chebyshev = np.polynomial.chebyshev
+    return chebyshev.cheb2poly(chebyshev.chebinterpolate(f, 18)).tolist()
+
+
+def _erf_double(x):
     near = np.abs(x) < 0.7
     series, power = np.zeros(x.shape), np.where(near, x, 0.0) * (2 / math.sqrt(math.pi))
     for n in range(14):  # x - x^3 / 3 + x^5 / 10 - ...
@@ -1094,9 +1130,12 @@ def _erf(x):
 
 
 def _erfc(x):
-    x = np.asarray(x, np.float64)
+    return _by_parts(_erfc_double, np.asarray(x))
+
+
+def _erfc_double(x):
     tail = _erfc_positive(np.abs(x))
-    return np.where(np.abs(x) < 0.7, 1 - _erf(x), np.where(x < 0, 2 - tail, tail))
+    return np.where(np.abs(x) < 0.7, 1 - _erf_double(x), np.where(x < 0, 2 - tail, tail))
 
 
 @functools.cache

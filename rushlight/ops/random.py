@@ -18,6 +18,15 @@ from . import rules
 # ---------------------------------------------------------------- the draws
 
 
+def _size_rule(size, a, b, dtype, contiguous):
+    if size and min(size) < 0:
+        rules.fail(
+            RuntimeError,
+            f"Trying to create tensor with negative dimension {min(size)}: {list(size)}",
+        )
+    return meta(size, dtype)
+
+
 def _draw(name):
     """An internal random operator: `size` numbers of a distribution with two parameters."""
 
@@ -27,22 +36,58 @@ def _draw(name):
             "size": "Size", "a": "Scalar", "b": "Scalar", "dtype": "dtype", "contiguous": "bool",
             "generator": "Generator | None",
         }
-        rule = lambda size, a, b, dtype, contiguous: meta(size, dtype)  # noqa: E731
-        return op(rule, random=True, compute="storage", api="")(fn)
+        return op(_size_rule, random=True, compute="storage", api="")(fn)
 
     return define
 
 
+def _halves(v):
+    """A double as the sum of two numbers of 26 bits (Veltkamp, 1968)."""
+    wide = v * 134217729.0
+    high = wide - (wide - v)
+    return high, v - high
+
+
+def _fused(x: np.ndarray, factor: float, addend: float) -> np.ndarray:
+    """`x * factor + addend` rounded once, as PyTorch's compiled loops do it."""
+    if x.dtype == np.float32:
+        wide = x.astype(np.float64) * np.float32(factor) + np.float64(np.float32(addend))
+        return wide.astype(np.float32)
+    product = x * factor
+    if addend == 0 or factor == 1:
+        return product + addend
+    # the error of the product (Dekker, 1971) and of the sum (Knuth), added to it
+    (high, low), (f_high, f_low) = _halves(x), _halves(factor)
+    error = ((high * f_high - product) + high * f_low + low * f_high) + low * f_low
+    total = product + addend
+    back = total - product
+    return total + ((product - (total - back)) + (addend - back) + error)
+
+
 @_draw("_uniform")
 def _uniform(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
-    """Uniform numbers in [a, b)."""
-    return generator.uniform(math.prod(size), dtype.name, a, b).reshape(size)
+    """Uniform numbers in [a, b); what is rounded up to b becomes a."""
+    made = generator.unit(math.prod(size), "float64" if dtype.name == "float64" else "float32")
+    if (a, b) != (0, 1):
+        d = made.dtype.type
+        made = _fused(made, d(b) - d(a), a)
+    if dtype.is_half or (a, b) != (0, 1):
+        made = made.astype(dtype.np)
+        made[made == dtype.np.type(b)] = a
+    return made.reshape(size)
 
 
 @_draw("_normal")
 def _normal(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
     """Normal numbers with mean a and standard deviation b."""
-    return generator.normal(math.prod(size), dtype.name, a, b, contiguous).reshape(size)
+    n, kind = math.prod(size), "float64" if dtype.name == "float64" else "float32"
+    if dtype.is_half and n > 16 and n % 16 and contiguous:  # the last 16 from words of their own
+        made = np.empty(n, np.float32)
+        made[: n // 16 * 16] = generator.normal(n // 16 * 16, kind, 0, 1)
+        made[-16:] = generator.normal(16, kind, 0, 1)
+    else:
+        made = generator.normal(n, kind, 0, 1, contiguous)
+    return (made if (a, b) == (0, 1) else _fused(made, b, a)).reshape(size)
 
 
 @_draw("_below")
@@ -89,7 +134,10 @@ def _permutation(n: int, dtype: dtypes.dtype, generator: Generator):
     return generator.permutation(n)
 
 
-@op(lambda p: meta(p.shape, p.dtype), random=True, compute="storage", api="")
+@op(
+    lambda p: meta(p.shape, p.dtype), random=True, compute="storage", api="",
+    gradient={"p": lambda g: g.new_zeros(tuple(g.shape))},
+)
 def _bernoulli_of(p: Tensor, generator: Generator):
     """1 with the probability of each element, else 0."""
     q = p.reshape(-1)
@@ -156,13 +204,13 @@ def random_(self, low=None, high=None, *, generator=None):
         elif d.category == dtypes.INTEGER:
             low, high = 0, int(np.iinfo(d.np).max) + 1
             if d is dtypes.int64:
-                return self.copy_(_any63(tuple(self.shape), generator))
+                return _fill(self, _any63, 0, 0, generator)
         else:
             bits = {"float32": 24, "float64": 53, "float16": 11, "bfloat16": 8}[d.name]
             low, high = 0, (1 << bits) + 1
             if bits == 53:
-                return self.copy_(_wide_below(tuple(self.shape), high, generator))
-        return self.copy_(_narrow_below(tuple(self.shape), high, generator))
+                return _fill(self, _wide_below, 0, high, generator)
+        return _fill(self, _narrow_below, 0, high, generator)
     if low >= high:
         raise RuntimeError(
             f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
@@ -174,24 +222,24 @@ def _below_as_is(size, a, b, dtype, contiguous, generator):
     return _below(size, a, b, dtypes.int64, contiguous, generator)
 
 
-@op(lambda size: meta(size, dtypes.int64), random=True, compute="storage", api="")
-def _any63(size: tuple, generator: Generator):
+@_draw("_any63")
+def _any63(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
     """Integers of 63 random bits."""
     words = generator.raw64(math.prod(size)) & np.uint64((1 << 63) - 1)
     return words.astype(np.int64).reshape(size)
 
 
-@op(lambda size, high: meta(size, dtypes.int64), random=True, compute="storage", api="")
-def _wide_below(size: tuple, high: int, generator: Generator):
-    """Integers below `high` from 64 random bits each."""
-    words = generator.raw64(math.prod(size)) % np.uint64(high)
+@_draw("_wide_below")
+def _wide_below(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
+    """Integers below b from 64 random bits each."""
+    words = generator.raw64(math.prod(size)) % np.uint64(b)
     return words.astype(np.int64).reshape(size)
 
 
-@op(lambda size, high: meta(size, dtypes.int64), random=True, compute="storage", api="")
-def _narrow_below(size: tuple, high: int, generator: Generator):
-    """Integers below `high` from 32 random bits each."""
-    words = generator.raw32(math.prod(size)) % np.uint64(high)
+@_draw("_narrow_below")
+def _narrow_below(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
+    """Integers below b from 32 random bits each."""
+    words = generator.raw32(math.prod(size)) % np.uint64(b)
     return words.astype(np.int64).reshape(size)
 
 
@@ -224,12 +272,16 @@ def geometric_(self, p: float, *, generator=None):
 @function(api="Tensor")
 def cauchy_(self, median: float = 0, sigma: float = 1, *, generator=None):
     """Fill with Cauchy numbers."""
+    if sigma <= 0:
+        raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
     return _fill(self, _cauchy, float(median), float(sigma), generator)
 
 
 @function(api="Tensor")
 def log_normal_(self, mean: float = 1, std: float = 2, *, generator=None):
     """Fill with numbers whose logarithm is normal."""
+    if std <= 0:
+        raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
     return _fill(self, _log_normal, float(mean), float(std), generator)
 
 
@@ -353,6 +405,8 @@ def normal(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, la
         made = _normal(sizes((size,)), float(mean), float(std),
                        dtype or dtypes.get_default_dtype(), True, generator)
         return made.requires_grad_() if requires_grad else made
+    if not isinstance(std, TensorClass) and std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
     shape = rules.broadcast_shapes(*[
         tuple(t.shape) for t in (mean, std) if isinstance(t, TensorClass)
     ])
@@ -369,8 +423,12 @@ def bernoulli(input: Tensor, p=None, *, generator=None, out=None):
 
         return bernoulli_(empty_like(input), p, generator=generator)
     if input.dtype.category < dtypes.FLOAT:
-        raise RuntimeError("bernoulli: expected a floating point tensor")
-    made = _bernoulli_of(input.detach(), generator)
+        from ..trace.forms import _scalar_type
+
+        raise NotImplementedError(
+            f"\"bernoulli_tensor_cpu_p_\" not implemented for '{_scalar_type(input.dtype)}'"
+        )
+    made = _bernoulli_of(input, generator)
     return made if out is None else out.copy_(made)
 
 
@@ -423,6 +481,8 @@ def poisson(input: Tensor, generator: Generator | None = None):
 
     The distribution is PyTorch's, the numbers of a seed are not.
     """
+    if (input < 0).any():
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
     bits = np.random.Generator(np.random.PCG64(int(generator.raw64(1)[0])))
     return bits.poisson(input)
 

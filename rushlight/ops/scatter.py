@@ -94,17 +94,23 @@ def gather(input: Tensor, dim: int, index: IntTensor, *, sparse_grad: bool = Fal
 
 
 def scatter_rule(input: Meta, dim, index: Meta, src: Meta) -> Meta:
-    """The input's Meta; `src` must reach as far as the index."""
+    """The input's shape and dtype, contiguous; `src` must reach as far as the index."""
     wrapped = check_index("scatter", input, dim, index)
+    made = meta(tuple(input.shape), input.dtype)
     if src.weak or (not src.ndim and not index.ndim):
-        return rules.same(input)
+        if index.numel and not fits(index.shape, input.shape, wrapped):
+            raise RuntimeError(
+                f"Expected index {list(index.shape)} to be no larger than self "
+                f"{list(input.shape)} apart from dimension {wrapped}"
+            )
+        return made
     if src.dtype is not input.dtype:
         raise RuntimeError(
             f"scatter(): Expected self.dtype to be equal to src.dtype, got {input.dtype} and "
             f"{src.dtype}"
         )
     if not index.numel:
-        return rules.same(input)
+        return made
     if (src.ndim or 1) != (index.ndim or 1):
         raise RuntimeError(
             "Index tensor must have the same number of dimensions as src tensor: scatter() got "
@@ -115,7 +121,7 @@ def scatter_rule(input: Meta, dim, index: Meta, src: Meta) -> Meta:
             f"Expected index {list(index.shape)} to be no larger than self {list(input.shape)} "
             f"apart from dimension {wrapped} and to be no larger size than src {list(src.shape)}"
         )
-    return rules.same(input)
+    return made
 
 
 def scattered(input, dim, index, src, write) -> np.ndarray:
@@ -423,6 +429,10 @@ def slices_rule(name: str):
 
     def rule(input: Meta, dim, index: Meta, source: Meta) -> Meta:
         dim = vector_index(name, input, dim, index)
+        if name == "index_copy_" and index.dtype is not int64:
+            raise RuntimeError(
+                f"{name}(): Expected a long tensor for index, but got {type_name(index.dtype)}"
+            )
         if source.dtype is not input.dtype:
             raise RuntimeError(
                 f"{name}(): self ({type_name(input.dtype)}) and source "
@@ -443,7 +453,7 @@ def slices_rule(name: str):
                 f"{name}(): source shape {theirs} must match the input's shape {ours} apart from "
                 f"dimension {dim}"
             )
-        return rules.same(input)
+        return meta(tuple(input.shape), input.dtype)
 
     return rule
 
@@ -469,7 +479,10 @@ def _index_add(input: Tensor, dim, index: IntTensor, source: Tensor):
     out = np.array(input, order="C")
     a, i, s = full_rank(out, index, source)
     dim %= a.ndim
-    in_range(i, a.shape[dim], "index out of range in self")
+    if a.ndim > 1:
+        in_bounds(i, a.shape[dim], dim)
+    else:
+        in_range(i, a.shape[dim], "index out of range in self")
     s = np.moveaxis(s, dim, 0)
     rest = s.shape[1:]
     rows = add_rows(a.shape[dim], i.astype(np.int64, copy=False), s.reshape(i.size, -1))\
@@ -514,6 +527,8 @@ def index_copy(input: Tensor, dim: int, index: IntTensor, source: Tensor):
 def index_fill_rule(input: Meta, dim, index: Meta, value: Meta) -> Meta:
     """The input's Meta; the value must be one number."""
     vector_index("index_fill_", input, dim, index)
+    if index.dtype is not int64:
+        raise IndexError("index_fill_(): Expected dtype int64 for index.")
     if value.ndim:
         raise RuntimeError(
             "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "

@@ -238,10 +238,10 @@ def handles_of(segment, plan, create):
                     continue
                 _check_unwritten(n, v.slot, segment.final.writes)
                 known = segment.versions.get(n)
-                if known is not None and known[0]._version != known[1]:
-                    raise _modified(n, (known[1], known[0]._version))
+                if known is not None and known[0].version != known[1]:
+                    raise _modified(n, (known[1], known[0].version))
                 if n.op is LEAF and n.args[0] != HAS_HISTORY and known is not None:
-                    t = known[0]
+                    t = segment.leaves[n.number]
                     if t._buf is segment.saved[n] or not t._storage or not t._storage.exposed:
                         held[n] = t
                         continue
@@ -251,7 +251,7 @@ def handles_of(segment, plan, create):
                 if rg:
                     history = segment.leaves[n.number] if n.op is LEAF else (segment, n)
                     if not isinstance(history, Tensor):
-                        t._history = history
+                        t._history = history[:2]
                 held[n] = t
     return held
 

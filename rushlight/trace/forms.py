@@ -7,6 +7,7 @@ from .operator import Operator
 from .record import record
 from .tensor import Tensor
 from .trie import RECORDER
+from .write import refuse_overlap
 
 new = object.__new__
 HOOKED = overrides.ACTIVE
@@ -76,7 +77,7 @@ def general(o: Operator, args: tuple, out=None):
     result = record(o, args)
     if out is None:
         return result
-    return write_out(o.name, result, out)
+    return write_out(o.name, result, out, args)
 
 
 def _as_call(o: Operator, args, kwargs):
@@ -99,12 +100,12 @@ def _same(a, b) -> bool:
     return a is b or (type(a) is type(b) and isinstance(a, (int, float, str)) and a == b)
 
 
-def write_out(name: str, result, out):
+def write_out(name: str, result, out, inputs=()):
     """Write an operator's result into `out`, resizing it when its shape differs."""
     if isinstance(result, tuple):
         if not isinstance(out, (tuple, list)) or len(out) != len(result):
             raise TypeError(f"{name}(): argument 'out' must be tuple of {len(result)} Tensors")
-        made = [write_out(name, r, o) for r, o in zip(result, out, strict=True)]
+        made = [write_out(name, r, o, inputs) for r, o in zip(result, out, strict=True)]
         return type(result)(*made) if hasattr(result, "_fields") else tuple(made)
     if isinstance(out, (tuple, list)) and len(out) == 1:
         out = out[0]
@@ -134,6 +135,7 @@ def write_out(name: str, result, out):
                 stacklevel=3,
             )
         out.resize_(result.shape)
+    refuse_overlap(out, inputs)
     return out.copy_(result)
 
 
@@ -158,9 +160,13 @@ def inplace_form(public, name: str, saves_first: bool):
             if found is not None:
                 return overrides.call(form, found, (input, *args), kwargs)
         input.check_writable(name + "_")
+        if input._storage is not None and args:
+            refuse_overlap(input, args)
         source = input
-        if saves_first and RECORDER.tr.grad_on and input.requires_grad:
-            source = input.clone()
+        if saves_first and RECORDER.tr.grad_on and (
+            input.requires_grad or any([isinstance(a, Tensor) and a.requires_grad for a in args])
+        ):
+            source = input.clone()  # gradients read the input as it was
         result = public(source, *args, **kwargs)
         if result.shape != input.shape:
             raise RuntimeError(
@@ -205,7 +211,7 @@ def composite(fn, takes_out: bool):
             if not overrides.found_late(args, kwargs):
                 raise
             return public(*args, **kwargs)
-        return result if out is None else write_out(name, result, out)
+        return result if out is None else write_out(name, result, out, args)
 
     public.__name__ = public.__qualname__ = name
     public.__doc__, public.__wrapped__, public.__module__ = fn.__doc__, fn, fn.__module__

@@ -14,14 +14,14 @@ from types import FunctionType
 from . import overrides
 from .forms import NUMPY_NAMES, finish, general
 from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
-from .record import DEFAULT_GENERATOR, NUMBERS, missed, record
+from .record import DEFAULT_GENERATOR, NUMBERS, missed, record, view
 from .segments import enter
 from .tensor import Tensor
 from .trie import LEAF, RECORDER
 
 new = object.__new__
 HOOKED = overrides.ACTIVE
-USED = (DEFAULT_GENERATOR, LEAF, RECORDER, Tensor, enter, finish, general, missed, record)  # by compiled code
+USED = (DEFAULT_GENERATOR, LEAF, RECORDER, Tensor, enter, finish, general, missed, record, view)  # by compiled code
 
 _TEMPLATE = """
 def {name}({signature}):
@@ -132,7 +132,7 @@ def _source(o: Operator, fn, bare: bool) -> str:
             scalars.append(f"if k{i}_ is float or k{i}_ is int: _tr_.scalars.append({n})")
         elif kind == TENSOR and not i and o.view:  # memory that is there: no path at all
             memory = f"{n}._tr is not _tr_ or {n}._s.op is LEAF and not {n}._s.rg"
-            operands.append(f"if {memory}: return record(OP_{o.name}, ({given}))")
+            operands.append(f"if {memory}: return view(OP_{o.name}, ({given}))")
             operands.append(f"k{i}_ = {n}._s")
         elif kind == TENSOR:
             operands.append(f"k{i}_ = {node}")

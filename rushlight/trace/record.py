@@ -15,14 +15,15 @@ from . import dtypes, overrides, trie
 from .meta import meta, weak_meta
 from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .promotion import cast_plan
-from .segments import end_segment, enter, run_pending, settle
-from .tensor import Tensor
+from .segments import drop_dead, end_segment, enter, run_pending, settle
+from .tensor import Parameter, Tensor
 from .traceback import PACKAGE, SHOW_INTERNAL
 from .trie import GET, LOCK, NO_CHILDREN, RECORDER, Stats, add_child, child, make_node
 
 new = object.__new__
 Node = trie.Node
 NUMBERS = (bool, int, float, complex)
+PLAIN = (Tensor, Parameter)
 DEFAULT_GENERATOR: list = [None]  # filled by trace/generator.py
 
 
@@ -84,8 +85,6 @@ def _tensor_of(number):
 
 def record(o: Operator, args: tuple):
     """Record an operator with any valid arguments: the plain version of a compiled recorder."""
-    if o.view and isinstance(args[0], Tensor) and _in_memory(args[0]):
-        return _view_at_once(o, args)
     with LOCK:
         tr = RECORDER.tr
         key, values, scalars, held = [o], [], [], []
@@ -173,6 +172,8 @@ def record(o: Operator, args: tuple):
         tr.ts.append(t)
         if arrays is not None:
             t._buf = arrays[0] if v.outs else arrays
+            if v.nbytes > tr.prune_at:
+                drop_dead(tr)
         result = t
         if o.mutates:
             tr.ts.pop()
@@ -201,30 +202,61 @@ def _in_memory(t) -> bool:
     return op is trie.LEAF and t._tr is RECORDER.tr and t._tr.st.writes is None and not s.frozen
 
 
+_geometries: dict = {}  # (view operator, Meta, arguments): Meta without offset, offset
+
+
 def _view_at_once(o: Operator, args):
     """A view of memory that is there: made now, outside of the trace.
 
     So an index that changes from step to step (a loop over batches) is no part of any key, nor is
     the view's offset: it is kept apart from the Meta.
     """
-    values = [
-        sizes(x) if kind == SIZE else x if isinstance(x, Tensor) else static(x)
-        for kind, x in zip(o.kinds, args, strict=True)
-    ]
-    source = values[0]
-    settle(source)
+    source = args[0]
+    storage = source._storage
+    if storage is None:
+        storage = source.storage_identity()
+    if source._tr is not None or storage.recorder is not None or source._base is not None:
+        settle(source)
     m = source._s.m
-    out = o.rule(*[x._s.m if isinstance(x, Tensor) else x for x in values])
+    key = (o, m, args[1:])
+    try:
+        known = _geometries.get(key)
+    except TypeError:  # a list among the arguments
+        known = None
+    if known is None:
+        args = (source, *[
+            sizes(x) if kind == SIZE else static(x)
+            for kind, x in zip(o.kinds[1:], args[1:], strict=True)
+        ])
+        out = o.rule(m, *args[1:])
+        plain = out if not out.offset else meta(out.shape, out.dtype, out.strides)
+        known = plain, out.offset, args[1:]
+        if len(_geometries) > 4_000:
+            _geometries.clear()
+        _geometries[o, m, args[1:]] = known
+    out, offset, statics = known
     t = new(Tensor)
     t._tr = None
-    t._buf = o.reference(*[x._buf if isinstance(x, Tensor) else x for x in values])
-    t._s = trie.idle(out if not out.offset else meta(out.shape, out.dtype, out.strides), False)
-    scale = m.dtype.itemsize / out.dtype.itemsize
-    t._offset = out.offset if o.absolute else int(source._offset * scale) + out.offset
-    t._storage = source.storage_identity()
-    t._base = source if source._base is None else source._base
-    t._generation = t._storage.generation
+    t._buf = o.reference(source._buf, *statics)
+    t._s = trie.idle(out, False)
+    if not o.absolute:
+        before = source._offset
+        if before and m.dtype is not out.dtype:
+            before = before * m.dtype.itemsize // out.dtype.itemsize
+        offset += before
+    t._offset = offset
+    t._storage = storage
+    base = source._base
+    t._base = source if base is None else base
+    t._generation = storage.generation
     return t
+
+
+def view(o: Operator, args):
+    """A view operator whose input may be memory that is there; the first check of its recorder."""
+    if args[0].__class__ in PLAIN and _in_memory(args[0]):
+        return _view_at_once(o, args)
+    return record(o, args)
 
 
 def written_to(tensors) -> bool:
@@ -319,6 +351,8 @@ def missed(o: Operator, tr, key, args: tuple):
         t._s = tr.st = v
         t._buf = made
         tr.ts.append(t)
+        if v.nbytes > tr.prune_at:
+            drop_dead(tr)
         return t
 
 

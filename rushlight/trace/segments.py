@@ -84,7 +84,10 @@ def enter(tr, t, real: bool = False):
         if storage is not None and alias is None and not snapshot:
             storage.recorder, storage.segment, storage.node = tr, tr.serial, v
         tr.st = v
-        tr.leaves.append(t._history if kind == HAS_HISTORY else t)
+        if kind == HAS_HISTORY:  # what made it, and its memory; the handle itself may die
+            tr.leaves.append((*t._history, storage or t.storage_identity()))
+        else:
+            tr.leaves.append(t)
         tr.bufs.append(buf)
         if not snapshot:  # else each use takes a new copy
             t._s, t._tr = v, tr
@@ -139,6 +142,15 @@ UNREFERENCED = _unreferenced()
 
 def _live(tr):
     return [t for t in tr.ts if getrefcount(t) > UNREFERENCED and t._tr is tr]
+
+
+def drop_dead(tr) -> None:
+    """Forget the handles that only the segment still holds, and with them their memory.
+
+    For a segment that runs at once; a deferred one has no arrays yet.
+    """
+    tr.ts[:] = _live(tr)
+    tr.prune_at = tr.st.nbytes + trie.PRUNE_BYTES
 
 
 def run_pending(tr) -> None:
@@ -236,18 +248,18 @@ def _restart(tr, live=None, program=None) -> None:
     if live is None:
         live = [t for t in tr.ts if t._tr is tr]
     st, leaves, saved, hooks = tr.st, tr.leaves, tr.saved, tr.hooks
-    segment, outputs = None, []
+    segment, outputs, made = None, [], []
     for t in live:
         if t._tr is not tr:
             continue  # listed twice
         v = t._s
+        if v.op is not LEAF:
+            made.append((v.root, t))
         if v.rg and v.op is not LEAF and v.op is not VARIABLE:
             if segment is None:
                 segment = new(Segment)
             t._history = (segment, v)
             outputs.append(v)
-            if t._storage is None and saved and v.root in saved:
-                t.storage_identity()
         elif v.op is VARIABLE:
             t._history = None
         elif v.op is not LEAF and not v.rg:
@@ -270,7 +282,7 @@ def _restart(tr, live=None, program=None) -> None:
             x if i in held or not (isinstance(x, Held) and not x._s.rg) else None
             for i, x in enumerate(leaves)
         ]
-        _note_versions(segment, live, leaves, held, roots)
+        _note_versions(segment, made, leaves, held, roots)
     tr.start()
 
 
@@ -291,17 +303,16 @@ def _held_by(program):
     return program.facts
 
 
-def _note_versions(segment, live, leaves, held, roots) -> None:
+def _note_versions(segment, made, leaves, held, roots) -> None:
     """Remember the version of the memory of each saved value, to notice later writes."""
     for number, v in held.items():
-        if v.args[0] != HAS_HISTORY:
-            t = leaves[number]
-            segment.versions[v] = (t, t._version)
-    for t in live:
-        history = t._history
-        if history is not None and history[0] is segment:
-            for v in roots.get(history[1].root, ()):
-                segment.versions[v] = (t, t._version)
+        x = leaves[number]
+        storage = x[2] if v.args[0] == HAS_HISTORY else x.storage_identity()
+        segment.versions[v] = (storage, storage.version)
+    for root, t in made:
+        for v in roots.get(root, ()):
+            storage = t.storage_identity()  # (the tensor itself would make a cycle)
+            segment.versions[v] = (storage, storage.version)
 
 
 def _still_needed(saved, outputs, freed):

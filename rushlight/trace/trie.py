@@ -141,6 +141,7 @@ MAX_NODES = 60_000
 SOFT_OPS = 4_000  # at a repeating place (backward, mode switch), end a segment longer than this
 HARD_OPS = 12_000  # anywhere
 MAX_PENDING_BYTES = 1 << 30
+PRUNE_BYTES = 32 << 20  # of new results, after which a segment that runs at once drops dead ones
 EAGER = os.environ.get("RUSHLIGHT_EAGER", "") not in ("", "0")
 LOCK = threading.RLock()  # held by everything but a hit
 
@@ -263,6 +264,7 @@ class Position:
         "inference",
         "executed",
         "sweeping",
+        "prune_at",
         "__weakref__",
     )
 
@@ -280,6 +282,7 @@ class Position:
         self.serial = _serial
         self.saved, self.hooks, self.immediate = None, None, EAGER
         self.executed = -1
+        self.prune_at = PRUNE_BYTES
         self.leaves, self.bufs, self.scalars, self.ts, self.st = (
             [],
             [],

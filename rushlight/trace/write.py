@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import trie
-from .meta import meta
+from .meta import is_dense, meta
 from .segments import end_segment, enter, run_pending
 from .trie import (
     ALIAS,
@@ -132,6 +132,34 @@ def set_leaf(t, requires_grad: bool):
         return t
 
 
+def refuse_overlap(out, inputs) -> None:
+    """RuntimeError if `out` shares some memory with an input, but not all of it in the same order.
+
+    As PyTorch, this looks at tensors without gaps only.
+    """
+    storage = out._storage
+    if storage is None:
+        return
+    for x in inputs:
+        if getattr(x, "_storage", None) is not storage or x is out:
+            continue
+        a, b = out._s.m, x._s.m
+        if not (a.numel and b.numel and is_dense(a.shape, a.strides)
+                and is_dense(b.shape, b.strides)):
+            continue
+        start, other = (t.storage_offset() * t._s.m.dtype.itemsize for t in (out, x))
+        if start == other and a.nbytes == b.nbytes:
+            if a.strides == b.strides:
+                continue
+        elif start + a.nbytes <= other or other + b.nbytes <= start:
+            continue
+        raise RuntimeError(
+            "unsupported operation: some elements of the input tensor and the written-to tensor "
+            f"refer to a single memory location (shapes {list(b.shape)} and {list(a.shape)}). "
+            "Please clone() the tensor before performing the operation."
+        )
+
+
 def write(t, source):
     """Overwrite tensor `t` with `source` (broadcast and cast to it); returns `t`.
 
@@ -140,6 +168,8 @@ def write(t, source):
     """
     with LOCK:
         t.check_writable("copy_")
+        if source._storage is not None:
+            refuse_overlap(t, (source,))
         tr = RECORDER.tr
         m, sm = t._s.m, source._s.m
         if sm.shape != m.shape:

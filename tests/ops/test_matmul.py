@@ -119,7 +119,8 @@ def test_added_nothing():
 
 
 @pytest.mark.parametrize("a, b, dim", [
-    ((3, 4), (3, 4), 0), ((2, 3, 4), (1, 3, 1), 1), ((3,), (3,), -1), ((0, 3), (1, 3), -1)], ids=str)
+    ((3, 4), (3, 4), 0), ((2, 3, 4), (1, 3, 1), 1), ((3,), (3,), -1),
+    ((0, 3), (1, 3), -1)], ids=str)
 def test_cross(a, b, dim):
     check("cross", n(*a), n(*b), dim, gradgrad=True)
     check("Tensor.cross", z(*a), z(*b), dim)
@@ -156,11 +157,13 @@ def test_out():
     ("vdot", (z(3), n(3))), ("inner", (n(3), n(4))), ("outer", (n(3, 2), n(3))),
     ("addmm", (n(5), n(2, 3), n(3, 4))), ("addmm", (n(2, 4), n(2, 3), n(4, 4))),
     ("addmv", (n(3), n(2, 3), n(3))), ("addr", (n(3), n(2, 2), n(3))),
-    ("baddbmm", (n(2, 2), n(2, 3, 4), n(2, 4, 5))), ("addbmm", (n(2, 3, 5), n(2, 3, 4), n(2, 4, 5))),
+    ("baddbmm", (n(2, 2), n(2, 3, 4), n(2, 4, 5))),
+    ("addbmm", (n(2, 3, 5), n(2, 3, 4), n(2, 4, 5))),
     ("Tensor.addmm_", (n(2), n(2, 3), n(3, 2))), ("cross", (n(4), n(4))),
     ("cross", (n(2, 3), n(2, 3), 0)), ("linalg.cross", (n(2), n(2))), ("cdist", (n(3, 4), n(3, 5))),
     ("cdist", (n(3), n(3, 3))), ("cdist", (n(3, 3), n(3, 3), -1.0)), ("cdist", (ints(2, 2),) * 2),
-    ("nn.functional.linear", (n(2, 4), n(3, 5))), ("nn.functional.linear", (n(2, 4), n(3, 4), n(2))),
+    ("nn.functional.linear", (n(2, 4), n(3, 5))),
+    ("nn.functional.linear", (n(2, 4), n(3, 4), n(2))),
     ("nn.functional.linear", (n(2, 4).astype(np.float32), n(3, 4))),
 ])
 def test_errors(name, args):

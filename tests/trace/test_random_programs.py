@@ -56,6 +56,11 @@ def apply_view(x, name):
     return x.detach() if not x.requires_grad else x.view(x.shape) if x.is_contiguous() else x
 
 
+def gradient(p):
+    """A leaf's gradient; None stands for zeros (what was overwritten passes none on here)."""
+    return np.zeros(tuple(p.shape)) if p.grad is None else p.grad.numpy().copy()
+
+
 def run(T, program):
     """Everything observable: values read, gradients, error types, final values."""
     seen = []
@@ -79,6 +84,10 @@ def run(T, program):
                 values.append(apply_view(pick(s[2]), s[1]))
             elif kind == "write":
                 x, y = pick(s[2]), pick(s[3])
+                if s[1] in ("zero_", "copy_") and x.requires_grad and not x.is_leaf:
+                    # PyTorch sends zeros to the history that was overwritten, and may find values
+                    # that it saved there overwritten; here that history has ended
+                    continue
                 if s[1] == "zero_":
                     x.zero_()
                 elif s[1] == "setitem":
@@ -110,7 +119,7 @@ def run(T, program):
                 break  # how far a failing backward gets is not defined
     else:
         for p in (w, v):
-            seen.append(None if p.grad is None else p.grad.numpy().copy())
+            seen.append(gradient(p))
     for x in values:
         seen.append((x.requires_grad, x.is_leaf, tuple(x.shape), tuple(x.stride())))
         seen.append(x.detach().numpy().copy())

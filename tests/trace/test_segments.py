@@ -208,3 +208,41 @@ def test_explain_counts():
     assert report.counts["misses"] == 0
     assert report.counts["flushes"] >= 1
     assert "programs run" in str(report)
+
+
+def test_steps_make_no_garbage_cycles():
+    """Memory goes back when the last handle dies, not when the collector comes by."""
+    net = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
+    optimizer = torch.optim.Adam(net.parameters())
+    trie.forget()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for i in range(6):
+            optimizer.zero_grad()
+            loss = net(torch.full((3, 8), float(i))).square().mean()
+            if i % 2:
+                loss.item()  # the history lies in a segment that was executed
+            loss.backward()
+            optimizer.step()
+            loss.item()
+        del loss
+        gc.collect()
+        kinds = {type(o).__name__ for o in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not kinds & {"Tensor", "Segment", "ndarray", "Storage", "function"}, kinds
+
+
+def test_first_run_drops_dead_results(monkeypatch):
+    monkeypatch.setattr(trie, "PRUNE_BYTES", 1 << 16)
+    trie.forget()
+    trie.RECORDER.tr.start()
+    y = torch.zeros(1000)
+    for _ in range(300):
+        y = y + 1.5
+    assert len(trie.RECORDER.tr.ts) < 60
+    assert y.sum().item() == 450_000.0

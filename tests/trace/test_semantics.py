@@ -188,6 +188,48 @@ def inplace_saved_across_flush_error(T):
 
 
 @case
+def constant_written_after_flush_error(T):
+    w, o = tensor(T, [1.0, 2.0], requires_grad=True), T.ones(2)
+    s = w * o
+    s.sum().item()
+    o.add_(1)
+    s.sum().backward()
+
+
+@case
+def result_written_in_later_segment_error(T):
+    w = tensor(T, [1.0, 2.0], requires_grad=True)
+    a = w + w
+    a.sum().item()
+    s = a.square()
+    s.sum().item()
+    with T.no_grad():
+        a.add_(1)
+    s.sum().backward()
+
+
+@case
+def inplace_keeps_input_for_the_other_gradient(T):
+    w = tensor(T, [1.0, 2.0], requires_grad=True)
+    d = T.full((2,), 3.0)
+    d.mul_(w)
+    d.sum().backward()
+    return num(w.grad)
+
+
+@case
+def overlapping_operands_error(T):
+    x = T.arange(6.0)
+    x[1:] = x[:-1]
+
+
+@case
+def overlapping_out_error(T):
+    x = T.arange(9.0).reshape(3, 3)
+    T.add(x, x.t(), out=x)
+
+
+@case
 def inplace_of_saved_input_error(T):
     x = tensor(T, [1.0, 2])
     w = tensor(T, [3.0, 4], requires_grad=True)

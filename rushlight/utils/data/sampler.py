@@ -14,8 +14,9 @@ T = TypeVar("T", covariant=True)
 def draw_seed(generator=None) -> int:
     """A 63-bit seed from a generator (the default one if None), as PyTorch draws it."""
     from ...ops.random import _any63
+    from ...trace.dtypes import int64
 
-    return _any63((), generator).item()
+    return _any63((), 0, 0, int64, True, generator).item()
 
 
 class Sampler(Generic[T]):
