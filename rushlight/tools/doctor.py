@@ -10,7 +10,6 @@ import sys
 NEEDED = {
     "numpy": "everything",
     "ml_dtypes": "bfloat16",
-    "llvmlite": "native compilation (a later version)",
     "click": "the command line",
     "tqdm": "progress bars",
     "matplotlib": "curves and pictures: pip install 'rushlight[plots]'",
