@@ -97,6 +97,11 @@ _LAZY = {
 def __getattr__(name: str):
     entry = _LAZY.get(name)
     if entry is None:
+        if not name.startswith("__"):
+            _ops.load_layers()
+            if name in _operators:
+                globals()[name] = _operators[name]
+                return _operators[name]
         raise AttributeError(f"module 'rushlight' has no attribute '{name}'")
     import importlib
 
@@ -107,6 +112,8 @@ def __getattr__(name: str):
 
 
 def __dir__():
+    _ops.load_layers()
+    globals().update({n: f for n, f in _operators.items() if n not in globals()})
     return sorted(set(globals()) | set(_LAZY))
 
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from rushlight.ops import load_layers
 from rushlight.trace.operator import PUBLISHED
 
-from . import _attention  # noqa: F401 - publishes multi_head_attention_forward
+load_layers()
+
+from . import _attention  # noqa: E402, F401 - publishes multi_head_attention_forward
 
 __all__ = sorted(PUBLISHED["nn.functional"])
 globals().update(PUBLISHED["nn.functional"])

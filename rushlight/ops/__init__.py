@@ -25,23 +25,34 @@ FAMILIES = (
     "indexing",
     "scatter",
     "masking",
-    "embedding",
     "matmul",
     "contraction",
-    "resampling",
     "factorization",
+    "activation",
+    "random",
+)
+
+LAYER_FAMILIES = (
+    "embedding",
+    "resampling",
     "convolution",
     "pooling",
     "normalization",
-    "activation",
     "loss",
     "attention",
-    "random",
-    "optimizer",
 )
 
 for _family in FAMILIES:
     importlib.import_module("." + _family, __name__)
+
+
+def load_layers() -> None:
+    """Load the families that make no methods of Tensor: with nn, or when one of their names is used.
+
+    (So `import rushlight` takes less time; `optimizer` is loaded by the optimisers themselves.)
+    """
+    for family in LAYER_FAMILIES:
+        importlib.import_module("." + family, __name__)
 
 
 def _reflected(name: str, swapped=None):

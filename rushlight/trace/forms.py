@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import overrides
-from .operator import Operator
+from .operator import MAKERS, Operator
 from .record import record
 from .tensor import Tensor
 from .trie import RECORDER
@@ -216,3 +216,6 @@ def composite(fn, takes_out: bool):
     public.__name__ = public.__qualname__ = name
     public.__doc__, public.__wrapped__, public.__module__ = fn.__doc__, fn, fn.__module__
     return public
+
+
+MAKERS.update(composite=composite, inplace_form=inplace_form)

@@ -13,7 +13,7 @@ from types import FunctionType
 
 from . import overrides
 from .forms import NUMPY_NAMES, finish, general
-from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
+from .operator import LIST, MAKERS, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .record import DEFAULT_GENERATOR, NUMBERS, missed, record, view
 from .segments import enter
 from .tensor import Tensor
@@ -246,3 +246,6 @@ def recorder(o: Operator, fn) -> FunctionType:
     stub.__module__, stub.__qualname__ = fn.__module__, o.name
     stub.__annotations__ = fn.__annotations__
     return stub
+
+
+MAKERS["recorder"] = recorder

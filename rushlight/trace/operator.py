@@ -40,6 +40,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     name: {} for name in ("torch", "Tensor", "nn.functional", "linalg", "special", "fft")
 }
 OPERATORS: dict[str, Operator] = {}
+MAKERS: dict[str, Callable] = {}  # of public functions: forms.py and hot.py, which build on this file
 
 
 class GradientRule:
@@ -209,9 +210,7 @@ def op(
         )
         o.numbers = compute in ("result", "common")
         OPERATORS[o.name] = o
-        from .hot import recorder
-
-        public = recorder(o, fn)
+        public = MAKERS["recorder"](o, fn)
         o.record, o.bare = public, None
         _publish(public, o.name, api, aliases, inplace, o.saves_first)
         return public
@@ -232,9 +231,7 @@ def function(
     """
 
     def define(fn: FunctionType):
-        from .forms import composite
-
-        public = composite(fn, out)
+        public = MAKERS["composite"](fn, out)
         _publish(public, fn.__name__, api, aliases, inplace, True)
         return public
 
@@ -242,13 +239,11 @@ def function(
 
 
 def _publish(public, name, api, aliases, inplace, saves_first):
-    from .forms import inplace_form
-
     for space in api.split():
         for n in (name, *aliases):
             PUBLISHED[space][n] = public
     if inplace:
         for n in (name, *aliases):
-            form = inplace_form(public, n, saves_first)
+            form = MAKERS["inplace_form"](public, n, saves_first)
             for space in api.split():
                 PUBLISHED[space].setdefault(n + "_", form)
