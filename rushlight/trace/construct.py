@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy as copy_module
-
 import numpy as np
 
 from . import dtypes
@@ -87,13 +85,15 @@ def deep_copy(t, memo):
             buf = np.ndarray(a.shape, a.dtype, flat, at, a.strides)
         else:
             buf = a.copy(order="K")
+    from copy import deepcopy
+
     made = new(type(t))
     made._s, made._tr, made._buf = t._s if t._tr is None else _idle_of(t), None, buf
     memo[id(t)] = made
     for name, value in t.__dict__.items():
-        made.__dict__[name] = copy_module.deepcopy(value, memo)
+        made.__dict__[name] = deepcopy(value, memo)
     if t._grad is not None:
-        made._grad = copy_module.deepcopy(t._grad, memo)
+        made._grad = deepcopy(t._grad, memo)
     return made
 
 
