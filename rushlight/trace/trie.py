@@ -13,7 +13,6 @@ Read `record.py` next (how operations get here), then `segments.py`.
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 
@@ -130,11 +129,6 @@ class Segment:
 
     __slots__ = ("final", "leaves", "saved", "versions", "freed", "hooks", "serial", "contexts")
 
-
-if gc.get_threshold()[0] == 700:
-    # Handles and nodes are many, small and seldom in cycles: with Python's default, the cyclic
-    # collector took 15 to 25 % of the time of recording.
-    gc.set_threshold(10_000, 10, 10)
 
 NODES = 0  # nodes made and not pruned
 MAX_NODES = 60_000
