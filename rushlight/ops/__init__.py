@@ -14,6 +14,9 @@ from ..trace.tensor import Tensor
 
 FAMILIES = (
     "pointwise",
+    "elementary",
+    "complex_numbers",
+    "special_functions",
     "comparison",
     "reduction",
     "scan",

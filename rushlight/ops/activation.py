@@ -209,7 +209,7 @@ def gelu(input: Tensor, *, approximate: str = "none"):
         return 0.5 * input * (
             1 + np.tanh(math.sqrt(2 / math.pi) * (input + 0.044715 * input * input * input))
         )
-    from .pointwise import _erf
+    from .special_functions import _erf
 
     return 0.5 * input * (1 + _erf(input * math.sqrt(0.5)).astype(input.dtype))
 

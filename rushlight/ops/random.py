@@ -322,7 +322,7 @@ def randn(*shape, size=None, generator=None, out=None, dtype=None, layout=None, 
     if dtype is not None and dtype.is_complex:
         scale = math.sqrt(0.5)
         pairs = _normal((*sizes(size or shape), 2), 0.0, scale, dtype.to_real(), True, generator)
-        from .pointwise import view_as_complex
+        from .complex_numbers import view_as_complex
 
         t = view_as_complex(pairs).clone()
         return t.requires_grad_() if requires_grad else t

@@ -434,7 +434,8 @@ def nanmean(input: Tensor, dim=None, keepdim: bool = False, *, dtype=None):
 
 def _norm_gradient(g, input, input_meta, out, ord, dim, keepdim):
     g, out = restore(g, input_meta, dim, keepdim), restore(out, input_meta, dim, keepdim)
-    from .pointwise import sgn, where
+    from .elementary import sgn
+    from .pointwise import where
 
     if ord == 2:
         return where(out == 0, 0.0, g * (input / out))
