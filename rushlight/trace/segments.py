@@ -225,6 +225,7 @@ def end_segment(tr) -> None:
     with LOCK:
         st = tr.st
         if st.slot < 0 and not tr.ts:
+            tr.immediate = trie.EAGER  # (an operation may have failed before anything was recorded)
             return
         if not tr.immediate:
             live = _live(tr)

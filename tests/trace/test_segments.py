@@ -246,3 +246,13 @@ def test_first_run_drops_dead_results(monkeypatch):
         y = y + 1.5
     assert len(trie.RECORDER.tr.ts) < 60
     assert y.sum().item() == 450_000.0
+
+
+def test_error_at_the_start_of_a_segment():
+    """A known path after an operation that failed before anything was recorded is computed."""
+    for _ in range(4):
+        flush()
+        with pytest.raises(RuntimeError):
+            torch.rand(-1)  # refused by its shape rule
+        y = torch.full((3,), 2.0) * 3
+        assert y.tolist() == [6, 6, 6]
