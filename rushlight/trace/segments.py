@@ -95,12 +95,35 @@ def enter(tr, t, real: bool = False):
         return v
 
 
+def _references(buf) -> tuple[int, int]:
+    """Reference counts of an array and of the array that owns its memory."""
+    return getrefcount(buf), 0 if buf.base is None else getrefcount(buf.base)
+
+
 def _only_ours(buf) -> bool:
     """Whether no NumPy array of the user's shares this memory (the references are counted)."""
-    # buf: the tensor's slot, enter's and _snapshot's variables, this parameter, getrefcount's
-    if getrefcount(buf) > 5:
-        return False
-    return buf.base is None or getrefcount(buf.base) <= 2
+    array, owner = _references(buf)
+    return array <= OWN_REFERENCES[0] and owner <= OWN_REFERENCES[1]
+
+
+def _own_references() -> tuple[int, int]:
+    """`_references` of an array that only a tensor holds, as `enter` finds it.
+
+    Counted once, since versions of Python differ in what a call adds: there is the tensor's slot,
+    the variables of `enter` and `_snapshot`, and the parameters of `_only_ours` and `_references`.
+    """
+    def only_ours(buf):
+        return _references(buf)
+
+    def snapshot(slot, buf):
+        return only_ours(buf)
+
+    slot = [np.empty(2)[1:]]
+    buf = slot[0]
+    return snapshot(slot, buf)
+
+
+OWN_REFERENCES = _own_references()
 
 
 def _snapshot(tr, t, storage, buf):

@@ -160,6 +160,17 @@ def refuse_overlap(out, inputs) -> None:
         )
 
 
+def _rests(t) -> bool:
+    """Whether a tensor's memory is there and no running segment reads or writes it."""
+    if t._tr is not None or t._buf is None:
+        return False
+    storage = t._storage
+    return storage is None or (
+        (t._base is None or t._generation == storage.generation)
+        and (storage.recorder is None or storage.segment != storage.recorder.serial)
+    )
+
+
 def write(t, source):
     """Overwrite tensor `t` with `source` (broadcast and cast to it); returns `t`.
 
@@ -174,6 +185,14 @@ def write(t, source):
         m, sm = t._s.m, source._s.m
         if sm.shape != m.shape:
             _check_expands(m, sm)
+        base = t._base
+        if tr.sweeping is None and _rests(t) and _rests(source) and not (
+            tr.grad_on and (source._s.rg or t._s.rg or (base is not None and base._s.rg))
+        ):  # as with views: an index that changes from step to step is no part of any path
+            _copy(t._buf, source._buf)
+            if not t._silent:
+                (t._storage or t.storage_identity()).version += 1
+            return t
         if t._storage is not None and t._storage.exposed:
             end_segment(tr)  # leaves that NumPy sees are copies there; this write needs the memory
             enter(tr, t, real=True)
@@ -183,7 +202,6 @@ def write(t, source):
             enter(tr, t)
         src = source._s if source._tr is tr else enter(tr, source)
         dst = t._s
-        base = t._base
         if base is not None and base._tr is not tr:
             enter(tr, base)
         history = tr.grad_on and (src.rg or dst.rg or (base is not None and base._s.rg))
