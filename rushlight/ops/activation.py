@@ -11,7 +11,6 @@ from ..trace.meta import Meta
 from ..trace.modes import is_grad_enabled
 from ..trace.operator import Tensor, function, op
 from . import rules
-from .matmul import TYPE_NAMES
 from .pointwise import where
 
 NN = "nn.functional"
@@ -33,7 +32,7 @@ def floating(name: str, too=dtypes.FLOAT):
     @rules.cached
     def rule(input: Meta, *_) -> Meta:
         if input.dtype.category < too:
-            shown = TYPE_NAMES.get(input.dtype.name)
+            shown = dtypes.type_name(input.dtype)
             rules.fail(RuntimeError, f'"{name}_cpu" not implemented for \'{shown}\'')
         return rules.same(input)
 

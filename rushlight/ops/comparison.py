@@ -138,9 +138,9 @@ def _integral(name):
 
 
 def _type_name(d) -> str:
-    from ..trace.forms import _scalar_type
+    from ..trace.dtypes import type_name
 
-    return f"'{_scalar_type(d)}'"
+    return f"'{type_name(d)}'"
 
 
 @op(_integral("bitwise_and"), compute="result", inplace=True)

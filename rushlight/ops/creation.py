@@ -123,9 +123,8 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_me
         made = data.detach().clone()
         return _finish(made if dtype is None else made.to(dtype), requires_grad)
     if isinstance(data, (np.ndarray, np.generic)):
-        a = np.array(data, copy=True, order="C")
-        d = dtype or dtypes.from_numpy_dtype(a.dtype)
-        return wrap(a.astype(d.np), requires_grad)
+        d = dtype or dtypes.from_numpy_dtype(data.dtype)
+        return wrap(np.array(data, d.np, copy=True, order="K"), requires_grad)  # dense stays dense
     if data is None:
         raise RuntimeError("Could not infer dtype of NoneType")
     if isinstance(data, (str, bytes)):

@@ -30,10 +30,12 @@ def neg(input: Tensor):
     return np.negative(input)
 
 
-@op(_neg_rule, gradient={"input": lambda g: g})
+@function()
 def positive(input: Tensor):
     """`input` itself; RuntimeError for bool."""
-    return input.copy()
+    if input.dtype is dtypes.bool_:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
 
 
 @rules.cached
@@ -42,7 +44,7 @@ def _abs_rule(input: Meta) -> Meta:
 
 
 @op(
-    _abs_rule,
+    rules.only(_abs_rule, "abs_cpu", dtypes.INTEGER),
     gradient={"input": lambda g, input: g * sgn(input)},
     aliases=("absolute",),
     inplace=True,
@@ -246,7 +248,7 @@ def sigmoid(input: Tensor):
     return 1 / (1 + np.exp(-input))
 
 
-@float_unary(lambda g, input: g * deriv_sinc(input), api="torch Tensor special")
+@float_unary(lambda g, input: g * conj_of(deriv_sinc(input)), api="torch Tensor special")
 def sinc(input: Tensor):
     """`sin(pi x) / (pi x)`, 1 at 0."""
     return np.sinc(input)
@@ -268,7 +270,8 @@ def _rounding(name, f, doc):
 
     reference.__name__, reference.__doc__ = name, doc
     reference.__annotations__ = {"input": "Tensor"}
-    return op(rules.same, gradient={"input": _zero_gradient}, inplace=True)(reference)
+    rule = rules.only(rules.same, name + "_vml_cpu", dtypes.INTEGER, dtypes.FLOAT)
+    return op(rule, gradient={"input": _zero_gradient}, inplace=True)(reference)
 
 
 floor = _rounding("floor", np.floor, "The largest integer not above each element.")
@@ -282,7 +285,11 @@ def fix(input: Tensor):
     return trunc(input)
 
 
-@op(rules.same, gradient={"input": _zero_gradient}, inplace=True)
+@op(
+    rules.only(rules.same, "round_vml_cpu", dtypes.INTEGER, dtypes.FLOAT),
+    gradient={"input": _zero_gradient},
+    inplace=True,
+)
 def round(input: Tensor, *, decimals: int = 0):
     """The nearest integer, ties to even; with `decimals`, at that digit."""
     if input.dtype.kind in "iub":
@@ -293,7 +300,11 @@ def round(input: Tensor, *, decimals: int = 0):
     return np.rint(input * scale) / scale if decimals > 0 else np.rint(input / scale) * scale
 
 
-@op(rules.same, gradient={"input": lambda g: g}, inplace=True)
+@op(
+    rules.only(rules.same, "frac_vml_cpu", dtypes.FLOAT, dtypes.FLOAT),
+    gradient={"input": lambda g: g},
+    inplace=True,
+)
 def frac(input: Tensor):
     """The fraction, with the sign of each element."""
     return input - np.trunc(input)

@@ -14,8 +14,7 @@ import numpy as np
 
 from ..trace import array, overrides, wrap
 from ..trace import tensor as _tensor
-from ..trace.dtypes import bool_, int32, int64, uint8
-from ..trace.forms import _scalar_type as type_name
+from ..trace.dtypes import bool_, int32, int64, type_name, uint8
 from ..trace.meta import Meta, meta
 from ..trace.operator import PUBLISHED, IntTensors, Tensor, function, op
 from ..trace.trie import RECORDER

@@ -118,11 +118,11 @@ def _nll_rule(input: Meta, target: Meta, weight, ignore_index):
             f"({target.shape[0]}).",
         )
     if target.dtype not in (dtypes.int64, dtypes.uint8):
-        from ..trace.forms import _scalar_type
+        from ..trace.dtypes import type_name
 
         rules.fail(
             RuntimeError,
-            f'"nll_loss_out_frame" not implemented for \'{_scalar_type(target.dtype)}\'',
+            f'"nll_loss_out_frame" not implemented for \'{type_name(target.dtype)}\'',
         )
     if weight is not None and weight.shape != (input.shape[-1],):
         rules.fail(

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..trace import array, wrap
-from ..trace.dtypes import bool_, int32, int64
-from ..trace.forms import _scalar_type as type_name
+from ..trace.dtypes import bool_, int32, int64, type_name
 from ..trace.meta import Meta, meta
 from ..trace.operator import BoolTensor, IntTensor, Tensor, function, op
 from . import rules

@@ -22,16 +22,10 @@ _C_NAMES = {
     "uint8": "unsigned char", "bool": "bool", "complex64": "c10::complex<float>",
     "complex128": "c10::complex<double>",
 }
-TYPE_NAMES = {
-    "float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16",
-    "int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte",
-    "bool": "Bool", "complex64": "ComplexFloat", "complex128": "ComplexDouble",
-}
-
 
 def refuse(name: str, m: Meta):
     """NotImplementedError: operator `name` has no implementation for this dtype."""
-    rules.fail(NotImplementedError, f'"{name}" not implemented for \'{TYPE_NAMES.get(m.dtype.name)}\'')
+    rules.fail(NotImplementedError, f'"{name}" not implemented for \'{dtypes.type_name(m.dtype)}\'')
 
 
 def _product_dtype(a: Meta, b: Meta, first: str = "m1", second: str = "m2") -> dtypes.dtype:
@@ -335,7 +329,7 @@ def _dot_rule(input: Meta, tensor: Meta) -> Meta:
         rules.fail(
             RuntimeError,
             "dot : expected both vectors to have same dtype, but found "
-            f"{TYPE_NAMES.get(input.dtype.name)} and {TYPE_NAMES.get(tensor.dtype.name)}",
+            f"{dtypes.type_name(input.dtype)} and {dtypes.type_name(tensor.dtype)}",
         )
     if input.shape != tensor.shape:
         n, m = input.shape[0], tensor.shape[0]
@@ -414,7 +408,7 @@ def _plus_rule(product):
             rules.fail(
                 RuntimeError,
                 "self and mat2 must have the same dtype, but got "
-                f"{TYPE_NAMES.get(input.dtype.name)} and {TYPE_NAMES.get(made.dtype.name)}",
+                f"{dtypes.type_name(input.dtype)} and {dtypes.type_name(made.dtype)}",
             )
         if made.dtype.category < dtypes.FLOAT and (
             isinstance(beta, (float, complex)) or isinstance(alpha, (float, complex))
@@ -640,7 +634,7 @@ def _cdist_rule(x1: Meta, x2: Meta, p, compute_mode) -> Meta:
             rules.fail(
                 RuntimeError,
                 f"cdist only supports floating-point dtypes, {name} got: "
-                f"{TYPE_NAMES.get(m.dtype.name)}",
+                f"{dtypes.type_name(m.dtype)}",
             )
         if m.ndim < 2:
             rules.fail(

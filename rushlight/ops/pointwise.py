@@ -49,8 +49,19 @@ def _add(input: Tensor, other: Tensor):
     return np.add(input, other)
 
 
+@rules.cached
+def _sub_rule(input: Meta, other: Meta) -> Meta:
+    if any(m.dtype is dtypes.bool_ and not m.weak for m in (input, other)):
+        rules.fail(
+            RuntimeError,
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
+            "to invert a mask, use the `~` or `logical_not()` operator instead.",
+        )
+    return rules.broadcast(input, other)
+
+
 @op(
-    no_bool(rules.broadcast, "sub"),
+    _sub_rule,
     gradient={"input": lambda g: g, "other": lambda g: -g},
     api="",
     **ARITHMETIC,
@@ -302,7 +313,7 @@ def _prefer(compare):
 
 
 @op(
-    rules.broadcast,
+    rules.only(rules.broadcast, "maximum", dtypes.BOOL, dtypes.FLOAT),
     gradient={
         "input": lambda g, input, other: where(input == other, g / 2, where(input < other, 0.0, g)),
         "other": lambda g, input, other: where(input == other, g / 2, where(input > other, 0.0, g)),
@@ -315,7 +326,7 @@ def maximum(input: Tensor, other: Tensor):
 
 
 @op(
-    rules.broadcast,
+    rules.only(rules.broadcast, "minimum", dtypes.BOOL, dtypes.FLOAT),
     gradient={
         "input": lambda g, input, other: where(input == other, g / 2, where(input > other, 0.0, g)),
         "other": lambda g, input, other: where(input == other, g / 2, where(input < other, 0.0, g)),
@@ -443,13 +454,21 @@ def nextafter(input: Tensor, other: Tensor):
     return np.nextafter(input, other)
 
 
-@op(rules.broadcast, compute="result", inplace=True)
+@op(
+    rules.only(rules.broadcast, "gcd_cpu", dtypes.INTEGER, dtypes.INTEGER),
+    compute="result",
+    inplace=True,
+)
 def gcd(input: Tensor, other: Tensor):
     """The greatest common divisor of integers."""
     return np.gcd(input, other)
 
 
-@op(rules.broadcast, compute="result", inplace=True)
+@op(
+    rules.only(rules.broadcast, "lcm_cpu", dtypes.INTEGER, dtypes.INTEGER),
+    compute="result",
+    inplace=True,
+)
 def lcm(input: Tensor, other: Tensor):
     """The least common multiple of integers."""
     return np.lcm(input, other)

@@ -163,10 +163,10 @@ def _fill(t, draw, a, b, generator):
 
 def _float_only(t, name):
     if t.dtype.category < dtypes.FLOAT:
-        from ..trace.forms import _scalar_type
+        from ..trace.dtypes import type_name
 
         raise NotImplementedError(
-            f"\"check_{name}_bounds\" not implemented for '{_scalar_type(t.dtype)}'"
+            f"\"check_{name}_bounds\" not implemented for '{type_name(t.dtype)}'"
         )
 
 
@@ -299,9 +299,9 @@ def _made(draw, size, a, b, dtype, generator, requires_grad, out):
 
 def _float_dtype(dtype, name):
     if dtype is not None and dtype.category < dtypes.FLOAT:
-        from ..trace.forms import _scalar_type
+        from ..trace.dtypes import type_name
 
-        raise NotImplementedError(f"\"{name}\" not implemented for '{_scalar_type(dtype)}'")
+        raise NotImplementedError(f"\"{name}\" not implemented for '{type_name(dtype)}'")
 
 
 @function(api="torch")
@@ -423,10 +423,10 @@ def bernoulli(input: Tensor, p=None, *, generator=None, out=None):
 
         return bernoulli_(empty_like(input), p, generator=generator)
     if input.dtype.category < dtypes.FLOAT:
-        from ..trace.forms import _scalar_type
+        from ..trace.dtypes import type_name
 
         raise NotImplementedError(
-            f"\"bernoulli_tensor_cpu_p_\" not implemented for '{_scalar_type(input.dtype)}'"
+            f"\"bernoulli_tensor_cpu_p_\" not implemented for '{type_name(input.dtype)}'"
         )
     made = _bernoulli_of(input, generator)
     return made if out is None else out.copy_(made)

@@ -71,9 +71,9 @@ def _mean_rule(input: Meta, dim, keepdim, dtype) -> Meta:
 
 
 def _name(d) -> str:
-    from ..trace.forms import _scalar_type
+    from ..trace.dtypes import type_name
 
-    return _scalar_type(d)
+    return type_name(d)
 
 
 def _mean_gradient(g, input_meta, dim, keepdim):

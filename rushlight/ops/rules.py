@@ -209,6 +209,20 @@ def comparison(input: Meta, other: Meta, *_) -> Meta:
     return like(input, other, dtype=dtypes.bool_)
 
 
+def only(rule, name: str, lowest: int, highest: int = dtypes.COMPLEX):
+    """`rule`, with NotImplementedError for results whose kind of dtype is outside of these."""
+
+    @cached
+    def checked(*metas) -> Meta:
+        out = rule(*metas)
+        if not lowest <= out.dtype.category <= highest:
+            shown = dtypes.type_name(out.dtype)
+            fail(NotImplementedError, f'"{name}" not implemented for \'{shown}\'')
+        return out
+
+    return checked
+
+
 def dense_like(shape, source: Meta, dtype: dtypes.dtype) -> Meta:
     """A result of `shape` in the dimension order of `source` if that is dense and alike."""
     if source.ndim == len(shape) and not source.contiguous and source.shape == tuple(shape) \

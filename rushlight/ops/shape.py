@@ -161,9 +161,9 @@ _TYPES = {
 def type(self, dtype=None, non_blocking=False):
     """The type's name ("torch.FloatTensor"), or the tensor cast to `dtype`."""
     if dtype is None:
-        from ..trace.forms import _scalar_type
+        from ..trace.dtypes import type_name
 
-        return f"torch.{_scalar_type(self.dtype)}Tensor"
+        return f"torch.{type_name(self.dtype)}Tensor"
     if isinstance(dtype, str):
         kind = dtype.removeprefix("torch.").removesuffix("Tensor")
         if kind not in _TYPES:

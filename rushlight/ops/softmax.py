@@ -12,11 +12,11 @@ from . import rules
 def _rule(input: Meta, dim) -> Meta:
     rules.wrap_dim(dim, input.ndim)
     if input.dtype.category < 2:
-        from ..trace.forms import _scalar_type
+        from ..trace.dtypes import type_name
 
         rules.fail(
             RuntimeError,
-            f"\"softmax_lastdim_kernel_impl\" not implemented for '{_scalar_type(input.dtype)}'",
+            f"\"softmax_lastdim_kernel_impl\" not implemented for '{type_name(input.dtype)}'",
         )
     return rules.dense_like(input.shape, input, input.dtype)
 

@@ -117,12 +117,12 @@ def write_out(name: str, result, out, inputs=()):
             f"{name}(): functions with out=... arguments don't support automatic differentiation, "
             "but one of the arguments requires grad."
         )
-    from .dtypes import can_cast
+    from .dtypes import can_cast, type_name
 
     if not can_cast(result.dtype, out.dtype):
         raise RuntimeError(
-            f"result type {_scalar_type(result.dtype)} can't be cast to the desired output type "
-            f"{_scalar_type(out.dtype)}"
+            f"result type {type_name(result.dtype)} can't be cast to the desired output type "
+            f"{type_name(out.dtype)}"
         )
     if out.shape != result.shape:
         if out.numel() and out.storage_identity().version >= 0:
@@ -139,20 +139,9 @@ def write_out(name: str, result, out, inputs=()):
     return out.copy_(result)
 
 
-_TYPE_NAMES = {
-    "bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int",
-    "int64": "Long", "float16": "Half", "bfloat16": "BFloat16", "float32": "Float",
-    "float64": "Double", "complex64": "ComplexFloat", "complex128": "ComplexDouble",
-}
-
-
-def _scalar_type(d) -> str:
-    return _TYPE_NAMES.get(d.name, d.name)
-
-
 def inplace_form(public, name: str, saves_first: bool):
     """`name_`: compute out of place, then write into the tensor's memory."""
-    from .dtypes import can_cast
+    from .dtypes import can_cast, type_name
 
     def form(input, *args, **kwargs):
         if HOOKED[0]:
@@ -175,8 +164,8 @@ def inplace_form(public, name: str, saves_first: bool):
             )
         if not can_cast(result.dtype, input.dtype):
             raise RuntimeError(
-                f"result type {_scalar_type(result.dtype)} can't be cast to the desired output "
-                f"type {_scalar_type(input.dtype)}"
+                f"result type {type_name(result.dtype)} can't be cast to the desired output "
+                f"type {type_name(input.dtype)}"
             )
         return input.copy_(result)
 
