@@ -129,18 +129,9 @@ def logical_not(input: Tensor):
 def _integral(name):
     @rules.cached
     def rule(input: Meta, other: Meta | None = None) -> Meta:
-        out = rules.same(input) if other is None else rules.broadcast(input, other)
-        if out.dtype.category > dtypes.INTEGER:
-            rules.fail(RuntimeError, f'"{name}_cpu" not implemented for {_type_name(out.dtype)}')
-        return out
+        return rules.same(input) if other is None else rules.broadcast(input, other)
 
-    return rule
-
-
-def _type_name(d) -> str:
-    from ..trace.dtypes import type_name
-
-    return f"'{type_name(d)}'"
+    return rules.only(rule, name + "_cpu", dtypes.BOOL, dtypes.INTEGER)
 
 
 @op(_integral("bitwise_and"), compute="result", inplace=True)
@@ -185,6 +176,10 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     """Whether `|input - other| <= atol + rtol * |other|`, element by element."""
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
+    if rtol < 0 or atol < 0:
+        raise RuntimeError(
+            f"isclose(): rtol and atol must not be negative, but got rtol={rtol}, atol={atol}"
+        )
     return wrap(np.isclose(_wide(input), _wide(other), rtol=rtol, atol=atol, equal_nan=equal_nan))
 
 

@@ -22,6 +22,8 @@ from ..trace.tensor import array, expose, wrap, wrap_shared
 
 def _infer(data) -> dtypes.dtype:
     """The dtype of nested Python numbers."""
+    if isinstance(data, np.generic):  # (np.float64 is a float, too)
+        return dtypes.from_numpy_dtype(data.dtype)
     if isinstance(data, bool):
         return dtypes.bool_
     if isinstance(data, int):
@@ -32,8 +34,12 @@ def _infer(data) -> dtypes.dtype:
         return dtypes.default_complex()
     if isinstance(data, TensorClass):
         return data.dtype
-    if isinstance(data, (np.ndarray, np.generic)):
+    if isinstance(data, np.ndarray):
         return dtypes.from_numpy_dtype(data.dtype)
+    if isinstance(data, str):
+        raise TypeError("new(): invalid data type 'str'")
+    if isinstance(data, dict):
+        raise RuntimeError("Could not infer dtype of dict")
     found = None
     for x in data:
         d = _infer(x)
@@ -414,13 +420,15 @@ def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None,
     if end is None:
         start, end = 0, start
     start, end, step = _plain(start), _plain(end), _plain(step)
+    given_step = step
     if dtype is not None and dtype.category == dtypes.INTEGER:
         start, end, step = int(start), int(end), int(step)
     if dtype is None:
         whole = all(isinstance(x, int) for x in (start, end, step))
         dtype = dtypes.int64 if whole else dtypes.get_default_dtype()
     if step == 0:
-        raise ValueError("step must be nonzero")
+        kind = ValueError if given_step else RuntimeError  # 0 only once it is an integer
+        raise kind("step must be nonzero")
     if not all(math.isfinite(x) for x in (start, end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (step > 0 and end < start) or (step < 0 and end > start):

@@ -99,9 +99,7 @@ def _same_reduced(name):
         shape = rules.reduce_shape(input.shape, dim, keepdim)
         if input.dtype.is_complex:
             rules.fail(RuntimeError, f'"{name}" not implemented for complex numbers')
-        if input.numel == 0 and any(
-            input.shape[d] == 0 for d in rules.wrap_dims(dim, input.ndim)
-        ):
+        if 0 in [input.shape[d] for d in rules.wrap_dims(dim, input.ndim)]:
             rules.fail(
                 IndexError if dim not in (None, ()) else RuntimeError,
                 f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
@@ -203,6 +201,12 @@ def _arg_rule(name):
     check = _same_reduced(name)
 
     def rule(input: Meta, dim, keepdim) -> Meta:
+        if dim is None and not input.numel:
+            rules.fail(
+                IndexError,
+                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
+                "Specify the reduction dim with the 'dim' argument.",
+            )
         return meta(check(input, dim, keepdim).shape, dtypes.int64)
 
     return rule

@@ -118,7 +118,7 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend=None, append=None):
     parts = [p for p in (prepend, input, append) if p is not None]
     x = cat(parts, dim) if len(parts) > 1 else input
     for _ in range(n):
-        size = x.shape[dim]
-        high, low = x.narrow(dim, 1, max(size - 1, 0)), x.narrow(dim, 0, max(size - 1, 0))
+        size = max(x.shape[dim] - 1, 0)
+        high, low = x.narrow(dim, min(1, x.shape[dim]), size), x.narrow(dim, 0, size)
         x = high ^ low if x.dtype is dtypes.bool_ else high - low
     return x

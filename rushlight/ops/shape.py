@@ -241,7 +241,7 @@ def _legacy_empty(m: Meta) -> bool:
 
 def _cat_rule(tensors, dim) -> Meta:
     if not tensors:
-        rules.fail(RuntimeError, "torch.cat(): expected a non-empty list of Tensors")
+        rules.fail(ValueError, "torch.cat(): expected a non-empty list of Tensors")
     for i, m in enumerate(tensors):
         if m.ndim == 0:
             rules.fail(
@@ -496,11 +496,11 @@ def rot90(input: Tensor, k: int = 1, dims=(0, 1)):
     a, b = dims
     k %= 4
     if k == 1:
-        return flip(input, b).transpose(a, b).clone(memory_format=contiguous_format)
+        return flip(input, b).transpose(a, b)
     if k == 2:
         return flip(input, a, b)
     if k == 3:
-        return flip(input, a).transpose(a, b).clone(memory_format=contiguous_format)
+        return flip(input, a).transpose(a, b)
     return clone(input, memory_format=contiguous_format)
 
 
@@ -568,7 +568,7 @@ def diag(input: Tensor, diagonal: int = 0):
     if input.ndim == 1:
         return diag_embed(input, diagonal)
     if input.ndim == 2:
-        return clone(input.diagonal(diagonal))
+        return clone(input.diagonal(diagonal), memory_format=contiguous_format)
     raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
 
 

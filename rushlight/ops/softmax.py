@@ -15,7 +15,7 @@ def _rule(input: Meta, dim) -> Meta:
         from ..trace.dtypes import type_name
 
         rules.fail(
-            RuntimeError,
+            NotImplementedError,
             f"\"softmax_lastdim_kernel_impl\" not implemented for '{type_name(input.dtype)}'",
         )
     return rules.dense_like(input.shape, input, input.dtype)

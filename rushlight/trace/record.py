@@ -47,7 +47,11 @@ def sizes(x) -> tuple[int, ...]:
         x = (x,)
     if len(x) == 1 and isinstance(x[0], (list, tuple)):
         x = x[0]
-    return tuple([n if type(n) is int else n.__index__() for n in x])
+    try:
+        return tuple([n if type(n) is int else n.__index__() for n in x])
+    except AttributeError:
+        kinds = ", ".join(type(n).__name__ for n in x)
+        raise TypeError(f"argument 'size' must be tuple of ints, but got ({kinds})") from None
 
 
 def _wrong_type(o: Operator, i: int, x, expected: str):
