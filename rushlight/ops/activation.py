@@ -11,6 +11,7 @@ from ..trace.meta import Meta
 from ..trace.modes import is_grad_enabled
 from ..trace.operator import Tensor, function, op
 from . import rules
+from .creation import ones_like
 from .pointwise import where
 
 NN = "nn.functional"
@@ -27,13 +28,13 @@ def _apply(operator, input, inplace, *args):
 
 
 def floating(name: str, too=dtypes.FLOAT):
-    """The rule of an activation that PyTorch has for floating dtypes only (`too`: from there on)."""
+    """The rule of an activation that PyTorch has for real floating dtypes (`too`: from there on)."""
 
     @rules.cached
     def rule(input: Meta, *_) -> Meta:
-        if input.dtype.category < too:
+        if not too <= input.dtype.category <= dtypes.FLOAT:
             shown = dtypes.type_name(input.dtype)
-            rules.fail(RuntimeError, f'"{name}_cpu" not implemented for \'{shown}\'')
+            rules.fail(NotImplementedError, f'"{name}_cpu" not implemented for \'{shown}\'')
         return rules.same(input)
 
     return rule
@@ -82,6 +83,8 @@ def relu6(input: Tensor, inplace: bool = False):
 @function(api=NN)
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False):
     """`input` limited to [min_val, max_val]; the gradient is 0 at the limits."""
+    if min_val > max_val:
+        raise ValueError(f"min_val {min_val} cannot be greater than max_val {max_val}")
     return _apply(_hardtanh, input, inplace, min_val, max_val)
 
 
@@ -143,9 +146,14 @@ def prelu(input: Tensor, weight: Tensor):
 def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False,
           inplace: bool = False):
     """Leaky ReLU with a random slope in training, the mean one otherwise."""
-    if training:
-        slope = input.detach().new_empty(input.shape).uniform_(lower, upper)
-        return _apply(lambda x: where(x > 0, x, x * slope), input, inplace)
+    if lower > upper:
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
+    if training:  # a slope is drawn for each negative element, in order
+        below = input.detach() <= 0
+        count = int(below.sum())
+        drawn = input.detach().new_empty(count, dtype=dtypes.float64).uniform_(lower, upper)
+        slope = ones_like(input.detach()).masked_scatter(below, drawn.to(input.dtype))
+        return _apply(lambda x: x * slope, input, inplace)
     return _apply(_leaky_relu, input, inplace, (lower + upper) / 2)
 
 
@@ -282,7 +290,7 @@ def softshrink(input: Tensor, lambd: float = 0.5):
     floating("hardshrink"),
     gradient={"input": lambda g, input, lambd: where(
         (input >= -lambd) & (input <= lambd), 0.0, g)},
-    api="nn.functional torch",
+    api="nn.functional torch Tensor",
 )
 def hardshrink(input: Tensor, lambd: float = 0.5):
     """x, 0 within lambd of 0."""

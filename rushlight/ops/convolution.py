@@ -14,6 +14,7 @@ import numpy as np
 from ..trace.meta import Meta, meta
 from ..trace.operator import Tensor, function, op
 from . import rules
+from .matmul import conj
 
 
 def out_size(n: int, k: int, stride: int, pad: int, dilation: int) -> int:
@@ -113,19 +114,19 @@ def _rule(input: Meta, weight: Meta, stride, padding, dilation, groups) -> Meta:
     return meta((input.shape[0], weight.shape[0], *space), input.dtype)
 
 
-def _grouped(a, groups, axis):
-    """Split an axis into (groups, rest)."""
-    return a.reshape(*a.shape[:axis], groups, a.shape[axis] // groups, *a.shape[axis + 1:])
+def _flat(weight):
+    """Weights as a matrix (C_out, C / groups * kernel positions)."""
+    return weight.reshape(weight.shape[0], math.prod(weight.shape[1:]))
 
 
 @op(
     _rule,
     gradient={
         "input": lambda g, input_meta, weight, stride, padding, dilation, groups: _conv_input(
-            g, weight, tuple(input_meta.shape), stride, padding, dilation, groups
+            g, conj(weight), tuple(input_meta.shape), stride, padding, dilation, groups
         ),
         "weight": lambda g, input, weight_meta, stride, padding, dilation, groups: _conv_weight(
-            g, input, tuple(weight_meta.shape), stride, padding, dilation, groups
+            g, conj(input), tuple(weight_meta.shape), stride, padding, dilation, groups
         ),
     },
     api="",
@@ -136,7 +137,7 @@ def _convolution(input: Tensor, weight: Tensor, stride: tuple, padding: tuple, d
     kernel = weight.shape[2:]
     if groups == 1:
         cols, out = columns(input, kernel, stride, padding, dilation)
-        made = np.matmul(weight.reshape(weight.shape[0], -1), cols.transpose(0, 2, 1))
+        made = np.matmul(_flat(weight), cols.transpose(0, 2, 1))
         return made.reshape(input.shape[0], weight.shape[0], *out)
     parts = [
         _convolution_part(x, w, stride, padding, dilation)
@@ -158,7 +159,7 @@ def _cut(t, shape):
 
 def _convolution_part(x, w, stride, padding, dilation):
     cols, out = columns(x, w.shape[2:], stride, padding, dilation)
-    made = np.matmul(w.reshape(w.shape[0], -1), cols.transpose(0, 2, 1))
+    made = np.matmul(_flat(w), cols.transpose(0, 2, 1))
     return made.reshape(x.shape[0], w.shape[0], *out)
 
 
@@ -166,10 +167,10 @@ def _convolution_part(x, w, stride, padding, dilation):
     lambda grad, weight, shape, *_: meta(shape, grad.dtype),
     gradient={
         "grad": lambda g, grad_meta, weight, stride, padding, dilation, groups: _cut(
-            _convolution(g, weight, stride, padding, dilation, groups), grad_meta.shape
+            _convolution(g, conj(weight), stride, padding, dilation, groups), grad_meta.shape
         ),
         "weight": lambda g, grad, weight_meta, stride, padding, dilation, groups: _conv_weight(
-            grad, g, tuple(weight_meta.shape), stride, padding, dilation, groups
+            conj(grad), g, tuple(weight_meta.shape), stride, padding, dilation, groups
         ),
     },
     api="",
@@ -181,8 +182,8 @@ def _conv_input(grad: Tensor, weight: Tensor, shape: tuple, stride: tuple, paddi
     n, out = grad.shape[0], grad.shape[2:]
     parts = []
     for g, w in zip(np.split(grad, groups, 1), np.split(weight, groups, 0), strict=True):
-        flat = g.reshape(n, g.shape[1], -1).transpose(0, 2, 1)
-        cols = np.matmul(flat, w.reshape(w.shape[0], -1))
+        flat = g.reshape(n, g.shape[1], math.prod(out)).transpose(0, 2, 1)
+        cols = np.matmul(flat, _flat(w))
         cols = cols.reshape(n, *out, w.shape[1], *kernel)
         part = (n, w.shape[1], *shape[2:])
         parts.append(scattered(cols, part, kernel, stride, padding, dilation))
@@ -192,11 +193,11 @@ def _conv_input(grad: Tensor, weight: Tensor, shape: tuple, stride: tuple, paddi
 @op(
     lambda grad, input, shape, *_: meta(shape, grad.dtype),
     gradient={
-        "grad": lambda g, input, stride, padding, dilation, groups: _convolution(
-            input, g, stride, padding, dilation, groups
+        "grad": lambda g, grad_meta, input, stride, padding, dilation, groups: _cut(
+            _convolution(conj(input), g, stride, padding, dilation, groups), grad_meta.shape
         ),
         "input": lambda g, grad, input_meta, stride, padding, dilation, groups: _conv_input(
-            grad, g, tuple(input_meta.shape), stride, padding, dilation, groups
+            conj(grad), g, tuple(input_meta.shape), stride, padding, dilation, groups
         ),
     },
     api="",
@@ -347,6 +348,11 @@ def _transposed(rank):
                 input.shape[2:], stride, padding, dilation, weight.shape[2:], extra, strict=True
             )
         ]
+        if any(n <= 0 for n in space):
+            raise RuntimeError(
+                f"Given input size per channel: {list(input.shape[2:])}. Calculated output size per "
+                f"channel: {space}. Output size is too small"
+            )
         shape = (input.shape[0], weight.shape[1] * groups, *space)
         out = _conv_input(input, weight, shape, stride, padding, dilation, groups)
         if bias is not None:
@@ -409,22 +415,58 @@ def _fold(input: Tensor, size: tuple, kernel: tuple, dilation: tuple, padding: t
     return scattered(cols, (n, c, *size), kernel, stride, padding, dilation)
 
 
-@function(api=("nn.functional"))
+def _window_options(name, *given):
+    """(kernel, dilation, padding, stride) as pairs, checked."""
+    pairs = [tuple_of(a, 2, "argument") for a in given]
+    for what, pair, least in zip(("kernel size", "dilation", "padding", "stride"), pairs,
+                                 (1, 1, 0, 1), strict=True):
+        if min(pair) < least:
+            raise RuntimeError(
+                f"{name}: {what} should be {'greater than zero' if least else 'non-negative'}, but "
+                f"got {list(pair)}"
+            )
+    return pairs
+
+
+@function(api="nn.functional")
 def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1):
-    """Windows of images as columns: (N, C * kernel, positions)."""
+    """Windows of images as columns: (N, C, H, W) to (N, C * kernel, positions)."""
+    if input.ndim < 3:
+        raise IndexError(
+            f"unfold: expected a 3D or 4D input tensor, but got input of size {list(input.shape)}"
+        )
+    options = _window_options("unfold", kernel_size, dilation, padding, stride)
     single = input.ndim == 3
     x = input.unsqueeze(0) if single else input
-    args = [tuple_of(a, 2, "argument") for a in (kernel_size, dilation, padding, stride)]
-    out = _unfold(x, *args)
+    space = _positions(x.shape[2:], *options)
+    if min(space) <= 0:
+        raise RuntimeError(
+            f"unfold: Given input with spatial size {list(x.shape[2:])}, kernel_size="
+            f"{list(options[0])}, dilation={list(options[1])}, padding={list(options[2])}, calculated "
+            f"shape of the array of sliding blocks as {space}, but its components must be at "
+            "least one."
+        )
+    out = _unfold(x, *options)
     return out.squeeze(0) if single else out
 
 
-@function(api=("nn.functional"))
+def _positions(size, kernel, dilation, padding, stride) -> list[int]:
+    return [out_size(a, k, s, p, d) for a, k, s, p, d in
+            zip(size, kernel, stride, padding, dilation, strict=True)]
+
+
+@function(api="nn.functional")
 def fold(input: Tensor, output_size, kernel_size, dilation=1, padding=0, stride=1):
-    """The reverse of `unfold`: columns added up to images."""
+    """The reverse of `unfold`: columns (N, C * kernel, positions) added up to images."""
+    size = tuple_of(output_size, 2, "output_size")
+    options = _window_options("fold", kernel_size, dilation, padding, stride)
     single = input.ndim == 2
     x = input.unsqueeze(0) if single else input
-    args = [tuple_of(a, 2, "argument") for a in (output_size, kernel_size, dilation, padding,
-                                                  stride)]
-    out = _fold(x, *args)
+    count, space = math.prod(options[0]), _positions(size, *options)
+    if x.ndim != 3 or x.shape[1] % count or x.shape[2] != math.prod(space):
+        raise RuntimeError(
+            f"fold: an input of size {list(input.shape)} does not hold blocks of kernel_size "
+            f"{list(options[0])} at the {space} positions in an output of size {list(size)}"
+        )
+    out = _fold(x, size, *options)
     return out.squeeze(0) if single else out

@@ -29,6 +29,19 @@ def reduced(loss, reduction: str):
     raise ValueError(f"{reduction} is not a valid value for reduction")
 
 
+def _weighted(loss, weight, reduction: str):
+    """As `reduced`, with weights of the loss's shape; the mean is over the weights' sum."""
+    if weight is None:
+        return reduced(loss, reduction)
+    if weight.shape != loss.shape:
+        raise ValueError(
+            f"Inputs and weight must have the same size, but got {list(loss.shape)} and "
+            f"{list(weight.shape)}"
+        )
+    loss = loss * weight
+    return loss.sum() / weight.sum() if reduction == "mean" else reduced(loss, reduction)
+
+
 def _legacy(size_average, reduce, reduction):
     if size_average is None and reduce is None:
         return reduction
@@ -53,8 +66,7 @@ def mse_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
     """`(input - target)^2`."""
     _pair(input, target)
     d = input - target
-    loss = d * d if weight is None else weight * d * d
-    return reduced(loss, _legacy(size_average, reduce, reduction))
+    return _weighted(d * d, weight, _legacy(size_average, reduce, reduction))
 
 
 @function(api=NN)
@@ -63,8 +75,7 @@ def l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
     """`|input - target|`."""
     _pair(input, target)
     loss = (input - target).abs()
-    return reduced(loss if weight is None else loss * weight,
-                   _legacy(size_average, reduce, reduction))
+    return _weighted(loss, weight, _legacy(size_average, reduce, reduction))
 
 
 @function(api=NN)
@@ -88,7 +99,9 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     _pair(input, target)
     d = (input - target).abs()
     loss = where(d <= delta, d * d * 0.5, (d - 0.5 * delta) * delta)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    if weight is not None:  # PyTorch's mean is a plain one here
+        return reduced(_weighted(loss, weight, "none"), reduction)
+    return reduced(loss, reduction)
 
 
 # ---------------------------------------------------------------- classification
@@ -159,10 +172,11 @@ def _nll_backward(grad: Tensor, target: IntTensor, weight: Tensor | None, ignore
     """Minus the weighted gradient at each row's target class, zeros elsewhere."""
     w, at = _row_weights(target, weight, ignore_index, grad.dtype)
     made = np.zeros(shape, grad.dtype)
+    share = np.where(w == 0, grad.dtype.type(0), -grad * w)  # (all ignored: the mean's is infinite)
     if len(shape) == 1:
-        made[at] = -grad * w
+        made[at] = share
     else:
-        made[np.arange(len(at)), at] = -grad * w
+        made[np.arange(len(at)), at] = share
     return made
 
 
@@ -453,6 +467,12 @@ def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, marg
                         p: float = 2, eps: float = 1e-6, swap: bool = False, size_average=None,
                         reduce=None, reduction: str = "mean"):
     """`max(0, d(a, p) - d(a, n) + margin)`."""
+    if not anchor.ndim == positive.ndim == negative.ndim:
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of "
+            f"dimensions, but got: anchor {anchor.ndim}D, positive {positive.ndim}D, and negative "
+            f"{negative.ndim}D inputs"
+        )
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
@@ -497,7 +517,7 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var, full: bool = False, ep
             )
     if (var < 0).any():
         raise ValueError("var has negative entry/entries")
-    var = var.clamp(min=eps)
+    var = var + (var.detach().clamp(min=eps) - var.detach())  # the limit has no gradient
     loss = 0.5 * (var.log() + (input - target) ** 2 / var)
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)

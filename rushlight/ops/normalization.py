@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ..trace.dtypes import FLOAT, type_name
 from ..trace.meta import Meta, meta
 from ..trace.modes import no_grad
 from ..trace.operator import Tensor, function, op
@@ -157,6 +158,10 @@ def layer_norm(input: Tensor, normalized_shape, weight=None, bias=None, eps: flo
             f"Given normalized_shape={list(shape)}, expected input with shape [*, "
             f"{', '.join(map(str, shape))}], but got input of size{list(input.shape)}"
         )
+    if input.dtype.category != FLOAT:
+        raise NotImplementedError(
+            f"\"LayerNormKernelImpl\" not implemented for '{type_name(input.dtype)}'"
+        )
     x, _, _ = _standardize(_single(input), tuple(range(input.ndim - k, input.ndim)), eps)
     return _affine(x, weight, bias, input.dtype)
 
@@ -239,6 +244,8 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     """Each channel divided by a power of the energy of its neighbours (Krizhevsky et al., 2012)."""
     from .shape import pad
 
+    if not input.numel():
+        return input
     if input.ndim < 3:
         raise ValueError(
             f"Expected 3D or higher dimensionality                          input (got {input.ndim} "

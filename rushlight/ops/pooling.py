@@ -39,6 +39,8 @@ def pooled_size(n, k, s, p, d, ceil_mode):
 def _space(shape, kernel, stride, padding, dilation, ceil_mode):
     made = []
     for n, k, s, p, d in zip(shape, kernel, stride, padding, dilation, strict=True):
+        if p < 0:
+            rules.fail(RuntimeError, f"pad must be non-negative, but got pad={p}")
         if p > k // 2:
             rules.fail(
                 RuntimeError,
@@ -128,7 +130,7 @@ def _max_pool(input: Tensor, kernel: tuple, stride: tuple, padding: tuple, dilat
             continue
         better = part > best
         if input.dtype.kind == "f":
-            better |= np.isnan(part) & ~np.isnan(best)
+            better |= np.isnan(part)
         best[better] = part[better]
         which[better] = k
     offsets = np.array(list(itertools.product(*(range(a) for a in kernel))), np.int64).T
@@ -143,6 +145,13 @@ def _max_pool(input: Tensor, kernel: tuple, stride: tuple, padding: tuple, dilat
 
 
 def _batched(input, rank, name):
+    if input.dtype is dtypes.bool_:
+        raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
+    if input.ndim < rank + 1 and name == "avg_pool2d":  # (the others raise RuntimeError)
+        raise IndexError(
+            f"{name}: Expected {rank + 1}D or {rank + 2}D input tensor, but got input of size "
+            f"{list(input.shape)}"
+        )
     if input.ndim == rank + 1:
         return input.unsqueeze(0), True
     if input.ndim != rank + 2:
@@ -160,7 +169,7 @@ def _max_public(rank):
              ceil_mode: bool = False, return_indices: bool = False):
         x, single = _batched(input, rank, name)
         kernel = _ints(kernel_size, rank, f"{name}: kernel_size")
-        stride = kernel if stride is None or not stride else _ints(stride, rank, "stride")
+        stride = kernel if stride is None or stride == () or stride == [] else _ints(stride, rank, "stride")
         dilation = _ints(dilation, rank, "dilation")
         for given, sizes in (("stride", stride), ("dilation", dilation)):
             if any(s <= 0 for s in sizes):
@@ -272,9 +281,14 @@ def _average_public(rank):
     def run(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor):
         x, single = _batched(input, rank, name)
         kernel = _ints(kernel_size, rank, f"{name}: kernel_size")
-        stride = kernel if stride is None or not stride else _ints(stride, rank, "stride")
+        stride = kernel if stride is None or stride == () or stride == [] else _ints(stride, rank, "stride")
         if divisor == 0:
             raise RuntimeError("divisor must be not zero")
+        if min(stride) <= 0 or min(kernel) <= 0:
+            raise RuntimeError(
+                f"{name}: kernel_size {list(kernel)} and stride {list(stride)} must be greater than "
+                "zero"
+            )
         out = _average(x, kernel, stride, _ints(padding, rank, "padding"), ceil_mode,
                        count_include_pad, divisor)
         return out.squeeze(0) if single else out
@@ -308,6 +322,11 @@ def _adaptive_out(input, size, rank):
     if isinstance(size, int) or size is None:
         size = (size,) * rank
     size = tuple(size) * rank if len(size) == 1 else tuple(size)
+    if len(size) != rank or any(s is not None and s < 0 for s in size):
+        raise RuntimeError(
+            f"output_size must be {rank} non-negative ints, but got {size} for input of size "
+            f"{list(input.shape)}"
+        )
     return tuple(n if s is None else s for n, s in zip(input.shape[-rank:], size, strict=True))
 
 
@@ -361,9 +380,8 @@ def _adaptive_rule(input: Meta, out):
 
 @op(
     _adaptive_rule,
-    gradient={"input": lambda g, out_, input_meta: None} if False else {
-        "input": lambda g, out, input_meta: None if g[0] is None else _put_flat(
-            g[0], out[1], tuple(input_meta.shape))},
+    gradient={"input": lambda g, out, input_meta: None if g[0] is None else _put_flat(
+        g[0], out[1], tuple(input_meta.shape))},
     api="",
 )
 def _adaptive_max(input: Tensor, size: tuple):
@@ -390,6 +408,11 @@ def _adaptive_max_public(rank):
 
     def pool(input: Tensor, output_size, return_indices: bool = False):
         x, single = _batched(input, rank, name)
+        if 0 in x.shape[2:]:
+            raise RuntimeError(
+                f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
+                f"input of size {list(input.shape)}"
+            )
         values, index = _adaptive_max(x, _adaptive_out(x, output_size, rank))
         if single:
             values, index = values.squeeze(0), index.squeeze(0)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from oracle import Given, check, check_error
+import torch
+from oracle import Given, assert_same, check, check_error
+
+import rushlight
 
 rng = np.random.default_rng(7)
 F = "nn.functional."
@@ -108,3 +111,25 @@ def test_errors(name, args):
 
 def test_approximation_error():
     check_error(F + "gelu", X, approximate="erf")
+
+
+def test_corners():
+    x = np.random.default_rng(9).standard_normal((3, 4))
+    check("Tensor.hardshrink", x, 0.2)
+    check_error("nn.functional.rrelu", x, 0.5, 0.1)
+    check_error("nn.functional.hardtanh", x, 2.0, 1.0)
+    check_error("nn.functional.relu", x + 0j)
+    check_error("nn.functional.hardshrink", x > 0)
+    for name in ("gelu", "silu", "elu", "softplus", "mish", "hardswish", "leaky_relu", "logsigmoid",
+                 "hardsigmoid"):
+        check_error("nn.functional." + name, np.arange(3))
+
+
+def test_rrelu_draws():
+    made = []
+    for framework in (torch, rushlight):
+        framework.manual_seed(3)
+        t = framework.linspace(-1, 1, 40, requires_grad=True)
+        out = framework.nn.functional.rrelu(t, 0.1, 0.5, training=True)
+        made.append((out, framework.autograd.grad(out.sum(), t)))
+    assert_same(made[1], made[0])

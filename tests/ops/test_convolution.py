@@ -124,3 +124,19 @@ def test_columns(kernel, options):
     check(back, x[0])
     check(back, z(2, 3, 5, 6))
     check(back, Given(n(2, 3, 6, 5), dtype="float32", view=lambda t: t.mT), strides=False)
+
+
+def test_corners():
+    n = rng.standard_normal
+    check("nn.functional.conv1d", n((0, 3, 8)), n((4, 3, 3)))
+    check("nn.functional.conv_transpose1d", n((0, 3, 5)), n((3, 4, 3)))
+    check("nn.functional.conv_transpose2d", n((2, 3, 4, 4)), n((3, 2, 3, 3)), dilation=3,
+          output_padding=2, gradgrad=True, strides=False)
+    check("nn.functional.conv1d", n((2, 3, 5)) + 1j * n((2, 3, 5)), n((4, 3, 3)) + 0.5j,
+          strides=False)
+    check_error("nn.functional.conv_transpose1d", n((2, 3, 1)), n((3, 4, 1)), padding=1)
+    check_error("nn.functional.unfold", n((2, 3, 2, 2)), 3)
+    check_error("nn.functional.unfold", n((2, 3)), 1)
+    check_error("nn.functional.unfold", n((2, 3, 4, 4)), 2, stride=0)
+    check_error("nn.functional.fold", n((2, 12, 10)), (4, 5), 2)
+    check_error("nn.functional.fold", n((2, 11, 12)), (4, 5), 2)

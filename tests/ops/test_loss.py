@@ -211,3 +211,14 @@ X = n(4, 5)
 ])
 def test_errors(name, args, options):
     check_error(call, name, *args, **options)
+
+
+def test_corners():
+    n = np.random.default_rng(9).standard_normal
+    a, b = n((3, 4)), n((3, 4))
+    for name in ("mse_loss", "l1_loss"):
+        check("nn.functional." + name, a, b, weight=Given(np.abs(a), grad=False))
+    check("nn.functional.gaussian_nll_loss", a, b, np.abs(a), eps=0.5)
+    check_error("nn.functional.triplet_margin_loss", a, n(4), a)
+    check("nn.functional.nll_loss", n((1, 5, 1, 1)), np.full((1, 1, 1), 3), ignore_index=3)
+    check_error("nn.functional.cross_entropy", a, np.zeros(3, np.int32))

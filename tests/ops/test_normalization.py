@@ -130,3 +130,8 @@ X = n(4, 3, 5)
 ])
 def test_errors(name, args, options):
     check_error(F + name, *args, **options)
+
+
+def test_corners():
+    check("nn.functional.local_response_norm", np.zeros((2, 0, 3)), 2)
+    check_error("nn.functional.layer_norm", np.arange(5), (5,))

@@ -129,3 +129,18 @@ X = n(2, 3, 6, 6)
 ])
 def test_errors(name, args, options):
     check_error(F + name, *args, **options)
+
+
+def test_corners():
+    x = np.random.default_rng(9).standard_normal((2, 3, 6, 6))
+    check("nn.functional.max_pool2d", np.full((1, 1, 2, 2), np.nan), 2, return_indices=True,
+          grad=False)
+    for name in ("max_pool2d", "avg_pool2d"):
+        check_error("nn.functional." + name, x, 2, stride=0)
+        check_error("nn.functional." + name, x > 0, 2)
+    check_error("nn.functional.max_pool1d", x[0], 2, padding=-1)
+    check_error("nn.functional.avg_pool2d", x[0, 0], 2)
+    for name in ("adaptive_avg_pool2d", "adaptive_max_pool2d"):
+        check_error("nn.functional." + name, x, (2, 2, 2))
+    check_error("nn.functional.adaptive_max_pool2d", x, (2, -3))
+    check_error("nn.functional.adaptive_max_pool2d", x[:, :, :0], 2)
