@@ -15,6 +15,10 @@ if _gc.get_threshold()[0] == 700:
     # took 15 to 25 % of the time of recording, and 5 % of this import.
     _gc.set_threshold(10_000, 10, 10)
 
+# Before the chain of imports below: at its depth, calls cross the end of a chunk of CPython's frame
+# stack again and again, and each crossing maps memory (1,300 times; a third of the import's time).
+import numpy as _numpy  # noqa: F401, I001
+
 import math as _math
 from math import e, inf, nan, pi  # noqa: F401 - public names of torch
 
