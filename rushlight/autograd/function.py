@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..trace import trie
-from ..trace.engine import FREED_MESSAGE, FUNCTION_OUT
+from ..trace.engine import FREED_MESSAGE
 from ..trace.layouts import filled
 from ..trace.modes import no_grad, set_grad_enabled
+from ..trace.plan import FUNCTION_OUT
 from ..trace.segments import end_segment, enter
 from ..trace.tensor import Tensor
 from ..trace.trie import FUNCTION, LOCK, RECORDER, child

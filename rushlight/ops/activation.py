@@ -27,12 +27,12 @@ def _apply(operator, input, inplace, *args):
     return input.copy_(operator(kept, *args))
 
 
-def floating(name: str, too=dtypes.FLOAT):
-    """The rule of an activation that PyTorch has for real floating dtypes (`too`: from there on)."""
+def floating(name: str, too=dtypes.FLOAT, highest=dtypes.FLOAT):
+    """The rule of an activation that PyTorch has for real floating dtypes (from `too` to `highest`)."""
 
     @rules.cached
     def rule(input: Meta, *_) -> Meta:
-        if not too <= input.dtype.category <= dtypes.FLOAT:
+        if not too <= input.dtype.category <= highest:
             shown = dtypes.type_name(input.dtype)
             rules.fail(NotImplementedError, f'"{name}_cpu" not implemented for \'{shown}\'')
         return rules.same(input)
@@ -226,7 +226,7 @@ def _silu_gradient(g, input):
     return g * (s * (1 + input * (1 - s)))
 
 
-@_unary(_silu_gradient, floating("silu"))
+@_unary(_silu_gradient, floating("silu", highest=dtypes.COMPLEX))
 def _silu(input: Tensor):
     """`x sigmoid(x)`."""
     return input / (1 + np.exp(-input))

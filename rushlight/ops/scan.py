@@ -9,6 +9,7 @@ from ..trace.meta import Meta, meta
 from ..trace.operator import Tensor, function, op
 from . import rules
 from .pointwise import where
+from .sorting import scatter_back
 
 
 def _rule(input: Meta, dim, dtype=None) -> Meta:
@@ -63,16 +64,6 @@ def _extreme_rule(input: Meta, dim):
     return meta(input.shape, input.dtype), meta(input.shape, dtypes.int64)
 
 
-def _scatter_back(g, out, input_meta, dim):
-    if g[0] is None:
-        return None
-    if input_meta.ndim == 0:
-        return g[0]
-    from ..trace.layouts import filled
-
-    return filled(input_meta.shape, 0, g[0].dtype).scatter_add(dim, out[1], g[0])
-
-
 def _running(a, dim, better):
     if a.ndim == 0:
         return a.copy(), np.zeros((), np.int64)
@@ -85,13 +76,13 @@ def _running(a, dim, better):
     return np.moveaxis(values, 0, dim), np.moveaxis(index, 0, dim)
 
 
-@op(_extreme_rule, gradient={"input": _scatter_back}, returns=("values", "indices"))
+@op(_extreme_rule, gradient={"input": scatter_back}, returns=("values", "indices"))
 def cummax(input: Tensor, dim: int):
     """The running maximum along `dim`, and where it is (the last of equal ones)."""
     return _running(input, dim, np.greater_equal)
 
 
-@op(_extreme_rule, gradient={"input": _scatter_back}, returns=("values", "indices"))
+@op(_extreme_rule, gradient={"input": scatter_back}, returns=("values", "indices"))
 def cummin(input: Tensor, dim: int):
     """The running minimum along `dim`, and where it is (the last of equal ones)."""
     return _running(input, dim, np.less_equal)

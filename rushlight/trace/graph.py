@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from . import trie
-from .engine import FUNCTION_OUT, op_node, origin
+from .engine import origin
 from .handles import HookDict, RemovableHandle
+from .plan import FUNCTION_OUT, op_node
 from .tensor import Tensor
 from .trie import FUNCTION, GET, HAS_HISTORY, LEAF, REBASE, RECORDER, RESTRIDE, VARIABLE, WRITE
 

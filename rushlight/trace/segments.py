@@ -198,7 +198,7 @@ def execute(tr, st, wanted, handles):
     p = programs.get(wanted)
     if p is None:
         from ..interpret.program import build
-        from .engine import saved_nodes
+        from .plan import saved_nodes
         from .write import restrider
 
         if len(programs) > 16:
@@ -341,7 +341,7 @@ def _note_versions(segment, made, leaves, held, roots) -> None:
 
 def _still_needed(saved, outputs, freed):
     """The saved values that the history of `outputs` can still ask for."""
-    from .engine import saved_nodes
+    from .plan import saved_nodes
 
     return {n: saved[n] for n in saved_nodes(outputs, freed) if n in saved}
 

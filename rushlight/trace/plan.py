@@ -1,0 +1,124 @@
+"""Plans: which operations of a stretch of the trie are differentiated, and what that must have saved."""
+
+from __future__ import annotations
+
+from . import trie
+from .operator import Operator
+from .record import needed_rules
+from .trie import FUNCTION, GET, HAS_HISTORY, LEAF, REBASE, RESTRIDE, VARIABLE, WRITE
+
+FUNCTION_OUT = trie.Special("function_out")  # output number `number` of FUNCTION node ins[1]
+
+
+class Plan:
+    """Which operations to differentiate, newest first, and the saved values that takes."""
+
+    __slots__ = ("nodes", "rules", "saves", "functions", "wanted")
+
+
+def op_node(v):
+    """The node of the operation that made value `v`."""
+    return v.ins[0] if v.op is GET else v
+
+
+def _inputs(v, rules):
+    """The inputs of operation `v` that gradients flow to; `rules` if it is an operator's."""
+    op = v.op
+    if rules is not None:
+        found = []
+        for r in rules:
+            for i in r.params:
+                x = v.args[i]
+                if x.__class__ is trie.Node:
+                    if x.rg:
+                        found.append(x)
+                elif x.__class__ is tuple:
+                    found.extend([n for n in x if n.__class__ is trie.Node and n.rg])
+        return found
+    if op is WRITE:
+        return (v.ins[1],) if v.ins[1].rg else ()
+    if op is REBASE:
+        return () if v.args[2] is None else [i for i in v.ins if i.rg]
+    if op is FUNCTION_OUT:
+        return (v.ins[1],)
+    if op is RESTRIDE or op is FUNCTION:
+        return [i for i in v.ins if i.rg]
+    return ()
+
+
+def make_plan(roots, wanted=None) -> Plan:
+    """The plan for gradients of the values `roots`; only what leads to `wanted`, if given."""
+    found, rules, stack = {}, {}, [op_node(r) for r in roots]
+    while stack:
+        v = stack.pop()
+        if v in found:
+            continue
+        needed = None
+        if v.op.__class__ is Operator:
+            needed = rules[v] = needed_rules(v)
+        inputs = found[v] = _inputs(v, needed)
+        for i in inputs:
+            stack.append(i.ins[0] if i.op is GET else i)
+    order = sorted(found, key=_newest_first)
+    if wanted is not None:
+        leads = set()
+        for v in reversed(order):
+            outs = v.outs or (v,)
+            if (
+                any(o in wanted for o in outs)
+                or any(op_node(i) in leads for i in found[v])
+                or (v.op is LEAF and v.args[0] == HAS_HISTORY and None in wanted)
+            ):
+                leads.add(v)
+        order = [v for v in order if v in leads]
+        for v, all_rules in rules.items():  # (those of operations that do not lead there go unused)
+            rules[v] = [r for r in all_rules if any(op_node(n) in leads for n in _inputs(v, (r,)))]
+    p = Plan()
+    p.nodes = order
+    p.rules, saves, p.functions = {}, {}, False
+    for v in order:
+        needed = rules.get(v)
+        if needed is not None:
+            p.rules[v] = needed
+            for r in needed:
+                for n in rule_saves(v, r):
+                    saves.setdefault(n, v.slot)
+        elif v.op is FUNCTION:
+            p.functions = True
+    p.saves = saves
+    p.wanted = wanted
+    return p
+
+
+def _newest_first(v):
+    return -v.slot
+
+
+def rule_saves(v, r):
+    """The nodes whose values gradient rule `r` of operation `v` reads."""
+    for i in r.saves:
+        x = v.args[i]
+        if x.__class__ is trie.Node:
+            yield x
+        elif x.__class__ is tuple:
+            for n in x:
+                if n.__class__ is trie.Node:
+                    yield n
+    if r.saves_out:
+        yield from v.outs or (v,)
+
+
+def saved_nodes(values, freed):
+    """What must stay for a later backward() through `values`: used when a Program is built."""
+    roots = [v for v in values if v.rg and v.op is not LEAF and v.op is not VARIABLE]
+    if not roots:
+        return ()
+    plan = make_plan(roots)
+    keep: dict = {}
+    for v, rules in plan.rules.items():
+        if v in freed:
+            continue
+        for r in rules:
+            for n in rule_saves(v, r):
+                keep[n] = None
+    return tuple(keep)
