@@ -20,7 +20,7 @@ bench: .venv/dev
 
 .venv/run: pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -e '.[plots]'
+	$(BIN)/pip install -q -e '.[plots,data]'
 	touch $@
 
 # PyTorch is the tests' oracle. It goes first and alone, so that exactly this version is taken.

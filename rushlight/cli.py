@@ -24,9 +24,13 @@ def demo(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> None:
 
     Interrupted, the same command goes on from the checkpoint to the same final numbers.
     """
+    from .datasets.files import DataFileError
     from .tools.demo import train
 
-    sys.exit(train(epochs=1 if quick else epochs, out=out, seed=seed, quick=quick, fresh=fresh))
+    try:
+        sys.exit(train(epochs=1 if quick else epochs, out=out, seed=seed, quick=quick, fresh=fresh))
+    except DataFileError as e:
+        raise click.ClickException(str(e)) from None
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 
@@ -57,3 +58,21 @@ def test_doctor():
                           text=True)
     assert done.returncode == 0, done.stderr
     assert "numpy" in done.stdout and "mnist" in done.stdout and "CUDA" in done.stdout
+
+
+def test_digits_when_there_is_no_mnist_and_no_network(tmp_path):
+    """The package alone in a folder, with nothing beside it and every download refused."""
+    package = os.path.dirname(rushlight.__file__)
+    shutil.copytree(package, tmp_path / "site" / "rushlight",
+                    ignore=shutil.ignore_patterns("__pycache__"))
+    nobody = "http://127.0.0.1:9"
+    env = {k: v for k, v in os.environ.items() if k != "RUSHLIGHT_DATA"}
+    env.update(PYTHONPATH=str(tmp_path / "site"), XDG_CACHE_HOME=str(tmp_path / "cache"),
+               HOME=str(tmp_path), http_proxy=nobody, https_proxy=nobody)
+    done = subprocess.run(
+        [sys.executable, "-m", "rushlight", "demo", "--quick", "--out", str(tmp_path / "out")],
+        capture_output=True, text=True, env=env, cwd=tmp_path, timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "using scikit-learn's digits" in done.stderr and "digits test images" in done.stdout
+    assert not list((tmp_path / "cache").rglob("*idx*"))

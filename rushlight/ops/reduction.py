@@ -155,26 +155,22 @@ def _put_back(g, out, input_meta, dim, keepdim):
     return filled(input_meta.shape, 0, g.dtype).scatter(dim, index, g)
 
 
-def _pick(a, dim, keepdim, find):
+def _pick(a, dim, keepdim, extreme, find):
     if a.ndim == 0:
         return a.copy(), np.zeros((), np.int64)
-    index = find(a, axis=dim, keepdims=True)
-    values = np.take_along_axis(a, index, axis=dim)
-    if not keepdim:
-        values, index = np.squeeze(values, dim), np.squeeze(index, dim)
-    return values, index
+    return extreme.reduce(a, axis=dim, keepdims=keepdim), find(a, axis=dim, keepdims=keepdim)
 
 
 @op(_dim_rule("max"), gradient={"input": _put_back}, api="", returns=("values", "indices"))
 def _max_dim(input: Tensor, dim: int, keepdim: bool):
     """The largest elements along a dimension, and where they are."""
-    return _pick(input, dim, keepdim, np.argmax)
+    return _pick(input, dim, keepdim, np.maximum, np.argmax)
 
 
 @op(_dim_rule("min"), gradient={"input": _put_back}, api="", returns=("values", "indices"))
 def _min_dim(input: Tensor, dim: int, keepdim: bool):
     """The smallest elements along a dimension, and where they are."""
-    return _pick(input, dim, keepdim, np.argmin)
+    return _pick(input, dim, keepdim, np.minimum, np.argmin)
 
 
 @function(out=True)

@@ -17,8 +17,8 @@ def _data(train: bool):
         if not str(e).startswith("could not download"):
             raise
         if train:
-            print(f"MNIST was not found and could not be downloaded; using scikit-learn's digits.\n"
-                  f"({str(e).splitlines()[0]})", file=sys.stderr)
+            print(f"MNIST was not found and could not be downloaded; using scikit-learn's digits.\n{e}",
+                  file=sys.stderr)
         found, name = datasets.Digits(train=train), "digits"
     pictures = found.data.unsqueeze(1).float() / 255
     return pictures, found.targets, name
