@@ -91,7 +91,10 @@ def layout(shape, metas) -> tuple[int, ...] | None:
     """Strides of an elementwise result: the inputs' dimension order when they are dense."""
     operands = [m for m in metas if m.ndim and not m.weak]
     if all(m.contiguous and m.shape == shape for m in operands):
-        return None
+        # next to a number, PyTorch keeps the odd strides that dims of size 1 may have
+        plain = contiguous_strides(shape)
+        if len(operands) == len(metas) or all(m.strides == plain for m in operands):
+            return None
     if all(m.shape == shape for m in operands):
         first = operands[0].strides
         if all(m.strides == first for m in operands) and is_dense(shape, first):

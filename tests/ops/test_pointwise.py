@@ -158,3 +158,10 @@ def test_out():
     check(lambda T, a, b, o: (T.add(a, b, out=o), o), A, B, out, grad=False)
     with torch.no_grad():
         check_error(lambda T, a, b, o: T.add(a, b, out=o), A, B, Given(np.zeros((3, 4)), "int64"))
+
+
+def test_odd_strides_of_single_columns():
+    column = Given(A, view=lambda t: t[1:2].transpose(0, 1))
+    for f in (lambda T, x: x * 0.5, lambda T, x: x + x, lambda T, x: x.tanh(),
+              lambda T, x: x * T.tensor(2.0)):
+        check(f, column)
