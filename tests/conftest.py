@@ -1,9 +1,21 @@
-"""Test set-up: PyTorch and Rushlight with as many threads, and a fresh segment for every test."""
+"""Test set-up: a fresh segment for every test, and how far the property tests search.
 
+They try the same 150 examples each time; RUSHLIGHT_FUZZ=3000 tries that many new ones.
+"""
+
+import os
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+FUZZ = os.environ.get("RUSHLIGHT_FUZZ")
+settings.register_profile(
+    "rushlight", max_examples=int(FUZZ or 150), derandomize=not FUZZ, deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+settings.load_profile("rushlight")
 
 sys.path.insert(0, str(Path(__file__).parent))
 

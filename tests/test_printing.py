@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import rushlight
@@ -93,7 +93,6 @@ def test_default_dtype():
             f.set_default_dtype(f.float32)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.floats(width=32) | st.integers(-1000, 1000).map(float), min_size=1, max_size=12),
        st.sampled_from(["float32", "float64", "int64"]))
 def test_random_values(values, dtype):

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracle import Given, assert_same, check, check_error
 
@@ -237,7 +237,6 @@ def index_of(draw, shape):
     return tuple(items)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(index=index_of((3, 2, 4)), write=st.booleans())
 def test_random_index(index, write):
     values = np.arange(24.0).reshape(3, 2, 4)
