@@ -89,6 +89,8 @@ def _tensor_of(number):
 
 def record(o: Operator, args: tuple):
     """Record an operator with any valid arguments: the plain version of a compiled recorder."""
+    if o.view and args and args[0].__class__ in PLAIN and _in_memory(args[0]):
+        return _view_at_once(o, args)
     with LOCK:
         tr = RECORDER.tr
         key, values, scalars, held = [o], [], [], []
@@ -257,7 +259,7 @@ def _view_at_once(o: Operator, args):
 
 
 def view(o: Operator, args):
-    """A view operator whose input may be memory that is there; the first check of its recorder."""
+    """A view operator whose input may be memory that is there: `record` without its detours."""
     if args[0].__class__ in PLAIN and _in_memory(args[0]):
         return _view_at_once(o, args)
     return record(o, args)

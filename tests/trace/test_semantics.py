@@ -218,6 +218,17 @@ def inplace_keeps_input_for_the_other_gradient(T):
 
 
 @case
+def view_of_shared_memory_by_a_list_of_sizes(T):
+    w = tensor(T, [1.0, 2.0, 3.0, 4.0], requires_grad=True)
+    x = T.ones(4)
+    x.numpy()
+    alias = x.detach()
+    views = [x.view((2, 2)), x.reshape([2, 2]), x.view(2, 2), x.unsqueeze(0).permute((1, 0))]
+    x.add_(w)
+    return [num(v) for v in views], num(alias)
+
+
+@case
 def overlapping_operands_error(T):
     x = T.arange(6.0)
     x[1:] = x[:-1]
