@@ -7,6 +7,8 @@ the first time (executed at once), the deferred program and its compiled form ar
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import torch
 
@@ -186,13 +188,14 @@ def check_error(name, *args, message=None, **kwargs):
 
 def _outcome(program, framework):
     try:
-        return program(framework)
+        made = program(framework)
+        return list(made) if inspect.isgenerator(made) else made
     except Exception as e:
         return e
 
 
 def check_program(program, strides=True):
-    """`program(framework)` must return the same, or raise the same type, in both frameworks.
+    """`program(framework)` must return (or yield) the same, or raise the same type, in both frameworks.
 
     Rushlight runs it three times traced (first time and deferred) and once in eager mode.
     """

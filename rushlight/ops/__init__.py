@@ -38,10 +38,13 @@ FAMILIES = (
 LAYER_FAMILIES = (
     "embedding",
     "resampling",
+    "grid_sampling",
     "convolution",
     "pooling",
+    "max_pooling",
     "normalization",
     "loss",
+    "ctc",
     "attention",
 )
 

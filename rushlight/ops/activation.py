@@ -11,8 +11,9 @@ from ..trace.meta import Meta
 from ..trace.modes import is_grad_enabled
 from ..trace.operator import Tensor, function, op
 from . import rules
-from .creation import ones_like
+from .creation import empty_like, ones_like, zeros_like
 from .pointwise import where
+from .softmax import softmax
 
 NN = "nn.functional"
 
@@ -364,6 +365,21 @@ def glu(input: Tensor, dim: int = -1):
 def logsigmoid(input: Tensor):
     """`log(sigmoid(x))` without overflow."""
     return np.minimum(input, 0) - np.log1p(np.exp(-np.abs(input)))
+
+
+@function(api=NN)
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10,
+                   dim: int = -1):
+    """A sample of the Gumbel-softmax distribution: `softmax((logits + g) / tau)`, or one-hot.
+
+    hard: the value is one-hot, the gradient that of the soft sample. Jang et al., 2017.
+    """
+    noise = -empty_like(logits).exponential_().log()
+    soft = softmax((logits + noise) / tau, dim)
+    if not hard:
+        return soft
+    index = soft.argmax(dim, keepdim=True)
+    return zeros_like(logits).scatter_(dim, index, 1.0) - soft.detach() + soft
 
 
 # ---------------------------------------------------------------- in place

@@ -11,6 +11,7 @@ from ..trace import dtypes
 from ..trace.meta import Meta, meta
 from ..trace.operator import IntTensor, Tensor, function, op
 from . import rules
+from .matmul import linear
 from .pointwise import where
 from .shape import broadcast_tensors
 from .softmax import log_softmax
@@ -136,6 +137,12 @@ def _nll_rule(input: Meta, target: Meta, weight, ignore_index):
         rules.fail(
             RuntimeError,
             f'"nll_loss_out_frame" not implemented for \'{type_name(target.dtype)}\'',
+        )
+    if weight is not None and weight.dtype is not input.dtype:
+        rules.fail(
+            RuntimeError,
+            f"expected scalar type {dtypes.type_name(input.dtype)} but found "
+            f"{dtypes.type_name(weight.dtype)}: the weight's dtype must be the input's",
         )
     if weight is not None and weight.shape != (input.shape[-1],):
         rules.fail(
@@ -289,6 +296,8 @@ def cross_entropy(input: Tensor, target: Tensor, weight=None, size_average=None,
             f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"
         )
     by_class = target.dtype.category < dtypes.FLOAT
+    if not by_class and ignore_index >= 0:
+        raise RuntimeError("ignore_index is not supported for floating point target")
     if by_class and target.dtype not in (dtypes.int64, dtypes.uint8):
         raise RuntimeError(
             f"cross_entropy(): expected target dtype to be Long or Byte (class indices) or a "
@@ -564,3 +573,108 @@ def triplet_margin_with_distance_loss(anchor: Tensor, positive: Tensor, negative
     if swap:
         far = far.minimum(distance(positive, negative))
     return reduced((near - far + margin).clamp(min=0), reduction)
+
+
+@function(api=NN)
+def linear_cross_entropy(input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias=None,
+                         weight=None, reduction: str = "mean", ignore_index: int | None = None,
+                         label_smoothing: float = 0.0, options=None):
+    """`cross_entropy(linear(input, linear_weight, linear_bias), target)`.
+
+    input: (N, in). linear_weight: (C, in) or (C, d1, ..., dK, in). options: how PyTorch splits the
+    work; without effect here.
+    """
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(
+            f"expected label_smoothing to be in range [0, 1], got {label_smoothing}"
+        )
+    if input.ndim not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.ndim}")
+    if linear_weight.ndim < 2:
+        raise RuntimeError(
+            f"expected linear_weight with dimensionality at least 2, got {linear_weight.ndim}"
+        )
+    classes, *features = linear_weight.shape[:-1]
+    if features and input.ndim == 1:
+        raise RuntimeError(
+            f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} requires "
+            f"batched input, got unbatched input with shape {tuple(input.shape)}"
+        )
+    if linear_bias is not None and linear_bias.shape != linear_weight.shape[:-1]:
+        raise RuntimeError(
+            f"expected linear_bias shape {tuple(linear_weight.shape[:-1])}, got "
+            f"{tuple(linear_bias.shape)}"
+        )
+    by_class = target.dtype.category < dtypes.FLOAT
+    if ignore_index is not None and not by_class:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    if input.shape[-1] != linear_weight.shape[-1]:
+        raise RuntimeError(
+            "expected equal input and linear_weight last dimensions (in_features), got "
+            f"{input.shape[-1]} and {linear_weight.shape[-1]}, respectively"
+        )
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise RuntimeError(
+            f"expected weight shape to be ({classes},), got {tuple(weight.shape)}"
+        )
+    if input.ndim == 2 and target.ndim and target.shape[0] != input.shape[0]:
+        raise ValueError(
+            f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
+            f"({target.shape[0]})."
+        )
+    bias = None if linear_bias is None else linear_bias.reshape(-1)
+    logits = linear(input, linear_weight.reshape(-1, linear_weight.shape[-1]), bias)
+    if features:
+        logits = logits.unflatten(-1, (classes, *features))
+    return cross_entropy(
+        logits, target, weight,
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        reduction=reduction, label_smoothing=label_smoothing,
+    )
+
+
+@op(lambda target, classes: (meta(target.shape, dtypes.int64), meta(target.shape, dtypes.bool_),
+                             meta((*target.shape[:-1], classes), dtypes.bool_)),
+    api="")
+def _labels(target: IntTensor, classes: int):
+    """Lists of labels ended by -1: (labels, which are labels, which classes occur)."""
+    if target.size and not -1 <= target.min() <= target.max() < classes:
+        raise RuntimeError(f"multilabel_margin_loss: target is out of range [-1, {classes})")
+    real = np.logical_and.accumulate(target >= 0, axis=-1)
+    labels = np.where(real, target, 0)
+    occurs = np.zeros((*target.shape[:-1], classes), bool)
+    rows = np.nonzero(real)
+    occurs[(*rows[:-1], target[real])] = True
+    return labels, real, occurs
+
+
+@function(api=NN)
+def multilabel_margin_loss(input: Tensor, target: IntTensor, size_average=None, reduce=None,
+                           reduction: str = "mean"):
+    """The sum of `max(0, 1 - (x[y] - x[i]))` over labels y and other classes i, over C.
+
+    input: (N, C) or (C). target: the same shape, each row's labels first, then -1.
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    classes = input.shape[-1] if input.ndim else 1
+    if input.ndim > 2 or classes == 0:
+        raise RuntimeError(
+            "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
+            f"{list(input.shape)}"
+        )
+    x = input.reshape(1, 1) if input.ndim == 0 else input
+    y = target.reshape(1, 1) if target.ndim == 0 and input.ndim == 0 else target
+    if x.shape != y.shape:
+        raise RuntimeError(
+            f"inconsistent target size: {list(target.shape)} for input of size: "
+            f"{list(input.shape)}"
+        )
+    labels, real, occurs = _labels(y, classes)
+    margin = (1 - x.gather(-1, labels).unsqueeze(-1) + x.unsqueeze(-2)).clamp(min=0)
+    counted = real.unsqueeze(-1) & ~occurs.unsqueeze(-2)
+    loss = where(counted, margin, 0.0).sum((-2, -1)) / classes
+    if input.ndim == 0:
+        loss = loss.squeeze(0)
+    return reduced(loss, reduction)

@@ -14,6 +14,7 @@ import numpy as np
 from ..trace import dtypes
 from ..trace.meta import Meta, meta
 from ..trace.operator import PUBLISHED, Tensor, function, op
+from ..trace.tensor import wrap
 from . import rules
 
 _C_NAMES = {
@@ -691,3 +692,15 @@ def cdist(
     if p == float("inf"):
         return difference.max(-1, initial=0)
     return (difference**p).sum(-1) ** (1 / p)
+
+
+@function(api="nn.functional torch")
+def pdist(input: Tensor, p: float = 2.0):
+    """The p-norm distances of all pairs of rows i < j of (n, d), one after the other."""
+    if input.ndim != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    n = input.shape[0]
+    rows, columns = np.triu_indices(n, 1)
+    return cdist(input, input, p).flatten().index_select(0, wrap(rows * n + columns))

@@ -1,4 +1,4 @@
-"""Pooling: maxima and averages over windows."""
+"""Pooling by averages and p-norms over windows; the shapes of all poolings."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 from ..trace import dtypes
 from ..trace.meta import Meta, meta
-from ..trace.operator import IntTensor, Tensor, function, op
+from ..trace.operator import Tensor, function, op
 from . import rules
 from .convolution import windows
 
 NN = "nn.functional"
 
 
-def _ints(x, rank, name):
+def ints(x, rank, name):
     if isinstance(x, int):
         return (x,) * rank
     x = tuple(int(i) for i in x)
@@ -36,7 +36,7 @@ def pooled_size(n, k, s, p, d, ceil_mode):
     return size
 
 
-def _space(shape, kernel, stride, padding, dilation, ceil_mode):
+def output_space(shape, kernel, stride, padding, dilation, ceil_mode):
     made = []
     for n, k, s, p, d in zip(shape, kernel, stride, padding, dilation, strict=True):
         if p < 0:
@@ -57,7 +57,7 @@ def _space(shape, kernel, stride, padding, dilation, ceil_mode):
     return tuple(made)
 
 
-def _framed(x, kernel, stride, padding, dilation, out, value):
+def framed(x, kernel, stride, padding, dilation, out, value):
     """The input in a frame of `value`, large enough for every window."""
     r = len(kernel)
     need = [
@@ -74,77 +74,7 @@ def _framed(x, kernel, stride, padding, dilation, out, value):
     return made[(slice(None),) * 2 + tuple(slice(0, a) for a in need)] if r else made
 
 
-def _max_rule(input: Meta, kernel, stride, padding, dilation, ceil_mode):
-    space = _space(input.shape[2:], kernel, stride, padding, dilation, ceil_mode)
-    shape = (*input.shape[:2], *space)
-    return meta(shape, input.dtype), meta(shape, dtypes.int64)
-
-
-@op(
-    lambda grad, indices, shape: meta(shape, grad.dtype),
-    gradient={"grad": lambda g, indices: _take_flat(g, indices)},
-    api="",
-)
-def _put_flat(grad: Tensor, indices: IntTensor, shape: tuple):
-    """Values added at flat spatial indices of each channel, zeros elsewhere."""
-    n, c = shape[:2]
-    size = math.prod(shape[2:])
-    at = (indices.reshape(n * c, -1) + np.arange(n * c)[:, None] * size).reshape(-1)
-    made = np.bincount(at, grad.reshape(-1), n * c * size) if at.size else np.zeros(n * c * size)
-    return made.astype(grad.dtype).reshape(shape)
-
-
-@op(
-    lambda input, indices: meta(indices.shape, input.dtype),
-    gradient={"input": lambda g, input_meta, indices: _put_flat(
-        g, indices, tuple(input_meta.shape))},
-    api="",
-)
-def _take_flat(input: Tensor, indices: IntTensor):
-    """Values at flat spatial indices of each channel."""
-    n, c = input.shape[:2]
-    flat = input.reshape(n, c, -1)
-    return np.take_along_axis(flat, indices.reshape(n, c, -1), 2).reshape(indices.shape)
-
-
-@op(
-    _max_rule,
-    gradient={"input": lambda g, out, input_meta: None if g[0] is None else _put_flat(
-        g[0], out[1], tuple(input_meta.shape))},
-    api="",
-)
-def _max_pool(input: Tensor, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple,
-              ceil_mode: bool):
-    """(maxima over windows, their flat spatial indices)."""
-    r = len(kernel)
-    space = input.shape[2:]
-    out = _space(space, kernel, stride, padding, dilation, ceil_mode)
-    low = -np.inf if input.dtype.kind == "f" else np.iinfo(input.dtype).min
-    x = _framed(input, kernel, stride, padding, dilation, out, low)
-    w = windows(x, kernel, stride, dilation)[(slice(None),) * 2 + tuple(slice(o) for o in out)]
-    best = which = None
-    for k, at in enumerate(itertools.product(*(range(a) for a in kernel))):
-        part = w[(slice(None),) * (2 + r) + at]
-        if best is None:
-            best, which = part.copy(), np.zeros(part.shape, np.int64)
-            continue
-        better = part > best
-        if input.dtype.kind == "f":
-            better |= np.isnan(part)
-        best[better] = part[better]
-        which[better] = k
-    offsets = np.array(list(itertools.product(*(range(a) for a in kernel))), np.int64).T
-    index = np.zeros(best.shape, np.int64)
-    for i in range(r):
-        start = np.arange(out[i]) * stride[i] - padding[i]
-        along = [1] * best.ndim
-        along[2 + i] = out[i]
-        position = start.reshape(along) + offsets[i][which] * dilation[i]
-        index = index * space[i] + position
-    return best, index
-
-
-def _batched(input, rank, name):
+def batched(input, rank, name):
     if input.dtype is dtypes.bool_:
         raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
     if input.ndim < rank + 1 and name == "avg_pool2d":  # (the others raise RuntimeError)
@@ -162,52 +92,13 @@ def _batched(input, rank, name):
     return input, False
 
 
-def _max_public(rank):
-    name = f"max_pool{rank}d"
-
-    def pool(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
-             ceil_mode: bool = False, return_indices: bool = False):
-        x, single = _batched(input, rank, name)
-        kernel = _ints(kernel_size, rank, f"{name}: kernel_size")
-        stride = kernel if stride is None or stride == () or stride == [] else _ints(stride, rank, "stride")
-        dilation = _ints(dilation, rank, "dilation")
-        for given, sizes in (("stride", stride), ("dilation", dilation)):
-            if any(s <= 0 for s in sizes):
-                raise RuntimeError(
-                    f"{name}() {given} must be greater than zero, but got {list(sizes)}"
-                )
-        values, indices = _max_pool(
-            x, kernel, stride, _ints(padding, rank, "padding"),
-            dilation, ceil_mode,
-        )
-        if single:
-            values, indices = values.squeeze(0), indices.squeeze(0)
-        return (values, indices) if return_indices else values
-
-    pool.__name__ = name
-    pool.__doc__ = f"Maxima over {rank}-dimensional windows; with return_indices also where."
-    made = function(api="nn.functional torch")(pool)
-
-    def with_indices(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
-                     ceil_mode: bool = False, return_indices: bool = True):
-        return pool(input, kernel_size, stride, padding, dilation, ceil_mode, True)
-
-    with_indices.__name__ = name + "_with_indices"
-    with_indices.__doc__ = pool.__doc__
-    function(api="nn.functional")(with_indices)
-    return made
-
-
-max_pool1d, max_pool2d, max_pool3d = (_max_public(r) for r in (1, 2, 3))
-
-
 # ---------------------------------------------------------------- averages
 
 
 def _average_rule(input: Meta, kernel, stride, padding, ceil_mode, count_pad, divisor) -> Meta:
     one = (1,) * len(kernel)
     return meta(
-        (*input.shape[:2], *_space(input.shape[2:], kernel, stride, padding, one, ceil_mode)),
+        (*input.shape[:2], *output_space(input.shape[2:], kernel, stride, padding, one, ceil_mode)),
         input.dtype,
     )
 
@@ -267,8 +158,8 @@ def _average(input: Tensor, kernel: tuple, stride: tuple, padding: tuple, ceil_m
     """Averages over windows."""
     r = len(kernel)
     one = (1,) * r
-    out = _space(input.shape[2:], kernel, stride, padding, one, ceil_mode)
-    x = _framed(input, kernel, stride, padding, one, out, 0)
+    out = output_space(input.shape[2:], kernel, stride, padding, one, ceil_mode)
+    x = framed(input, kernel, stride, padding, one, out, 0)
     w = windows(x, kernel, stride, one)[(slice(None),) * 2 + tuple(slice(o) for o in out)]
     total = w.sum(axis=tuple(range(2 + r, 2 + 2 * r)))
     d = _divisors(input.shape[2:], out, kernel, stride, padding, count_pad, divisor)
@@ -279,9 +170,9 @@ def _average_public(rank):
     name = f"avg_pool{rank}d"
 
     def run(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor):
-        x, single = _batched(input, rank, name)
-        kernel = _ints(kernel_size, rank, f"{name}: kernel_size")
-        stride = kernel if stride is None or stride == () or stride == [] else _ints(stride, rank, "stride")
+        x, single = batched(input, rank, name)
+        kernel = ints(kernel_size, rank, f"{name}: kernel_size")
+        stride = kernel if stride is None or stride == () or stride == [] else ints(stride, rank, "stride")
         if divisor == 0:
             raise RuntimeError("divisor must be not zero")
         if min(stride) <= 0 or min(kernel) <= 0:
@@ -289,7 +180,7 @@ def _average_public(rank):
                 f"{name}: kernel_size {list(kernel)} and stride {list(stride)} must be greater than "
                 "zero"
             )
-        out = _average(x, kernel, stride, _ints(padding, rank, "padding"), ceil_mode,
+        out = _average(x, kernel, stride, ints(padding, rank, "padding"), ceil_mode,
                        count_include_pad, divisor)
         return out.squeeze(0) if single else out
 
@@ -314,11 +205,11 @@ avg_pool1d, avg_pool2d, avg_pool3d = (_average_public(r) for r in (1, 2, 3))
 # ---------------------------------------------------------------- adaptive
 
 
-def _bounds(n, o):
+def bounds_of(n, o):
     return [(i * n // o, -(-(i + 1) * n // o)) for i in range(o)]
 
 
-def _adaptive_out(input, size, rank):
+def adaptive_out(input, size, rank):
     if isinstance(size, int) or size is None:
         size = (size,) * rank
     size = tuple(size) * rank if len(size) == 1 else tuple(size)
@@ -339,7 +230,7 @@ def _adaptive_average(x, out):
         if n == o:
             continue
         m = np.zeros((n, o))
-        for j, (a, b) in enumerate(_bounds(n, o)):
+        for j, (a, b) in enumerate(bounds_of(n, o)):
             m[a:b, j] = 1.0 / (b - a)
         weights = wrap(m.astype(np.float64 if x.dtype is dtypes.float64 else np.float32))
         weights = weights.to(x.dtype)
@@ -351,8 +242,8 @@ def _adaptive_average_public(rank):
     name = f"adaptive_avg_pool{rank}d"
 
     def pool(input: Tensor, output_size):
-        x, single = _batched(input, rank, name)
-        out = _adaptive_out(x, output_size, rank)
+        x, single = batched(input, rank, name)
+        out = adaptive_out(x, output_size, rank)
         space = tuple(x.shape[2:])
         if all(o == 1 for o in out):
             made = x.mean(tuple(range(2, x.ndim)), True)
@@ -373,66 +264,11 @@ adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = (
 )
 
 
-def _adaptive_rule(input: Meta, out):
-    shape = (*input.shape[:2], *out)
-    return meta(shape, input.dtype), meta(shape, dtypes.int64)
-
-
-@op(
-    _adaptive_rule,
-    gradient={"input": lambda g, out, input_meta: None if g[0] is None else _put_flat(
-        g[0], out[1], tuple(input_meta.shape))},
-    api="",
-)
-def _adaptive_max(input: Tensor, size: tuple):
-    """(maxima over windows that give `size`, their flat spatial indices)."""
-    n, c = input.shape[:2]
-    space = input.shape[2:]
-    values = np.empty((n, c, *size), input.dtype)
-    index = np.empty((n, c, *size), np.int64)
-    flat = np.arange(math.prod(space)).reshape(space)
-    bounds = [list(enumerate(_bounds(a, o))) for a, o in zip(space, size, strict=True)]
-    for cell in itertools.product(*bounds):
-        at = tuple(i for i, _ in cell)
-        part = tuple(slice(a, b) for _, (a, b) in cell)
-        window = input[(slice(None), slice(None), *part)].reshape(n, c, -1)
-        which = np.argmax(window, axis=2)
-        place = (slice(None), slice(None), *at)
-        values[place] = np.take_along_axis(window, which[..., None], 2)[..., 0]
-        index[place] = flat[part].reshape(-1)[which]
-    return values, index
-
-
-def _adaptive_max_public(rank):
-    name = f"adaptive_max_pool{rank}d"
-
-    def pool(input: Tensor, output_size, return_indices: bool = False):
-        x, single = _batched(input, rank, name)
-        if 0 in x.shape[2:]:
-            raise RuntimeError(
-                f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
-                f"input of size {list(input.shape)}"
-            )
-        values, index = _adaptive_max(x, _adaptive_out(x, output_size, rank))
-        if single:
-            values, index = values.squeeze(0), index.squeeze(0)
-        return (values, index) if return_indices else values
-
-    pool.__name__ = name
-    pool.__doc__ = f"Maxima over {rank}-dimensional windows that give `output_size`."
-    return function(api=NN)(pool)
-
-
-adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (
-    _adaptive_max_public(r) for r in (1, 2, 3)
-)
-
-
 def _lp_public(rank):
     def pool(input: Tensor, norm_type: float, kernel_size, stride=None, ceil_mode: bool = False):
         p = float(norm_type)
         average = (avg_pool1d, avg_pool2d, avg_pool3d)[rank - 1]
-        kernel = _ints(kernel_size, rank, "kernel_size")
+        kernel = ints(kernel_size, rank, "kernel_size")
         mean = average(input.pow(p), kernel, stride, 0, ceil_mode)
         total = mean * math.prod(kernel)
         return (total.sign() * total.abs().relu()).pow(1.0 / p)

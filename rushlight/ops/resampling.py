@@ -1,4 +1,4 @@
-"""Resizing pictures and signals: interpolate."""
+"""Resizing pictures and signals: interpolate, and shuffling channels into pixels and back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from ..trace.dtypes import float64
 from ..trace.operator import Tensor, function
 from ..trace.tensor import wrap
+from .view import permute
 
 RANK = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
 
@@ -47,6 +48,30 @@ def _cubic(n, o, scale, align, a=-0.75):
     return m
 
 
+def _smooth(n, o, scale, align, cubic):
+    """Antialiased weights: the filter is stretched when shrinking (as PyTorch's and Pillow's)."""
+    if align:
+        ratio = (n - 1) / (o - 1) if o > 1 else 0.0
+    else:
+        ratio = 1.0 / scale if scale is not None else n / o
+    stretch = max(ratio, 1.0)
+    support = (2.0 if cubic else 1.0) * stretch
+    centre = ratio * (np.arange(o) + 0.5)
+    low = np.maximum((centre - support + 0.5).astype(np.int64), 0)
+    high = np.minimum((centre + support + 0.5).astype(np.int64), n)
+    at = np.arange(n)[:, None]
+    d = np.abs((at - centre + 0.5) / stretch)
+    if cubic:
+        a = -0.5
+        near = ((a + 2) * d - (a + 3)) * d * d + 1
+        far = (((d - 5) * d + 8) * d - 4) * a
+        w = np.where(d < 1, near, np.where(d < 2, far, 0.0))
+    else:
+        w = np.maximum(1 - d, 0.0)
+    w = np.where((at >= low) & (at < high), w, 0.0)
+    return w / w.sum(0)
+
+
 @function(api="nn.functional")
 def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "nearest",
                 align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
@@ -65,8 +90,11 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
             "align_corners option can only be set with the interpolating modes: linear | bilinear "
             "| bicubic | trilinear"
         )
-    if antialias:
-        raise NotImplementedError("interpolate(): antialias=True is not supported yet")
+    if antialias and mode not in ("bilinear", "bicubic"):
+        raise ValueError(
+            "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor "
+            "as input"
+        )
     scales: list = [None] * rank
     if scale_factor is not None:
         factors = list(scale_factor) if isinstance(scale_factor, (tuple, list)) \
@@ -105,7 +133,10 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
             index = np.minimum(np.floor(at + 1e-9).astype(np.int64), n - 1)
             x = x.index_select(2 + i, wrap(index))
         elif mode in RANK:
-            m = (_cubic if mode == "bicubic" else _linear)(n, o, f, bool(align_corners))
+            if antialias:
+                m = _smooth(n, o, f, bool(align_corners), mode == "bicubic")
+            else:
+                m = (_cubic if mode == "bicubic" else _linear)(n, o, f, bool(align_corners))
             weights = wrap(m if x.dtype is float64 else m.astype(np.float32)).to(x.dtype)
             x = (x.transpose(2 + i, -1) @ weights).transpose(2 + i, -1)
         else:
@@ -115,3 +146,68 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
                 f"nearest-exact (got {mode})"
             )
     return x.contiguous()
+
+
+@function(api="nn.functional")
+def upsample(input: Tensor, size=None, scale_factor=None, mode: str = "nearest",
+             align_corners: bool | None = None):
+    """An older name of `interpolate`."""
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+@function(api="nn.functional")
+def upsample_nearest(input: Tensor, size=None, scale_factor=None):
+    """`interpolate` with mode "nearest"."""
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+@function(api="nn.functional")
+def upsample_bilinear(input: Tensor, size=None, scale_factor=None):
+    """`interpolate` with mode "bilinear" and aligned corners."""
+    return interpolate(input, size, scale_factor, "bilinear", True)
+
+
+@function(api="nn.functional torch")
+def pixel_shuffle(input: Tensor, upscale_factor: int):
+    """(*, C r^2, H, W) to (*, C, H r, W r)."""
+    r = upscale_factor
+    *lead, c, h, w = input.shape
+    if c % (r * r):
+        raise RuntimeError(
+            f"pixel_shuffle expects its input's 'channel' dimension to be divisible by the square "
+            f"of upscale_factor, but input.size(-3)={c} is not divisible by {r * r}"
+        )
+    n = len(lead)
+    x = input.reshape(*lead, c // (r * r), r, r, h, w)
+    x = permute(x, *range(n), n, n + 3, n + 1, n + 4, n + 2)
+    return x.reshape(*lead, c // (r * r), h * r, w * r)
+
+
+@function(api="nn.functional torch")
+def pixel_unshuffle(input: Tensor, downscale_factor: int):
+    """(*, C, H r, W r) to (*, C r^2, H, W)."""
+    r = downscale_factor
+    *lead, c, h, w = input.shape
+    n = len(lead)
+    x = input.reshape(*lead, c, h // r, r, w // r, r)
+    x = permute(x, *range(n), n, n + 2, n + 4, n + 1, n + 3)
+    return x.reshape(*lead, c * r * r, h // r, w // r)
+
+
+@function(api="nn.functional torch")
+def channel_shuffle(input: Tensor, groups: int):
+    """(*, g k, H, W) with its channels interleaved: of each group the first, then the second ..."""
+    if input.ndim < 3:
+        raise RuntimeError(
+            f"channel_shuffle expects input with > 2 dims, but got input with sizes "
+            f"{list(input.shape)}"
+        )
+    c = input.shape[1]
+    if groups <= 0:
+        raise RuntimeError(f"Number of groups to divide channels in must be positive. Got {groups}")
+    if c % groups:
+        raise RuntimeError(
+            f"Number of channels must be divisible by groups. Got {c} channels and {groups} groups."
+        )
+    x = input.reshape(input.shape[0], groups, c // groups, *input.shape[2:])
+    return x.transpose(1, 2).reshape(tuple(input.shape))

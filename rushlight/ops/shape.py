@@ -15,7 +15,7 @@ from ..trace.operator import Tensor, Tensors, function, op
 from ..trace.tensor import Tensor as TensorClass
 from ..trace.tensor import wrap
 from . import rules
-from .view import _view, expand, infer_size, permute, select, unsqueeze, view_strides
+from .view import _view, expand, infer_size, select, unsqueeze, view_strides
 
 # ---------------------------------------------------------------- copies and casts
 
@@ -727,33 +727,6 @@ def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None):
             at = max(-a, 0) + np.arange(-max(a, 0), period + max(b, 0)) % period
         input = input.index_select(d, wrap(at))
     return input
-
-
-@function(api="nn.functional torch")
-def pixel_shuffle(input: Tensor, upscale_factor: int):
-    """(*, C r^2, H, W) to (*, C, H r, W r)."""
-    r = upscale_factor
-    *lead, c, h, w = input.shape
-    if c % (r * r):
-        raise RuntimeError(
-            f"pixel_shuffle expects its input's 'channel' dimension to be divisible by the square "
-            f"of upscale_factor, but input.size(-3)={c} is not divisible by {r * r}"
-        )
-    n = len(lead)
-    x = input.reshape(*lead, c // (r * r), r, r, h, w)
-    x = permute(x, *range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return x.reshape(*lead, c // (r * r), h * r, w * r)
-
-
-@function(api="nn.functional torch")
-def pixel_unshuffle(input: Tensor, downscale_factor: int):
-    """(*, C, H r, W r) to (*, C r^2, H, W)."""
-    r = downscale_factor
-    *lead, c, h, w = input.shape
-    n = len(lead)
-    x = input.reshape(*lead, c, h // r, r, w // r, r)
-    x = permute(x, *range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return x.reshape(*lead, c * r * r, h // r, w // r)
 
 
 __all__ = ["select"]

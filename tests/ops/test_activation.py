@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from oracle import Given, assert_same, check, check_error
+from oracle import Given, assert_same, check, check_error, check_program
 
 import rushlight
 
@@ -133,3 +133,15 @@ def test_rrelu_draws():
         out = framework.nn.functional.rrelu(t, 0.1, 0.5, training=True)
         made.append((out, framework.autograd.grad(out.sum(), t)))
     assert_same(made[1], made[0])
+
+
+def test_gumbel_softmax():
+    def program(torch):
+        torch.manual_seed(5)
+        x = torch.linspace(-1, 1, 12).view(3, 4).requires_grad_()
+        for options in ({}, {"tau": 0.3}, {"hard": True}, {"hard": True, "dim": 0}):
+            made = torch.nn.functional.gumbel_softmax(x, **options)
+            (made * torch.arange(12.0).view(3, 4)).sum().backward()
+            yield made, x.grad.clone()
+
+    check_program(program)

@@ -222,3 +222,32 @@ def test_corners():
     check_error("nn.functional.triplet_margin_loss", a, n(4), a)
     check("nn.functional.nll_loss", n((1, 5, 1, 1)), np.full((1, 1, 1), 3), ignore_index=3)
     check_error("nn.functional.cross_entropy", a, np.zeros(3, np.int32))
+
+
+def test_multilabel_margin():
+    x = rng.standard_normal((4, 5))
+    y = np.array([[3, 0, -1, 1, 2], [0, 1, 2, 3, 4], [-1, 0, 1, 2, 3], [2, 2, -1, 0, 0]])
+    for reduction in ("none", "mean", "sum"):
+        check("nn.functional.multilabel_margin_loss", x, y, reduction=reduction)
+        check("nn.functional.multilabel_margin_loss", x[0], y[0], reduction=reduction)
+    check_error("nn.functional.multilabel_margin_loss", x, y[:, :4])
+    check_error("nn.functional.multilabel_margin_loss", x, y, reduction="abc")
+
+
+def test_linear_cross_entropy():
+    x, w, b = rng.standard_normal((4, 3)), rng.standard_normal((5, 3)), rng.standard_normal(5)
+    y = np.array([0, 4, 2, 2])
+    name = "nn.functional.linear_cross_entropy"
+    check(name, x, w, y, linear_bias=b)
+    check(name, x, w, y, ignore_index=2, label_smoothing=0.1, reduction="sum")
+    check(name, x[0], w, np.array(4))
+    check(name, x, rng.standard_normal((5, 2, 3)), np.array([[0, 1]] * 4))
+    check_error(name, x, w[:, :2], y)
+    check_error(name, x, w, y, linear_bias=b[:3])
+    check_error(name, x, w, y, label_smoothing=2.0)
+
+
+def test_dtypes_of_weights_and_targets():
+    x, y = rng.standard_normal((3, 4)), np.array([0, 3, 1])
+    check_error("nn.functional.nll_loss", x, y, Given(np.ones(4), "float16"))
+    check_error("nn.functional.cross_entropy", x, np.abs(x), ignore_index=1)

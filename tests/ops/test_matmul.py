@@ -168,3 +168,11 @@ def test_out():
 ])
 def test_errors(name, args):
     check_error(name, *args)
+
+
+def test_pdist():
+    x = rng.standard_normal((5, 3))
+    for p in (2.0, 1.0, 0.0, 3.0, float("inf")):
+        check("pdist", x, p, grad=p != 0)
+    check("nn.functional.pdist", np.ones((1, 3)))
+    check_error("pdist", x[0])

@@ -22,37 +22,6 @@ def square(x):
     return Given(x, view=lambda t: t * t)
 
 
-MAX = [
-    {"kernel_size": 2}, {"kernel_size": 3, "stride": 2},
-    {"kernel_size": 3, "stride": 1, "padding": 1},
-    {"kernel_size": 2, "dilation": 2}, {"kernel_size": 3, "stride": 2, "ceil_mode": True},
-    {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": True},
-    {"kernel_size": 1, "stride": 3}, {"kernel_size": 2, "stride": []},
-]
-
-
-@pytest.mark.parametrize("options", MAX, ids=str)
-@pytest.mark.parametrize("rank", [1, 2, 3])
-def test_max(rank, options):
-    x = n(2, 3, *SPACE[rank])
-    check(f"{F}max_pool{rank}d", x, return_indices=True, **options)
-    check(f"max_pool{rank}d", square(x), gradgrad=True, **options)
-    check(f"{F}max_pool{rank}d_with_indices", x[0], **options)
-    check(f"{F}max_pool{rank}d", Given(x, dtype="bfloat16"), atol=0.1, rtol=0.05, **options)
-
-
-def test_max_forms():
-    x = n(2, 3, 7, 9)
-    check(F + "max_pool2d", x, (3, 2), (2, 1), (1, 0), (1, 2))
-    check(F + "max_pool2d", np.where(x > 0.4, np.nan, x), 3, grad=False)
-    check(F + "max_pool2d", np.full((1, 1, 4, 4), -np.inf), 2, grad=False)
-    check(F + "max_pool2d", np.zeros((1, 1, 4, 4)), 2, return_indices=True)
-    check(F + "max_pool2d", Given(x, view=lambda t: t.mT), 3, strides=False)
-    check(F + "max_pool2d", Given(x, view=lambda t: t[:, :, ::2, 1:]), 2)
-    check(F + "max_pool2d", np.arange(24).reshape(1, 2, 3, 4) % 5, 2)
-    check(F + "max_pool3d", Given(n(1, 2, 4, 4, 4), dtype="float16"), 2)
-
-
 AVERAGE = [
     {"kernel_size": 2}, {"kernel_size": 3, "stride": 2, "padding": 1},
     {"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False},
@@ -93,16 +62,12 @@ def test_adaptive(rank, size):
     x = n(2, 3, *SPACE[rank])
     check(f"{F}adaptive_avg_pool{rank}d", square(x), size, gradgrad=True, strides=False)
     check(f"{F}adaptive_avg_pool{rank}d", x[0], size, strides=False)
-    check(f"{F}adaptive_max_pool{rank}d", x, size, return_indices=True)
-    check(f"{F}adaptive_max_pool{rank}d", x[0], size)
-    check(f"{F}adaptive_max_pool{rank}d", square(x), size, gradgrad=True)
 
 
 def test_adaptive_forms():
     check("adaptive_avg_pool1d", n(2, 3, 8), 5)
     check(F + "adaptive_avg_pool2d", Given(n(2, 3, 5, 6), dtype="float32"), (3, 4), strides=False)
     check(F + "adaptive_avg_pool2d", Given(n(2, 3, 5, 6), view=lambda t: t.mT), 2, strides=False)
-    check(F + "adaptive_max_pool2d", Given(n(2, 3, 5, 6), dtype="bfloat16"), (3, 4))
 
 
 @pytest.mark.parametrize("p", [1, 2, 3.5])
@@ -118,14 +83,10 @@ X = n(2, 3, 6, 6)
 
 
 @pytest.mark.parametrize("name, args, options", [
-    ("max_pool2d", (X, 3), {"padding": 2}), ("max_pool2d", (X, 7), {}),
-    ("max_pool2d", (X[0, 0], 2), {}), ("max_pool2d", (X, (2, 2, 2)), {}),
-    ("max_pool2d", (X, 2), {"dilation": 0}), ("max_pool1d", (X, 2), {}),
-    ("max_pool3d", (X[0], 2), {}), ("avg_pool2d", (X, 3), {"padding": 2}),
+    ("avg_pool2d", (X, 3), {"padding": 2}),
     ("avg_pool2d", (X, 9), {}), ("avg_pool2d", (X, 2), {"divisor_override": 0}),
     ("avg_pool1d", (X, 2), {}), ("avg_pool2d", (X, (2, 2, 2)), {}), ("avg_pool3d", (X[0], 2), {}),
     ("adaptive_avg_pool2d", (X[0, 0], 2), {}), ("adaptive_avg_pool2d", (X, -1), {}),
-    ("adaptive_max_pool1d", (X, 2), {}),
 ])
 def test_errors(name, args, options):
     check_error(F + name, *args, **options)

@@ -95,13 +95,6 @@ def test_padding_errors():
     check_error("nn.functional.pad", A, (1, 1), "mirror")
 
 
-def test_pixels():
-    x = rng.standard_normal((2, 8, 3, 3))
-    check("pixel_shuffle", x, 2)
-    check("pixel_unshuffle", rng.standard_normal((2, 2, 4, 6)), 2)
-    check_error("pixel_shuffle", x[:, :3], 2)
-
-
 def test_shapes_again():
     check("reshape", A, (4, 6))
     check(lambda T, a: (a.reshape_as(a.view(4, 6)), a.ravel(), T.flatten(a, 1)), A)

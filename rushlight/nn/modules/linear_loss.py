@@ -41,6 +41,14 @@ class LinearCrossEntropyLoss(Module):
         options: Any = None,
     ) -> None:
         super().__init__()
+        if not 0.0 <= label_smoothing <= 1.0:
+            raise RuntimeError(
+                f"expected label_smoothing to be in range [0, 1], got {label_smoothing}"
+            )
+        if weight is not None and tuple(weight.shape) != (num_classes,):
+            raise RuntimeError(
+                f"expected weight shape to be ({num_classes},), got {tuple(weight.shape)}"
+            )
         self.in_features = in_features
         self.num_classes = num_classes
         self.out_features = out_features
@@ -56,16 +64,15 @@ class LinearCrossEntropyLoss(Module):
         self.linear = Linear(in_features, outputs, bias=bias, device=device, dtype=dtype)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        logits = self.linear(input)
+        linear_weight, bias = self.linear.weight, self.linear.bias
         if self.out_features:
-            logits = logits.unflatten(-1, (self.num_classes, *self.out_features))
-        return F.cross_entropy(
-            logits,
-            target,
-            weight=self.weight,
-            ignore_index=-100 if self.ignore_index is None else self.ignore_index,
-            reduction=self.reduction,
-            label_smoothing=self.label_smoothing,
+            shape = (self.num_classes, *self.out_features)
+            linear_weight = linear_weight.reshape(*shape, self.in_features)
+            bias = None if bias is None else bias.reshape(shape)
+        return F.linear_cross_entropy(
+            input, linear_weight, target, linear_bias=bias, weight=self.weight,
+            reduction=self.reduction, ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing, options=self.options,
         )
 
     def extra_repr(self) -> str:

@@ -34,15 +34,21 @@ class LocalResponseNorm(Module):
 
 
 class CrossMapLRN2d(LocalResponseNorm):
-    """As `LocalResponseNorm` for (N, C, H, W), with a window that is always symmetric."""
+    """As `LocalResponseNorm` for (N, C, H, W) over neighbouring channels, as Torch7 computed it:
+
+    the window is symmetric, and channel 0 never leaves it. The gradient is this formula's own
+    (PyTorch's backward pass leaves channel 0 out).
+    """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
         super().__init__(size, alpha, beta, k)
 
     def forward(self, input: Tensor) -> Tensor:
-        beside = (self.size - 1) // 2  # an even size counts as the odd one below it
-        squares = F.pad(input.pow(2), (0, 0, 0, 0, beside, beside))
-        total = squares.unfold(1, 2 * beside + 1, 1).sum(-1)
+        beside = (self.size - 1) // 2
+        at = rushlight.arange(input.shape[1])
+        near = (at[:, None] - at).abs() <= beside
+        near[beside + 1 :, 0] = True
+        total = rushlight.einsum("nc...,dc->nd...", input.pow(2), near.to(input.dtype))
         return input * (self.k + total * (self.alpha / self.size)).pow(-self.beta)
 
 
