@@ -36,6 +36,7 @@ FAMILIES = (
 )
 
 LAYER_FAMILIES = (
+    "dropout",
     "embedding",
     "resampling",
     "grid_sampling",

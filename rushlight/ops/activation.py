@@ -13,6 +13,7 @@ from ..trace.operator import Tensor, function, op
 from . import rules
 from .creation import empty_like, ones_like, zeros_like
 from .pointwise import where
+from .random import rand
 from .softmax import softmax
 
 NN = "nn.functional"
@@ -152,7 +153,9 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
     if training:  # a slope is drawn for each negative element, in order
         below = input.detach() <= 0
         count = int(below.sum())
-        drawn = input.detach().new_empty(count, dtype=dtypes.float64).uniform_(lower, upper)
+        if input.dtype is not dtypes.float64:
+            lower, upper = float(np.float32(lower)), float(np.float32(upper))
+        drawn = rand(count, dtype=dtypes.float64) * (upper - lower) + lower
         slope = ones_like(input.detach()).masked_scatter(below, drawn.to(input.dtype))
         return _apply(lambda x: x * slope, input, inplace)
     return _apply(_leaky_relu, input, inplace, (lower + upper) / 2)

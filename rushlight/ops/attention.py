@@ -9,7 +9,7 @@ import numpy as np
 from ..trace import dtypes
 from ..trace.operator import Tensor, function
 from ..trace.tensor import wrap
-from .random import dropout
+from .dropout import dropout
 from .softmax import softmax
 
 

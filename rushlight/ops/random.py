@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..trace import dtypes
+from ..trace.box_muller import libm
 from ..trace.device import require
 from ..trace.meta import meta
 from ..trace.operator import Generator, Scalar, Size, Tensor, function, op
@@ -64,6 +65,11 @@ def _fused(x: np.ndarray, factor: float, addend: float) -> np.ndarray:
     return total + ((product - (total - back)) + (addend - back) + error)
 
 
+def _narrow(x, dtype):
+    """float64 numbers on their way to a half type: rounded to float32 first, as PyTorch does."""
+    return x.astype(np.float32) if dtype.is_half and x.dtype == np.float64 else x
+
+
 @_draw("_uniform")
 def _uniform(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
     """Uniform numbers in [a, b); what is rounded up to b becomes a."""
@@ -83,11 +89,11 @@ def _normal(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator
     n, kind = math.prod(size), "float64" if dtype.name == "float64" else "float32"
     if dtype.is_half and n > 16 and n % 16 and contiguous:  # the last 16 from words of their own
         made = np.empty(n, np.float32)
-        made[: n // 16 * 16] = generator.normal(n // 16 * 16, kind, 0, 1)
-        made[-16:] = generator.normal(16, kind, 0, 1)
+        made[: n // 16 * 16] = generator.normal(n // 16 * 16, kind)
+        made[-16:] = generator.normal(16, kind)
     else:
-        made = generator.normal(n, kind, 0, 1, contiguous)
-    return (made if (a, b) == (0, 1) else _fused(made, b, a)).reshape(size)
+        made = generator.normal(n, kind, contiguous, dtype is dtypes.float64)
+    return _narrow(made if (a, b) == (0, 1) else _fused(made, b, a), dtype).reshape(size)
 
 
 @_draw("_below")
@@ -105,7 +111,8 @@ def _bernoulli(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, genera
 @_draw("_exponential")
 def _exponential(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
     """Exponential numbers with rate a."""
-    return generator.exponential(math.prod(size), a).reshape(size)
+    made = generator.exponential(math.prod(size), a, dtype is dtypes.float64)
+    return _narrow(made, dtype).reshape(size)
 
 
 @_draw("_geometric")
@@ -119,13 +126,17 @@ def _geometric(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, genera
 def _cauchy(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
     """Cauchy numbers with median a and scale b."""
     u = generator.unit(math.prod(size), "float64")
-    return (a + b * np.tan(math.pi * (u - 0.5))).reshape(size)
+    tan = libm(math.tan, math.pi * (u - 0.5)) if dtype is dtypes.float64 else \
+        np.tan(math.pi * (u - 0.5))
+    return _narrow(_fused(tan, b, a), dtype).reshape(size)
 
 
 @_draw("_log_normal")
 def _log_normal(size: Size, a: Scalar, b: Scalar, dtype, contiguous: bool, generator: Generator):
     """Numbers whose logarithm is normal with mean a and standard deviation b."""
-    return np.exp(generator.normal_one_by_one(math.prod(size)) * b + a).reshape(size)
+    exact = dtype is dtypes.float64
+    made = _fused(generator.normal_one_by_one(math.prod(size), exact), b, a)
+    return _narrow(libm(math.exp, made) if exact else np.exp(made), dtype).reshape(size)
 
 
 @op(lambda n, dtype: meta((n,), dtype), random=True, compute="storage", api="")
@@ -479,116 +490,40 @@ def _multinomial(p: Tensor, k: int, replacement: bool, generator: Generator):
 def poisson(input: Tensor, generator: Generator | None = None):
     """Poisson counts with the rates that the elements give.
 
-    The distribution is PyTorch's, the numbers of a seed are not.
+    Small rates: products of uniform numbers (Knuth); from 10 on: transformed rejection (Hörmann,
+    1993). One element after the other, as the number of draws differs.
     """
     if (input < 0).any():
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-    bits = np.random.Generator(np.random.PCG64(int(generator.raw64(1)[0])))
-    return bits.poisson(input)
+    with generator.one_by_one() as draw:
+        made = [_poisson(rate, draw) for rate in input.reshape(-1).tolist()]
+    return np.array(made, input.dtype).reshape(input.shape)
 
 
-# ---------------------------------------------------------------- dropout
-
-
-def _check_p(p):
-    if p < 0.0 or p > 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-
-
-def _noise(input, shape, p, generator=None):
-    """0 with probability p, else 1 / (1 - p)."""
-    if len(shape) == input.ndim and tuple(shape) == tuple(input.shape) \
-            and not input.is_contiguous():
-        from .creation import empty_like
-
-        kept = bernoulli_(empty_like(input.detach()), 1 - p)
-    else:
-        kept = _bernoulli(tuple(shape), 1.0 - p, 0.0, input.dtype, True, generator)
-    return kept
-
-
-def _drop(input, shape, p, inplace):
-    if p == 0 or input.numel() == 0:
-        return input
-    if p == 1:
-        result = input * 0.0
-    else:
-        result = input * (_noise(input, shape, p) / (1 - p))
-    return input.copy_(result) if inplace else result
-
-
-@function(api="nn.functional torch")
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False):
-    """Elements set to 0 with probability p in training, the others scaled by 1 / (1 - p)."""
-    _check_p(p)
-    return _drop(input, tuple(input.shape), p, inplace) if training else input
-
-
-def _channels(input, p, training, inplace):
-    _check_p(p)
-    if not training:
-        return input
-    shape = (*input.shape[:2], *(1,) * (input.ndim - 2))
-    return _drop(input, shape, p, inplace)
-
-
-@function(api="nn.functional")
-def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False):
-    """Whole channels set to 0 with probability p; input (N, C, L) or (C, L)."""
-    return _batched(input, 3, p, training, inplace)
-
-
-@function(api="nn.functional")
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False):
-    """Whole channels set to 0 with probability p; input (N, C, H, W)."""
-    return _channels(input, p, training, inplace)
-
-
-@function(api="nn.functional")
-def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False):
-    """Whole channels set to 0 with probability p; input (N, C, D, H, W) or (C, D, H, W)."""
-    return _batched(input, 5, p, training, inplace)
-
-
-@function(api="nn.functional torch")
-def feature_dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False):
-    """Whole channels set to 0 with probability p."""
-    return _channels(input, p, training, inplace)
-
-
-def _batched(input, rank, p, training, inplace):
-    if input.ndim == rank - 1:
-        return _channels(input.unsqueeze(0), p, training, inplace).squeeze(0)
-    return _channels(input, p, training, inplace)
-
-
-def _alpha(input, p, training, shape):
-    _check_p(p)
-    if not training or p == 0:
-        return input
-    if p == 1:
-        return input * 0.0
-    alpha = 1.7580993408473766
-    a = 1 / math.sqrt((alpha * alpha * p + 1) * (1 - p))
-    kept = _noise(input, shape, p)
-    b = (kept - 1) * (alpha * a) + alpha * a * p
-    return input * (kept * a) + b
-
-
-@function(api="nn.functional torch")
-def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False):
-    """Dropout that keeps mean and variance of SELU activations."""
-    result = _alpha(input, p, training, tuple(input.shape))
-    return input.copy_(result) if inplace and result is not input else result
-
-
-@function(api="nn.functional torch")
-def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
-                          inplace: bool = False):
-    """`alpha_dropout` of whole channels."""
-    shape = (*input.shape[:2], *(1,) * (input.ndim - 2))
-    result = _alpha(input, p, training, shape)
-    return input.copy_(result) if inplace and result is not input else result
+def _poisson(rate: float, draw) -> float:
+    if rate == 0:
+        return 0.0
+    if rate < 10:
+        limit, product, count = math.exp(-rate), draw(), 0
+        while product > limit:
+            product *= draw()
+            count += 1
+        return float(count)
+    b = 0.931 + 2.53 * math.sqrt(rate)
+    a = -0.059 + 0.02483 * b
+    inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
+    certain = 0.9277 - 3.6224 / (b - 2)
+    while True:
+        u, v = draw() - 0.5, draw()
+        us = 0.5 - abs(u)
+        k = math.floor((2 * a / us + b) * u + rate + 0.43) if us else -1
+        if us >= 0.07 and v <= certain:
+            return k
+        if k < 0 or us < 0.013 and v > us:
+            continue
+        density = -rate + k * math.log(rate) - math.lgamma(k + 1)
+        if not v or math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b) <= density:
+            return k
 
 
 __all__ = ["array", "wrap"]

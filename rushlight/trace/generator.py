@@ -7,10 +7,13 @@ them was found by experiment: which word widths are drawn for what, and in which
 
 from __future__ import annotations
 
+import contextlib
 import math
+from functools import partial
 
 import numpy as np
 
+from .box_muller import box_muller, libm
 from .device import device as device_class
 from .record import DEFAULT_GENERATOR
 
@@ -147,21 +150,27 @@ class Generator:
         d = u.dtype.type
         return u * d(d(high) - d(low)) + d(low)
 
-    def normal(self, n: int, kind: str, mean: float, std: float, contiguous=True) -> np.ndarray:
-        """n normal numbers: in blocks of 16 for 16 or more, one by one otherwise."""
+    def normal(self, n: int, kind: str, contiguous=True, exact=False) -> np.ndarray:
+        """n standard normal numbers: in blocks of 16 for 16 or more, one by one otherwise."""
         if n < 16 or not contiguous:
-            return self.normal_one_by_one(n) * std + mean
-        u = self.unit(n, "float64" if kind == "float64" else "float32" if kind == "float32" else kind)
-        d = u.dtype.type
+            return self.normal_one_by_one(n, exact)
+        u = self.unit(n, kind)
         whole = n // 16 * 16
         made = u.copy()
-        made[:whole] = _box_muller(u[:whole])
+        made[:whole] = box_muller(u[:whole])
         if n % 16:
-            made[-16:] = _box_muller(self.unit(16, kind))
-        return made * d(std) + d(mean) if (std, mean) != (1, 0) else made
+            made[-16:] = box_muller(self.unit(16, kind))
+        return made
 
-    def normal_one_by_one(self, n: int) -> np.ndarray:
-        """n standard normal numbers in float64, two from each pair of uniform ones."""
+    def normal_one_by_one(self, n: int, exact=False) -> np.ndarray:
+        """n standard normal numbers in float64, two from each pair of uniform ones.
+
+        exact: with the C library's functions, where the last bit of a double is seen.
+        """
+        log1p, cos, sin = (
+            (partial(libm, f) for f in (math.log1p, math.cos, math.sin)) if exact
+            else (np.log1p, np.cos, np.sin)
+        )
         made = np.empty(n)
         at = 0
         if n and self._next_normal is not None:
@@ -169,14 +178,33 @@ class Generator:
         pairs = (n - at + 1) // 2
         if pairs:
             u = self.unit(2 * pairs, "float64")
-            radius = np.sqrt(-2.0 * np.log1p(-u[1::2]))
+            radius = np.sqrt(-2.0 * log1p(-u[1::2]))
             angle = 2.0 * math.pi * u[0::2]
             both = np.empty(2 * pairs)
-            both[0::2], both[1::2] = radius * np.cos(angle), radius * np.sin(angle)
+            both[0::2], both[1::2] = radius * cos(angle), radius * sin(angle)
             made[at:] = both[: n - at]
             if (n - at) % 2:
                 self._next_normal = float(both[-1])
         return made
+
+    @contextlib.contextmanager
+    def one_by_one(self):
+        """A function that gives the next uniform number in [0, 1), for samplers that need an
+        unknown count of them. Numbers are drawn ahead; afterwards the state counts those taken."""
+        before, taken = self._bits.state, 0
+        ahead: list[float] = []
+
+        def draw() -> float:
+            nonlocal taken
+            if not ahead:
+                ahead.extend(self.unit(max(64, min(taken, 1 << 16)), "float64")[::-1].tolist())
+            taken += 1
+            return ahead.pop()
+
+        yield draw
+        if ahead:
+            self._bits.state = before
+            self.raw32(2 * taken)
 
     def below(self, n: int, low: int, high: int) -> np.ndarray:
         """n integers in [low, high) as int64."""
@@ -194,9 +222,10 @@ class Generator:
         kind = str(p.dtype) if isinstance(p, np.ndarray) else "float64"
         return self.unit(n, kind if kind in ("float32", "float64") else "float32") < p
 
-    def exponential(self, n: int, rate: float) -> np.ndarray:
-        """n exponential numbers, float64."""
-        return np.log1p(-self.unit(n, "float64")) * (-1.0 / rate)
+    def exponential(self, n: int, rate: float, exact=False) -> np.ndarray:
+        """n exponential numbers, float64. exact: as in `normal_one_by_one`."""
+        u = -self.unit(n, "float64")
+        return (libm(math.log1p, u) if exact else np.log1p(u)) * (-1.0 / rate)
 
     def permutation(self, n: int) -> np.ndarray:
         """The numbers below n in random order (Fisher and Yates), int64."""
@@ -219,18 +248,6 @@ def _rebuild(state):
     made = Generator()
     made.set_state(wrap(state))
     return made
-
-
-def _box_muller(u: np.ndarray) -> np.ndarray:
-    """Normal numbers from uniform ones, in blocks of 16: the radius from the first eight."""
-    d = u.dtype.type
-    blocks = u.reshape(-1, 16)
-    radius = np.sqrt(d(-2) * np.log(d(1) - blocks[:, :8]))
-    angle = d(2 * math.pi) * blocks[:, 8:]
-    made = np.empty_like(blocks)
-    np.multiply(radius, np.cos(angle), out=made[:, :8])
-    np.multiply(radius, np.sin(angle), out=made[:, 8:])
-    return made.reshape(-1)
 
 
 def _settle() -> None:
