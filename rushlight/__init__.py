@@ -84,11 +84,13 @@ _LAZY = {
     "serialization": ("serialization", None),
     "datasets": ("datasets", None),
     "tools": ("tools", None),
+    "profiler": ("profiler", None),
     "alias": ("alias", None),
     "overrides": ("overrides", None),
     "types": ("types", None),
     "testing": ("testing", None),
     "cuda": ("cuda", None),
+    "cpu": ("cpu", None),
     "backends": ("backends", None),
     "accelerator": ("accelerator", None),
     "return_types": ("return_types", None),
@@ -102,6 +104,14 @@ _LAZY = {
     "set_printoptions": ("printing", "set_printoptions"),
     "as_torch": ("alias", "as_torch"),
     "explain": ("tools.explain", "explain"),
+    "amp": ("amp", None),
+    "autocast": ("amp", "autocast"),
+    "is_autocast_enabled": ("amp", "is_autocast_enabled"),
+    "is_autocast_cache_enabled": ("amp", "is_autocast_cache_enabled"),
+    "set_autocast_cache_enabled": ("amp", "set_autocast_cache_enabled"),
+    "get_autocast_dtype": ("amp", "get_autocast_dtype"),
+    "set_autocast_dtype": ("amp", "set_autocast_dtype"),
+    "set_autocast_enabled": ("amp", "set_autocast_enabled"),
 }
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..trace.dtypes import FLOAT, type_name
+from ..trace.dtypes import FLOAT, float32, type_name
 from ..trace.meta import Meta, meta
 from ..trace.modes import no_grad
 from ..trace.operator import Tensor, function, op
@@ -101,6 +101,17 @@ def _affine(x, weight, bias, dtype):
     return x if bias is None else x + bias
 
 
+def _check_dtypes(input, weight):
+    """Weights have the input's dtype, or are float32 next to a half type."""
+    if weight is not None and weight.dtype is not input.dtype and not (
+        input.dtype.is_half and weight.dtype is float32
+    ):
+        raise RuntimeError(
+            f"mixed dtype (CPU): all inputs must share same datatype, but the input is "
+            f"{input.dtype} and the weight {weight.dtype}"
+        )
+
+
 @function(api=NN)
 def batch_norm(input: Tensor, running_mean=None, running_var=None, weight=None, bias=None,
                training: bool = False, momentum: float = 0.1, eps: float = 1e-5):
@@ -108,6 +119,7 @@ def batch_norm(input: Tensor, running_mean=None, running_var=None, weight=None, 
 
     Ioffe and Szegedy, 2015. In training the running statistics are updated.
     """
+    _check_dtypes(input, weight)
     channels = input.shape[1] if input.ndim > 1 else 0
     if training:
         if eps <= 0.0:
@@ -162,6 +174,7 @@ def layer_norm(input: Tensor, normalized_shape, weight=None, bias=None, eps: flo
         raise NotImplementedError(
             f"\"LayerNormKernelImpl\" not implemented for '{type_name(input.dtype)}'"
         )
+    _check_dtypes(input, weight)
     x, _, _ = _standardize(_single(input), tuple(range(input.ndim - k, input.ndim)), eps)
     return _affine(x, weight, bias, input.dtype)
 
@@ -172,6 +185,7 @@ def group_norm(input: Tensor, num_groups: int, weight=None, bias=None, eps: floa
     if input.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received "
                            f"{input.ndim}")
+    _check_dtypes(input, weight)
     n, c = input.shape[:2]
     if c % num_groups:
         raise RuntimeError(

@@ -526,10 +526,11 @@ def _sweep_segment(tr, segment, seeds, wanted, retain, create):
         slots = grads.setdefault(op_node(n), {})
         slots[n] = slots[n] + g if n in slots else g
     nested, tr.sweeping = tr.sweeping, tr.sweeping or site()
+    half, tr.autocast = tr.autocast, None  # gradients keep the dtypes of the forward pass
     try:
         results, captured = sweep(plan, grads, held, hooks, leaves)
     finally:
-        tr.sweeping = nested
+        tr.sweeping, tr.autocast = nested, half
     results = [(v, _owned(g, v.m, results, captured)) if v.op is VARIABLE or v.args[0] == TRUE_LEAF
                else (v, g) for v, g in results]
     _switch(tr, previous)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import overrides
+from . import autocast, overrides
 from .operator import MAKERS, Operator
 from .record import record
 from .tensor import Tensor
@@ -74,6 +74,8 @@ def general(o: Operator, args: tuple, out=None):
         if found is not None:
             kwargs = {} if out is None else {"out": out}
             return overrides.call(o.record, found, *_as_call(o, args, kwargs))
+    if autocast.USED[0] and o.name in autocast.POLICY:
+        args, _ = autocast.cast(o.name, args)
     result = record(o, args)
     if out is None:
         return result
@@ -177,12 +179,15 @@ def inplace_form(public, name: str, saves_first: bool):
 def composite(fn, takes_out: bool):
     """A composition's public function: overrides of Tensor subclasses first, then `out=`."""
     name = fn.__name__
+    autocasts = name in autocast.POLICY
 
     def public(*args, **kwargs):
         if HOOKED[0]:
             found = overrides.find((*args, *kwargs.values()), None)
             if found is not None:
                 return overrides.call(public, found, args, kwargs)
+        if autocasts and autocast.USED[0]:
+            args, kwargs = autocast.cast(name, args, kwargs)
         for theirs in NUMPY_NAMES if kwargs else ():
             if theirs in kwargs:
                 kwargs[NUMPY_NAMES[theirs]] = kwargs.pop(theirs)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from types import FunctionType
 
-from . import overrides
+from . import autocast, overrides
 from .forms import NUMPY_NAMES, finish, general
 from .operator import LIST, MAKERS, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .record import DEFAULT_GENERATOR, NUMBERS, missed, record, view
@@ -105,6 +105,8 @@ def _source(o: Operator, fn, bare: bool) -> str:
         star = -1
     signature = _signature(o, fn, star)
     guards, out = (["True"] if HOOKED[0] else []), "None"
+    if autocast.USED[0] and o.name in autocast.POLICY:
+        guards.append("RECORDER.tr.autocast is not None")
     if _takes_out(o) and not bare:
         if "*" not in signature:
             signature += ", *" if signature else "*"

@@ -258,6 +258,7 @@ class Position:
         "inference",
         "executed",
         "sweeping",
+        "autocast",
         "prune_at",
         "__weakref__",
     )
@@ -266,6 +267,7 @@ class Position:
         self.grad_on = True
         # inside of backward(), whose recording is replayed as a macro edge: where it was called
         self.sweeping = None
+        self.autocast = None  # the half type of autocast, if it is on
         self.inference = False
         self.start()
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from ..autograd.function import Function
 from ..random import fork_rng, get_rng_state, set_rng_state
 from ..trace import engine
+from ..trace.autocast import switch
 from ..trace.modes import enable_grad
 from ..trace.tensor import Tensor
+from ..trace.trie import RECORDER
 
 
 class _Recompute(Function):
     @staticmethod
     def forward(ctx, run, preserve, *args):
-        ctx.run, ctx.preserve = run, preserve
+        ctx.run, ctx.preserve, ctx.half = run, preserve, RECORDER.tr.autocast
         ctx.state = get_rng_state() if preserve else None
         ctx.plain = [None if isinstance(a, Tensor) else a for a in args]
         ctx.tensors = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
@@ -27,7 +29,11 @@ class _Recompute(Function):
         with fork_rng(enabled=ctx.preserve), enable_grad():
             if ctx.preserve:
                 set_rng_state(ctx.state)
-            outputs = ctx.run(*args)
+            half = switch(ctx.half)
+            try:
+                outputs = ctx.run(*args)
+            finally:
+                switch(half)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         pairs = [
             (y, g) for y, g in zip(outputs, grads, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from .trace.device import NO_CUDA
+from ..trace.device import NO_CUDA
 
 
 def is_available() -> bool:
@@ -57,3 +57,11 @@ def empty_cache() -> None:
 def synchronize(device=None) -> NoReturn:
     """Raises RuntimeError: there is no CUDA device."""
     raise RuntimeError(NO_CUDA)
+
+
+def __getattr__(name: str):
+    if name == "amp":
+        import importlib
+
+        return importlib.import_module("rushlight.cuda.amp")
+    raise AttributeError(f"module 'rushlight.cuda' has no attribute '{name}'")
