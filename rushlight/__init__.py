@@ -105,6 +105,7 @@ _LAZY = {
     "as_torch": ("alias", "as_torch"),
     "explain": ("tools.explain", "explain"),
     "amp": ("amp", None),
+    "safetensors": ("safetensors", None),
     "autocast": ("amp", "autocast"),
     "is_autocast_enabled": ("amp", "is_autocast_enabled"),
     "is_autocast_cache_enabled": ("amp", "is_autocast_cache_enabled"),

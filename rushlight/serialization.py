@@ -180,6 +180,7 @@ def atomic_file(path):
     path = os.fspath(path)
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}.partial")
+    _remove_leftovers(folder or ".", f".{name}.")
     file = open(temporary, "wb")
     try:
         yield file
@@ -192,6 +193,20 @@ def atomic_file(path):
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _remove_leftovers(folder, start) -> None:
+    """Unlink unfinished files of processes that are no more (they were killed while writing)."""
+    for found in os.listdir(folder):
+        number = found[len(start) : -len(".partial")]
+        if found.startswith(start) and found.endswith(".partial") and number.isdigit():
+            try:
+                os.kill(int(number), 0)
+            except ProcessLookupError:
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(folder, found))
+            except OSError:
+                pass
 
 
 def save(obj, f, pickle_module=None, pickle_protocol: int = 2,
@@ -296,23 +311,51 @@ _NAMES: dict[str, Any] = {
     "builtins.int": int,
     "builtins.float": float,
     "builtins.complex": complex,
-    "builtins.bytearray": bytearray,
+    "builtins.bytearray": lambda content=b"", *how: _bytes_only(content, *how),
     "__builtin__.set": set,
     "__builtin__.complex": complex,
     "_codecs.encode": lambda text, how: text.encode(how) if how == "latin1" else _refuse_codec(how),
 }
 
 
+def _bytes_only(content, *how):
+    if isinstance(content, int):
+        raise pickle.UnpicklingError("a bytearray of a given size was refused")
+    return bytearray(content, *how)
+
+
 def _refuse_codec(how):
     raise pickle.UnpicklingError(f"the codec {how!r} is not allowed")
 
 
-class _Reader(pickle.Unpickler):
-    """Unpickles only what `_NAMES`, the dtypes, storages and `add_safe_globals` name."""
+class _Reader(pickle._Unpickler):
+    """Unpickles only what `_NAMES`, the dtypes, storages and `add_safe_globals` name.
+
+    Python's own slow unpickler: the fast one gives memory to whatever size a file names.
+    """
+
+    dispatch = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, file, storage, unrestricted: bool):
         super().__init__(file, encoding="utf-8")
         self.storage, self.unrestricted = storage, unrestricted
+
+    def load_build(self):
+        """State is given to instances of known kinds only: never to classes or functions."""
+        kind = type(self.stack[-2])
+        if kind is OrderedDict:  # (the version notes of a state_dict)
+            state = self.stack.pop()
+            if isinstance(state, dict):
+                self.stack[-1].__dict__.update(state)
+            return
+        if not self.unrestricted and kind not in _safe_classes.values():
+            raise pickle.UnpicklingError(
+                f"setting the state of a '{kind.__name__}' was refused: it is not one of the classes "
+                f"that were allowed"
+            )
+        super().load_build()
+
+    dispatch[pickle.BUILD[0]] = load_build
 
     def find_class(self, module, name):
         full = f"{module}.{name}"
@@ -383,6 +426,10 @@ def _read(file, name, unrestricted, mapped):
             members = {m.filename.split("/", 1)[-1]: m for m in archive.infolist()}
             if "data.pkl" not in members:
                 raise _corrupt(name, "it has no data.pkl")
+            size = os.fstat(file.fileno()).st_size if mapped else file.seek(0, os.SEEK_END)
+            total = sum(m.file_size for m in members.values())
+            if total > 16 * size + (1 << 20):
+                raise _corrupt(name, f"its {size} bytes claim to hold {total}: a zip bomb")
             if "byteorder" in members and archive.read(members["byteorder"]) != b"little":
                 raise RuntimeError(f"{name!r} was written on a big-endian machine")
             known: dict[str, tuple] = {}
@@ -400,7 +447,9 @@ def _read(file, name, unrestricted, mapped):
             return _Reader(pickled, storage, unrestricted).load()
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, KeyError, IndexError) as e:
         raise _corrupt(name, e) from None
-    except (ValueError, TypeError, AttributeError, OverflowError) as e:
+    except (pickle.UnpicklingError, RuntimeError, OSError):
+        raise
+    except Exception as e:  # whatever nonsense in the pickle leads to
         if unrestricted:
             raise
         raise _corrupt(name, f"{type(e).__name__}: {e}") from None
@@ -454,6 +503,9 @@ def _read_legacy(file, name, unrestricted):
         if "refused" in str(e):
             raise
         raise _corrupt(name, e) from None
-    except (EOFError, KeyError, IndexError, ValueError, TypeError, AttributeError,
-            UnicodeDecodeError, MemoryError, OverflowError) as e:
+    except (RuntimeError, OSError):
+        raise
+    except Exception as e:
+        if unrestricted and not isinstance(e, (EOFError, KeyError)):
+            raise
         raise _corrupt(name, f"{type(e).__name__}: {e}") from None
