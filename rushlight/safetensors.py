@@ -224,7 +224,7 @@ class safe_open:
 
 
 class _Slice:
-    def __init__(self, tensor: Tensor, entry: dict[str, Any]) -> None:
+    def __init__(self, tensor: Any, entry: dict[str, Any]) -> None:
         self._tensor, self._entry = tensor, entry
 
     def get_shape(self) -> list[int]:

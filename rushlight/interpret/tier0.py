@@ -28,7 +28,7 @@ except ImportError:  # pragma: no cover - other NumPy versions
 class Call:
     """How a node's reference is called: casts before, fixes after."""
 
-    __slots__ = ("function", "casts", "fixes", "metas", "several")
+    __slots__ = ("operator", "function", "casts", "fixes", "metas", "several")
 
 
 ndarray = np.ndarray
@@ -93,6 +93,7 @@ def prepare(o, outs, plan, arrays):
     outs: the Meta (or tuple of them) that its rule promised; plan: the casts of its inputs.
     """
     call = Call()
+    call.operator = o
     several = outs.__class__ is tuple
     call.several = several
     call.metas = outs

@@ -63,9 +63,9 @@ def accuracy(net, loader) -> tuple[float, list]:
 
 def train(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> int:
     """Run the demo; returns the exit status."""
-    from tqdm import tqdm
-
     import rushlight as torch
+
+    from .progress import progress
 
     data = torch.utils.data
     x, y, name = _data(True)
@@ -102,16 +102,14 @@ def train(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> int:
     try:
         for epoch in range(first, epochs):
             running = 0.0
-            bar = tqdm(loader, desc=f"epoch {epoch + 1:2d}", unit="batch", leave=False,
-                       disable=not sys.stderr.isatty())
-            for i, (inputs, labels) in enumerate(bar, 1):
+            bar = progress(loader, description=f"epoch {epoch + 1:2d}", last_line=False)
+            for inputs, labels in bar:
                 optimizer.zero_grad()
                 loss = loss_fn(net(inputs), labels)
                 loss.backward()
                 optimizer.step()
                 running += loss.item()
-                if i % 50 == 0:
-                    bar.set_postfix(loss=f"{running / i:.3f}")
+                bar.show(loss=loss)
             curve.append(running / len(loader))
             save(epoch + 1)
             print(f"epoch {epoch + 1:2d}  loss {curve[-1]:.3f}")
@@ -127,28 +125,15 @@ def train(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> int:
 
 
 def _pictures(out, curve, wrong) -> None:
-    try:
-        import matplotlib
+    from .plots import plot_curves, show_images
 
-        matplotlib.use("Agg")
-        import matplotlib.pyplot as plt
+    paths = [os.path.join(out, "loss.png"), os.path.join(out, "mistakes.png")]
+    try:
+        plot_curves({"mean training loss": curve}, paths[0], title="MNIST, 784-128-10")
+        if wrong:
+            show_images([x for x, _, _ in wrong], [f"{y} taken for {a}" for _, a, y in wrong],
+                        paths[1], title="Wrongly classified test images", cmap="gray_r")
     except ImportError:
         print("no pictures: matplotlib is missing (pip install 'rushlight[plots]')")
         return
-    fig, ax = plt.subplots(figsize=(6, 4))
-    ax.plot(range(1, len(curve) + 1), curve, marker="o")
-    ax.set(xlabel="epoch", ylabel="mean training loss", title="MNIST, 784-128-10")
-    ax.grid(alpha=0.3)
-    fig.savefig(os.path.join(out, "loss.png"), dpi=120, bbox_inches="tight")
-    plt.close(fig)
-    if wrong:
-        fig, axes = plt.subplots(5, 5, figsize=(7, 7.6))
-        for ax in axes.flat:
-            ax.axis("off")
-        for ax, (picture, answer, label) in zip(axes.flat, wrong, strict=False):
-            ax.imshow(picture, cmap="gray_r")
-            ax.set_title(f"{label} taken for {answer}", fontsize=8)
-        fig.suptitle("Wrongly classified test images")
-        fig.savefig(os.path.join(out, "mistakes.png"), dpi=120, bbox_inches="tight")
-        plt.close(fig)
-    print(f"pictures   {os.path.join(out, 'loss.png')}, {os.path.join(out, 'mistakes.png')}")
+    print(f"pictures   {', '.join(paths[: 1 + bool(wrong)])}")
