@@ -2,105 +2,53 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import warnings
+from multiprocessing.context import BaseContext
+from typing import Generic, TypeVar
 
-import numpy as np
-
-from ...trace.tensor import array, wrap
-from . import worker as _worker
+from . import resume
 from .collate import default_collate, default_convert
-from .dataset import IterableDataset, TensorDataset
-from .sampler import BatchSampler, RandomSampler, SequentialSampler, draw_seed
+from .datapipes import IterDataPipe
+from .dataset import IterableDataset
+from .fetch import MapFetcher, StreamFetcher, rows
+from .iterators import SingleIterator, WorkerIterator
+from .sampler import BatchSampler, RandomSampler, SequentialSampler
 
-SLOT_BYTES = 8 << 20  # shared memory of one batch; larger ones are pickled
-TIMEOUT_CHECK = 1.0  # seconds between looks whether the workers still live
-
-
-class _MapFetcher:
-    """Fetch batches of a data set with indices."""
-
-    def __init__(self, collate_fn, batched):
-        self.collate_fn, self.batched = collate_fn, batched
-
-    def __call__(self, dataset):
-        self.dataset = dataset
-        return self.fetch
-
-    def fetch(self, indices):
-        dataset = self.dataset
-        if not self.batched:
-            return self.collate_fn(dataset[indices])
-        if self.collate_fn is default_collate and type(dataset) is TensorDataset:
-            return rows(dataset, indices)
-        if callable(getattr(dataset, "__getitems__", None)):
-            samples = dataset.__getitems__(indices)
-        else:
-            samples = [dataset[i] for i in indices]
-        return self.collate_fn(samples)
+T = TypeVar("T", covariant=True)
 
 
-def rows(dataset: TensorDataset, indices):
-    """A whole batch with one gather for each tensor: what stacking the samples would give."""
-    at = np.asarray(indices)
-    made = []
-    for t in dataset.tensors:
-        if t.requires_grad:
-            return default_collate([dataset[i] for i in indices])
-        a = array(t)
-        if at.size and (at.max() >= len(a) or at.min() < -len(a)):
-            bad = at[(at >= len(a)) | (at < -len(a))][0]
-            raise IndexError(f"index {bad} is out of bounds for dimension 0 with size {len(a)}")
-        made.append(wrap(a.take(at, axis=0)))
-    return made
-
-
-class _StreamFetcher:
-    """Fetch batches of an iterable data set."""
-
-    def __init__(self, collate_fn, batched, drop_last):
-        self.collate_fn, self.batched, self.drop_last = collate_fn, batched, drop_last
-
-    def __call__(self, dataset):
-        self.stream = iter(dataset)
-        self.ended = False
-        return self.fetch
-
-    def fetch(self, indices):
-        if self.ended:
-            raise StopIteration
-        if not self.batched:
-            return self.collate_fn(next(self.stream))
-        samples = []
-        for _ in indices:
-            try:
-                samples.append(next(self.stream))
-            except StopIteration:
-                self.ended = True
-                break
-        if not samples or (self.drop_last and len(samples) < len(indices)):
-            raise StopIteration
-        return self.collate_fn(samples)
-
-
-class _Endless:
-    """A sampler for streams: no index means anything."""
-
-    def __iter__(self):
-        while True:
-            yield None
-
-
-class DataLoader:
+class DataLoader(Generic[T]):
     """Iterates over batches of a data set; arguments, seeds and order are PyTorch's.
 
-    dataset: with `__getitem__` or iterable. batch_size: samples a batch (None: no batching).
-    num_workers: processes that fetch ahead, `prefetch_factor` batches each (default 2); they are
-    forked unless `multiprocessing_context` says otherwise. timeout: seconds to wait for a batch.
-    Errors in workers are raised here with the worker's number, the indices and its traceback.
+    dataset: with `__getitem__` and `__len__`, or an IterableDataset. batch_size: samples a batch (None:
+    samples as they are). shuffle: a new random order each time. sampler: an iterable of indices;
+    batch_sampler: one of lists of indices. collate_fn: makes a batch of a list of samples
+    (`default_collate`). drop_last: leave out a last batch that is not full. generator: for the order and
+    the workers' seeds (the default one). pin_memory: copy batches to pinned memory where there is an
+    accelerator.
+
+    num_workers: processes that fetch ahead, `prefetch_factor` batches each (2). They are forked unless
+    `multiprocessing_context` ("fork", "spawn", "forkserver" or a context) says otherwise, and call
+    `worker_init_fn(number)` first. Worker i's generators (Rushlight's, Python's, NumPy's) are seeded with
+    base seed + i. persistent_workers: keep them for the next epoch. timeout: seconds to wait for a
+    batch. in_order: give batches out in the sampler's order (True) or as they come.
+
+    Raises ValueError for arguments that contradict each other. An exception in a worker is raised here
+    with the worker's number, the indices, the sample, its file if the data set knows it, and the
+    worker's traceback; a worker that dies or does not answer in time is a RuntimeError.
+
+    `state_dict()` and `load_state_dict(state)` save and take up an epoch in its middle.
+
+    >>> import rushlight as torch
+    >>> data = torch.utils.data.TensorDataset(torch.arange(5))
+    >>> [batch for batch, in torch.utils.data.DataLoader(data, batch_size=2)]
+    [tensor([0, 1]), tensor([2, 3]), tensor([4])]
     """
 
     __initialized = False
+    __context = None
 
     def __init__(
         self,
@@ -148,7 +96,7 @@ class DataLoader:
         self.persistent_workers = persistent_workers
         self._stream = isinstance(dataset, IterableDataset)
         if self._stream:
-            if shuffle not in (False, None):
+            if shuffle not in (False, None) and not isinstance(dataset, IterDataPipe):
                 raise ValueError(
                     f"DataLoader with IterableDataset: expected unspecified shuffle option, but got "
                     f"shuffle={shuffle}"
@@ -175,7 +123,7 @@ class DataLoader:
             )
         if sampler is None:
             if self._stream:
-                sampler = _Endless()
+                sampler = resume.Endless()
             elif shuffle:
                 sampler = RandomSampler(dataset, generator=generator)
             else:
@@ -187,8 +135,12 @@ class DataLoader:
         if collate_fn is None:
             collate_fn = default_collate if self._auto_collation else default_convert
         self.collate_fn = collate_fn
-        self._iterator = None
+        self._iterator: WorkerIterator | None = None
+        self._epoch: resume.Epoch | None = None  # the one that began last
+        self._resume: dict | None = None  # a state to go on from
+        self._IterableDataset_len_called: int | None = None
         self.__initialized = True
+        self.check_worker_number_rationality()
 
     def __setattr__(self, name, value):
         if self.__initialized and name in (
@@ -207,264 +159,133 @@ class DataLoader:
     def _index_sampler(self):
         return self.batch_sampler if self._auto_collation else self.sampler
 
+    @property
+    def multiprocessing_context(self):
+        """The context that workers are started with; None for the usual one."""
+        return self.__context
+
+    @multiprocessing_context.setter
+    def multiprocessing_context(self, context) -> None:
+        if context is not None:
+            if not self.num_workers:
+                raise ValueError(
+                    "multiprocessing_context can only be used with multi-process loading "
+                    f"(num_workers > 0), but got num_workers={self.num_workers}"
+                )
+            if isinstance(context, str):
+                known = multiprocessing.get_all_start_methods()
+                if context not in known:
+                    raise ValueError(
+                        "multiprocessing_context option should specify a valid start method in "
+                        f"{known!r}, but got multiprocessing_context={context!r}"
+                    )
+                context = multiprocessing.get_context(context)
+            if not isinstance(context, BaseContext):
+                raise TypeError(
+                    "multiprocessing_context option should be a valid context object or a string "
+                    f"specifying the start method, but got multiprocessing_context={context}"
+                )
+        self.__context = context
+
     def _fetcher(self):
         if self._stream:
-            return _StreamFetcher(self.collate_fn, self._auto_collation, self.drop_last)
-        return _MapFetcher(self.collate_fn, self._auto_collation)
+            return StreamFetcher(self.collate_fn, self._auto_collation, self.drop_last)
+        return MapFetcher(self.collate_fn, self._auto_collation)
+
+    def _get_iterator(self):
+        state, self._resume = self._resume, None
+        if state is not None and state["epoch"] is None:  # it was saved between two epochs
+            resume.restore(self, state["now"])
+            state = None
+        if self.num_workers == 0:
+            return SingleIterator(self, state)
+        self.check_worker_number_rationality()
+        return WorkerIterator(self, state)
 
     def __iter__(self):
-        if self.num_workers == 0:
-            return _SingleIterator(self)
-        if self.persistent_workers:
-            if self._iterator is None:
-                self._iterator = _WorkerIterator(self)
+        if self.num_workers and self.persistent_workers:
+            if self._iterator is None or not self._iterator._alive or self._resume is not None:
+                if self._iterator is not None:
+                    self._iterator._stop(now=True)
+                self._iterator = self._get_iterator()
             else:
                 self._iterator.restart()
             return self._iterator
-        return _WorkerIterator(self)
+        return self._get_iterator()
 
     def __len__(self) -> int:
         if self._stream:
-            n = len(self.dataset)
+            n = self._IterableDataset_len_called = len(self.dataset)
             if self.batch_size is None:
                 return n
             return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
         return len(self._index_sampler)
 
-
-class _SingleIterator:
-    """Fetches in this process."""
-
-    def __init__(self, loader):
-        self._length = loader
-        self._base_seed = draw_seed(loader.generator)
-        self._indices = iter(loader._index_sampler)
-        self._fetch = loader._fetcher()(loader.dataset)
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        return self._fetch(next(self._indices))
-
-    def __len__(self) -> int:
-        return len(self._length)
-
-
-class _WorkerIterator:
-    """Hands indices to worker processes and their batches out in order."""
-
-    def __init__(self, loader):
-        import mmap
-        import multiprocessing
-
-        self.loader = loader
-        context = loader.multiprocessing_context
-        if context is None:
-            context = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-        if isinstance(context, str):
-            context = multiprocessing.get_context(context)
-        cores = os.cpu_count() or 1
-        if loader.num_workers > 4 * cores:
+    def check_worker_number_rationality(self) -> None:
+        """Warn when there are more workers than cores."""
+        if not self.num_workers:
+            return
+        try:
+            cores = len(os.sched_getaffinity(0))
+        except AttributeError:
+            cores = os.cpu_count() or 1
+        if self.num_workers > cores:
             warnings.warn(
-                f"This DataLoader will create {loader.num_workers} worker processes in total. Our "
-                f"suggested max number of worker in current system is {cores}.", stacklevel=3,
+                f"This DataLoader will create {self.num_workers} worker processes in total. Our "
+                f"suggested max number of worker in current system is {cores}, which is smaller than "
+                "what this DataLoader is going to create. Please be aware that excessive worker "
+                "creation might get DataLoader running slow or even freeze, lower the worker number "
+                "to avoid potential slowness/freeze if necessary.", stacklevel=3,
             )
-        self._slots = max(1, loader.num_workers * loader.prefetch_factor)
-        forked = context.get_start_method() == "fork"
-        # anonymous shared memory: forked workers inherit it, nothing is left behind in the system
-        self._memory = mmap.mmap(-1, self._slots * SLOT_BYTES) if forked else None
-        self._base_seed = draw_seed(loader.generator)
-        from ...trace.segments import flush
 
-        flush()
-        self._pipes, self._processes = [], []
-        for i in range(loader.num_workers):
-            tasks_in, tasks_out = context.Pipe(duplex=False)
-            results_in, results_out = context.Pipe(duplex=False)
-            process = context.Process(
-                target=_worker.run,
-                args=(
-                    i, loader.num_workers, loader.dataset, loader._fetcher(), tasks_in,
-                    results_out, self._memory, SLOT_BYTES if forked else 0, self._base_seed,
-                    loader.worker_init_fn, os.getpid(),
-                ),
-                daemon=True,
-            )
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)
-                process.start()
-            tasks_in.close()
-            results_out.close()
-            self._pipes.append((tasks_out, results_in))
-            self._processes.append(process)
-        self._alive = True
-        self._begin()
+    # ---------------------------------------------------------------- resuming
 
-    def _begin(self):
-        self._indices = iter(self.loader._index_sampler)
-        self._free = list(range(self._slots))
-        self._sent = self._given = 0
-        self._ready: dict = {}
-        self._active = [True] * len(self._processes)
-        self._where: dict = {}
-        self._turn = 0
-        for _ in range(self._slots):
-            self._send()
+    def state_dict(self) -> dict:
+        """Where this loader is: in the middle of the epoch that began last, or between two.
 
-    def restart(self):
-        """The next epoch with the same workers."""
-        self._drain()
-        for tasks, _ in self._pipes:
-            tasks.send("restart")
-        self._begin()
+        The state holds numbers, bytes, lists and dicts only and goes through `torch.save`. A loader made
+        with the same arguments goes on after `load_state_dict` exactly as this one would have: the same
+        batches, the same random numbers in the data set, here and in workers. Covered are
 
-    def __iter__(self):
-        return self
+        - the samplers of `torch.utils.data`, and samplers of your own whose order follows from random
+          numbers. One that remembers more from one epoch to the next should have `state_dict` and
+          `load_state_dict`, which are used instead;
+        - iterable data sets: by their own `state_dict` and `load_state_dict` (of the data set, or of what
+          `__iter__` returns); otherwise what was read before is read again and dropped;
+        - the generators of Rushlight, Python and NumPy, which are put back when the next iteration
+          begins.
 
-    def __len__(self) -> int:
-        return len(self.loader)
+        With `in_order=False` the same samples follow, in whatever order they come.
 
-    def _send(self):
-        """Give the next indices to the next active worker, if a slot is free."""
-        if not self._free:
-            return
-        workers = len(self._processes)
-        for _ in range(workers):
-            w = self._turn % workers
-            self._turn += 1
-            if self._active[w]:
-                break
-        else:
-            return
-        try:
-            indices = next(self._indices)
-        except StopIteration:
-            return
-        slot = self._free.pop()
-        self._where[self._sent] = w
-        try:
-            self._pipes[w][0].send((self._sent, indices, slot))
-        except (BrokenPipeError, OSError):
-            self._dead(w)
-        self._sent += 1
+        >>> import rushlight as torch
+        >>> def loader():
+        ...     return torch.utils.data.DataLoader(range(6), batch_size=2, shuffle=True)
+        >>> _ = torch.manual_seed(0)
+        >>> first = loader()
+        >>> iterator = iter(first)
+        >>> _, state = next(iterator), first.state_dict()
+        >>> second = loader()
+        >>> second.load_state_dict(state)
+        >>> [b.tolist() for b in second] == [b.tolist() for b in iterator]
+        True
+        """
+        if self._resume is not None:
+            return self._resume
+        return resume.save(self)
 
-    def __next__(self):
-        while True:
-            if self._given >= self._sent and not self._ready:
-                self._stop()
-                raise StopIteration
-            number = self._given
-            if not self.loader.in_order and self._ready:
-                number = next(iter(self._ready))
-            if number in self._ready:
-                found = self._ready.pop(number)
-                self._given += 1
-                if isinstance(found, _worker._End):
-                    continue
-                if isinstance(found, _worker.Failure):
-                    self._send()
-                    found.reraise()
-                return found
-            self._receive()
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Go on from a state of `state_dict` at the next iteration.
 
-    def _receive(self):
-        """Wait for one result, watching the workers and the time."""
-        from multiprocessing.connection import wait
+        Raises ValueError if the state is that of a loader with other arguments or another data set; the
+        number of workers may differ for data sets with indices (random numbers in workers then do).
+        """
+        resume.check(self, state_dict)
+        self._resume = state_dict
 
-        limit = self.loader.timeout
-        waited = 0.0
-        pipes = {r: w for w, (_, r) in enumerate(self._pipes) if not r.closed}
-        while True:
-            step = min(TIMEOUT_CHECK, limit - waited) if limit else TIMEOUT_CHECK
-            ready = wait(list(pipes), step)
-            if ready:
-                break
-            waited += step
-            if limit and waited >= limit:
-                self._stop()
-                raise RuntimeError(
-                    f"DataLoader timed out after {limit} seconds waiting for a batch"
-                )
-            for w, p in enumerate(self._processes):
-                if not p.is_alive():
-                    self._dead(w)
-        for r in ready:
-            try:
-                number, w, batch, slot = r.recv()
-            except (EOFError, OSError):
-                self._dead(pipes[r])
-            if isinstance(batch, _worker._End):
-                self._active[w] = False
-            elif isinstance(batch, _worker._Loose):
-                batch = batch.batch
-            elif not isinstance(batch, _worker.Failure):
-                batch = _worker.unpack(batch, self._memory)
-            self._ready[number] = batch
-            self._where.pop(number, None)
-            self._free.append(slot)
-            self._send()
 
-    def _dead(self, w):
-        """Worker `w` has gone without a word: say so, and stop the others."""
-        process = self._processes[w]
-        process.join(1.0)
-        code = process.exitcode
-        how = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        busy = sorted(n for n, worker in self._where.items() if worker == w)
-        self._stop(now=True)
-        raise RuntimeError(
-            f"DataLoader worker {w} (pid {process.pid}) exited unexpectedly ({how}) while it had "
-            f"batches {busy}. A worker that is killed is often out of memory: try fewer workers "
-            "or num_workers=0."
-        )
-
-    def _drain(self):
-        """Take in what is under way, so that the workers are idle."""
-        while self._where:
-            self._receive_quietly()
-
-    def _receive_quietly(self):
-        from multiprocessing.connection import wait
-
-        pipes = {r: w for w, (_, r) in enumerate(self._pipes)}
-        for r in wait(list(pipes), TIMEOUT_CHECK):
-            try:
-                number, *_ = r.recv()
-            except (EOFError, OSError):
-                self._dead(pipes[r])
-            self._where.pop(number, None)
-        for w, p in enumerate(self._processes):
-            if not p.is_alive():
-                self._dead(w)
-
-    def _stop(self, now: bool = False):
-        """End the workers (persistent ones only when something went wrong)."""
-        if not self._alive or (self.loader.persistent_workers and not now):
-            return
-        self._alive = False
-        for tasks, _ in self._pipes:
-            try:
-                tasks.send(None)
-                tasks.close()
-            except (BrokenPipeError, OSError):
-                pass
-        for p in self._processes:
-            p.join(0.0 if now else 2.0)
-            if p.is_alive():
-                p.terminate()
-                p.join(2.0)
-            if p.is_alive():
-                p.kill()
-                p.join()
-        for _, results in self._pipes:
-            results.close()
-
-    def __del__(self):
-        try:
-            self._stop(now=True)
-        except Exception:
-            pass
+# PyTorch's names, in its module `torch.utils.data.dataloader`
+_SingleProcessDataLoaderIter = SingleIterator
+_MultiProcessingDataLoaderIter = WorkerIterator
 
 
 __all__ = ["DataLoader", "rows"]

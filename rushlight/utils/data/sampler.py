@@ -20,7 +20,20 @@ def draw_seed(generator=None) -> int:
 
 
 class Sampler(Generic[T]):
-    """Base class of samplers: `__iter__` yields indices (or lists of them)."""
+    """Base class of samplers: `__iter__` yields indices (or lists of them).
+
+    A sampler that remembers something between epochs may define `state_dict` and `load_state_dict`;
+    after the latter, the next `__iter__` goes on from there (see `DataLoader.state_dict`).
+
+    >>> import rushlight as torch
+    >>> class Backwards(torch.utils.data.Sampler):
+    ...     def __init__(self, data):
+    ...         self.data = data
+    ...     def __iter__(self):
+    ...         return iter(range(len(self.data) - 1, -1, -1))
+    >>> list(Backwards("abc"))
+    [2, 1, 0]
+    """
 
     def __init__(self, data_source=None):
         pass
@@ -30,7 +43,12 @@ class Sampler(Generic[T]):
 
 
 class SequentialSampler(Sampler):
-    """0, 1, 2, ..."""
+    """0, 1, 2, ... to the data set's length.
+
+    >>> import rushlight as torch
+    >>> list(torch.utils.data.SequentialSampler("abc"))
+    [0, 1, 2]
+    """
 
     def __init__(self, data_source):
         self.data_source = data_source
@@ -43,7 +61,17 @@ class SequentialSampler(Sampler):
 
 
 class RandomSampler(Sampler):
-    """A random order; with `replacement`, independent draws; `num_samples` limits the number."""
+    """A random order; with `replacement`, independent draws.
+
+    num_samples: how many indices one iteration yields (the data set's length). generator: if None, one is
+    seeded from the default generator for each iteration. Raises TypeError for a `replacement` that is
+    no bool, ValueError for a `num_samples` that is not positive.
+
+    >>> import rushlight as torch
+    >>> g = torch.Generator().manual_seed(0)
+    >>> list(torch.utils.data.RandomSampler(range(5), generator=g))
+    [4, 0, 1, 3, 2]
+    """
 
     def __init__(self, data_source, replacement: bool = False, num_samples: int | None = None,
                  generator=None):
@@ -89,7 +117,12 @@ class RandomSampler(Sampler):
 
 
 class SubsetRandomSampler(Sampler):
-    """Given indices in random order."""
+    """Given indices in random order.
+
+    >>> import rushlight as torch
+    >>> sorted(torch.utils.data.SubsetRandomSampler([3, 5, 8]))
+    [3, 5, 8]
+    """
 
     def __init__(self, indices: Sequence[int], generator=None):
         self.indices, self.generator = indices, generator
@@ -105,7 +138,16 @@ class SubsetRandomSampler(Sampler):
 
 
 class WeightedRandomSampler(Sampler):
-    """Indices drawn with probabilities proportional to weights."""
+    """Indices drawn with probabilities proportional to weights.
+
+    weights: one for each index. num_samples: how many are drawn. replacement: an index may be drawn more
+    than once. Raises ValueError for a `num_samples` that is not positive, a `replacement` that is no bool,
+    weights that are no sequence of numbers.
+
+    >>> import rushlight as torch
+    >>> list(torch.utils.data.WeightedRandomSampler([0.0, 1.0, 0.0], 3))
+    [1, 1, 1]
+    """
 
     def __init__(self, weights: Sequence[float], num_samples: int, replacement: bool = True,
                  generator=None):
@@ -140,7 +182,14 @@ class WeightedRandomSampler(Sampler):
 
 
 class BatchSampler(Sampler):
-    """Lists of `batch_size` indices of another sampler."""
+    """Lists of `batch_size` indices of another sampler; a shorter last one unless `drop_last`.
+
+    Raises ValueError for a `batch_size` that is no positive integer or a `drop_last` that is no bool.
+
+    >>> import rushlight as torch
+    >>> list(torch.utils.data.BatchSampler(range(5), 2, drop_last=False))
+    [[0, 1], [2, 3], [4]]
+    """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool):
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:

@@ -1,48 +1,68 @@
 """Worker processes of a DataLoader.
 
-A worker receives (number, indices), fetches the batch and sends it back. Arrays travel through one
-block of shared memory a slot: the worker copies a batch into a free slot and sends only where its arrays
-lie; the parent copies them out and returns the slot. Batches that do not fit are pickled.
+A worker receives (number, indices, slot), fetches the batch and sends (number, worker, batch, slot,
+marks) back; marks tell how random generators and streams have moved, so that the parent can save them.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import signal
+import threading
 import traceback
-from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from typing import Any
 
 import numpy as np
 
-from ...trace.tensor import Tensor, array, wrap
+from .fetch import short
+from .transport import pack
+
+WATCH = 1.0  # seconds between looks whether the main process still lives
 
 
+@dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """What `get_worker_info()` tells in a worker: id, num_workers, seed, dataset."""
+    """What `get_worker_info()` tells in a worker: its number, how many there are, its seed, its data set.
 
-    def __init__(self, id: int, num_workers: int, seed: int, dataset):
-        self.id, self.num_workers, self.seed, self.dataset = id, num_workers, seed, dataset
+    >>> from rushlight.utils.data.worker import WorkerInfo
+    >>> WorkerInfo(0, 2, 17, [1, 2]).num_workers
+    2
+    """
 
-    def __repr__(self) -> str:
-        return f"WorkerInfo(id={self.id}, num_workers={self.num_workers}, seed={self.seed})"
+    id: int
+    num_workers: int
+    seed: int
+    dataset: Any
+    rng: Any = None
+    worker_method: str | None = "multiprocessing"
 
 
-_info: WorkerInfo | None = None
+_worker_info: WorkerInfo | None = None
 
 
 def get_worker_info() -> WorkerInfo | None:
-    """The WorkerInfo in a worker process, None in the main process."""
-    return _info
+    """The WorkerInfo in a worker process, None in the main process.
+
+    >>> import rushlight as torch
+    >>> torch.utils.data.get_worker_info() is None
+    True
+    """
+    return _worker_info
 
 
 class Failure:
-    """An exception in a worker, as text and (if it can be pickled) as itself."""
+    """An exception in a worker, as text and (if it can be made again) as its type."""
 
-    def __init__(self, error: BaseException, worker: int, indices):
+    def __init__(self, error: BaseException, worker: int, indices=None):
         import pickle
 
         self.kind, self.worker, self.indices = type(error), worker, indices
         self.trace = traceback.format_exc()
+        self.notes = [str(n) for n in getattr(error, "__notes__", [])]
         try:
             pickle.loads(pickle.dumps(self.kind))
         except Exception:
@@ -50,8 +70,8 @@ class Failure:
 
     def reraise(self):
         """Raise the exception in the main process, with the worker's traceback in its message."""
-        shown = self.indices
-        where = "" if shown is None else f" while fetching indices {_short(shown)}"
+        where = "" if self.indices is None else f" while fetching indices {short(self.indices)}"
+        where += "".join(f" ({n})" for n in self.notes)
         message = (
             f"Caught {self.kind.__name__} in DataLoader worker process {self.worker}{where}.\n"
             f"Original {self.trace}"
@@ -62,7 +82,7 @@ class Failure:
             error = self.kind(message)
         except Exception:
             error = RuntimeError(message)
-        raise error
+        raise error from None
 
 
 class _Plain(str):
@@ -72,145 +92,108 @@ class _Plain(str):
         return str(self)
 
 
-def _short(indices) -> str:
-    text = str(indices)
-    return text if len(text) < 120 else text[:117] + "..."
+class End:
+    """An iterable data set is exhausted."""
 
 
-class Place:
-    """Where an array lies in a slot."""
-
-    __slots__ = ("offset", "shape", "dtype")
-
-    def __init__(self, offset, shape, dtype):
-        self.offset, self.shape, self.dtype = offset, shape, dtype
+def numpy_seed(base_seed: int, worker: int) -> list[int]:
+    """The seed of NumPy's generator in a worker: four words of a SeedSequence, as in PyTorch."""
+    entropy = [worker, base_seed & 0xFFFFFFFF, base_seed >> 32, 0]
+    return [int(w) for w in np.random.SeedSequence(entropy).generate_state(4)]
 
 
-ALIGNMENT = 64
+def _watch(parent: int | None) -> None:
+    """End this process when the main process has gone, whatever it is doing."""
+    sentinel = getattr(parent_process(), "sentinel", None)
+    while True:
+        gone = bool(wait([sentinel], WATCH)) if sentinel is not None else False
+        if sentinel is None:
+            threading.Event().wait(WATCH)
+        if gone or (parent is not None and os.getppid() != parent):
+            os._exit(1)
 
 
-def pack(batch, memory, start: int, size: int):
-    """The batch with its tensors copied into memory[start:start + size], or None if too large."""
-    at = 0
+def run(worker, workers, dataset, fetcher, tasks, results, memory, slot_size, base_seed, init_fn,
+        parent, resume):
+    """The main function of a worker process.
 
-    def move(x):
-        nonlocal at
-        if isinstance(x, Tensor):
-            a = array(x.detach())
-            at = -(-at // ALIGNMENT) * ALIGNMENT
-            end = at + a.nbytes
-            if end > size:
-                raise MemoryError
-            target = np.ndarray(a.shape, a.dtype, memory, start + at)
-            target[...] = a
-            place = Place(start + at, a.shape, x.dtype.name)
-            at = end
-            return place
-        if isinstance(x, Mapping):
-            return {k: move(v) for k, v in x.items()}
-        if isinstance(x, tuple) and hasattr(x, "_fields"):
-            return type(x)(*(move(v) for v in x))
-        if type(x) in (list, tuple):
-            return type(x)([move(v) for v in x])
-        return x
-
-    try:
-        return move(batch)
-    except MemoryError:
-        return None
-
-
-def unpack(batch, memory):
-    """The reverse of `pack`: tensors in memory of their own."""
-    from ...trace.dtypes import ALL
-
-    if isinstance(batch, Place):
-        d = ALL[batch.dtype].np
-        return wrap(np.ndarray(batch.shape, d, memory, batch.offset).copy())
-    if isinstance(batch, Mapping):
-        return {k: unpack(v, memory) for k, v in batch.items()}
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(unpack(v, memory) for v in batch))
-    if type(batch) in (list, tuple):
-        return type(batch)([unpack(v, memory) for v in batch])
-    return batch
-
-
-def as_arrays(batch):
-    """Tensors as a picklable form, for batches that do not fit into a slot."""
-    if isinstance(batch, Tensor):
-        return batch.detach()
-    if isinstance(batch, Mapping):
-        return {k: as_arrays(v) for k, v in batch.items()}
-    if type(batch) in (list, tuple):
-        return type(batch)([as_arrays(v) for v in batch])
-    return batch
-
-
-def run(
-    worker, workers, dataset, fetcher, tasks, results, memory, slot_size, base_seed, init_fn, parent
-):
-    """The main function of a worker process."""
-    global _info
+    parent: the main process's id if this is its child. resume: {"random", "start", "stream", "skip"} when
+    an epoch is taken up again, else None.
+    """
+    global _worker_info
     from ...random import manual_seed
     from ...trace import after_fork
+    from .resume import RandomState, set_random_state
 
     after_fork()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    seed = base_seed + worker
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     try:
-        import random as python_random
-
-        python_random.seed(seed)
+        seed = base_seed + worker
+        random.seed(seed)
         manual_seed(seed)
-        np.random.seed(seed & 0xFFFFFFFF)
-        _info = WorkerInfo(worker, workers, seed, dataset)
+        np.random.seed(numpy_seed(base_seed, worker))
+        _worker_info = WorkerInfo(worker, workers, seed, dataset)
+        numbers = RandomState()
         failure = None
         try:
             if init_fn is not None:
                 init_fn(worker)
-            fetch = fetcher(dataset)
-        except Exception as e:
-            failure = Failure(e, worker, None)
+            _begin(fetcher, dataset, resume, set_random_state)
+        except Exception as error:
+            failure = Failure(error, worker)
+        quiet = failure is None and fetcher.rows  # nobody's code runs, so no generator moves
         while True:
-            while not tasks.poll(2.0):
-                if os.getppid() != parent:
-                    return  # the main process is gone
             task = tasks.recv()
             if task is None:
                 return
             if task == "restart":
                 try:
-                    fetch = fetcher(dataset)
-                except Exception as e:
-                    failure = Failure(e, worker, None)
+                    fetcher.start(dataset)
+                    failure = None
+                except Exception as error:
+                    failure = Failure(error, worker)
                 continue
             number, indices, slot = task
+            batch: Any
             if failure is not None:
-                results.send((number, worker, failure, slot))
-                failure = None
-                continue
+                batch = failure
+            else:
+                try:
+                    batch = pack(fetcher.fetch(indices), memory, slot * slot_size, slot_size)
+                except StopIteration:
+                    batch = End()
+                except Exception as error:
+                    batch = Failure(error, worker, indices)
+            marks = None if quiet else _marks(numbers, fetcher)
             try:
-                batch = fetch(indices)
-                packed = pack(batch, memory, slot * slot_size, slot_size)
-                if packed is None:
-                    results.send((number, worker, _Loose(as_arrays(batch)), slot))
-                else:
-                    results.send((number, worker, packed, slot))
-            except StopIteration:
-                results.send((number, worker, _End(), slot))
-            except Exception as e:
-                results.send((number, worker, Failure(e, worker, indices), slot))
+                results.send((number, worker, batch, slot, marks))
+            except (BrokenPipeError, ConnectionError):
+                return
+            except Exception as error:  # the batch or the stream's state cannot be pickled
+                results.send((number, worker, Failure(error, worker, indices), slot, None))
     except (KeyboardInterrupt, EOFError, BrokenPipeError):
         return
 
 
-class _End:
-    """An iterable data set is exhausted."""
+def _begin(fetcher, dataset, resume, set_random_state) -> None:
+    """Start the fetcher, where an earlier worker stopped if `resume` says so."""
+    if resume is None:
+        fetcher.start(dataset)
+        return
+    set_random_state(resume["start"])
+    fetcher.start(dataset, resume["stream"])
+    for indices in resume["skip"]:
+        fetcher.skip(indices)
+    set_random_state(resume["random"])
 
 
-class _Loose:
-    """A batch that was pickled as a whole."""
-
-    def __init__(self, batch):
-        self.batch = batch
+def _marks(numbers, fetcher):
+    """What has moved since the batch before: random generators, the stream; None if nothing."""
+    moved = numbers.changes()
+    try:
+        stream = fetcher.state()
+    except Exception:
+        stream = None
+    return (moved, stream) if moved or stream is not None else None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
+import random
+import warnings
 
 import numpy as np
 import pytest
@@ -32,6 +31,10 @@ OPTIONS = [
     {"batch_size": None},
     {"batch_size": 6, "shuffle": True, "num_workers": 2},
     {"batch_size": 6, "shuffle": True, "num_workers": 2, "persistent_workers": True},
+    {"batch_size": None, "shuffle": True, "num_workers": 1, "prefetch_factor": 5},
+    {"batch_sampler": [[1, 2], [3]]},
+    {"batch_size": 3, "sampler": range(5, 25, 2)},
+    {"batch_size": 3, "num_workers": 2, "multiprocessing_context": "fork"},
 ]
 
 
@@ -97,35 +100,6 @@ def test_worker_error_names_worker_and_indices():
         list(loader)
 
 
-class Dying(Squares):
-    def __getitem__(self, i):
-        if i == 9:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return float(i)
-
-
-def test_killed_worker_is_an_error_and_leaves_nobody():
-    loader = rushlight.utils.data.DataLoader(Dying(), 4, num_workers=2)
-    iterator = iter(loader)
-    pids = [p.pid for p in iterator._processes]
-    with pytest.raises(RuntimeError, match="exited unexpectedly .killed by signal 9"):
-        list(iterator)
-    for pid in pids:
-        with pytest.raises(OSError):
-            os.kill(pid, 0)
-
-
-class Slow(Squares):
-    def __getitem__(self, i):
-        time.sleep(30)
-
-
-def test_timeout():
-    loader = rushlight.utils.data.DataLoader(Slow(), 2, num_workers=1, timeout=0.5)
-    with pytest.raises(RuntimeError, match="timed out after 0.5 seconds"):
-        list(loader)
-
-
 @pytest.mark.parametrize("options", [
     {"num_workers": -1},
     {"batch_size": 0},
@@ -133,6 +107,12 @@ def test_timeout():
     {"batch_sampler": [[1]], "shuffle": True},
     {"prefetch_factor": 2},
     {"batch_size": None, "drop_last": True},
+    {"timeout": -1},
+    {"persistent_workers": True},
+    {"num_workers": 1, "prefetch_factor": -1},
+    {"multiprocessing_context": "fork"},
+    {"num_workers": 1, "multiprocessing_context": "thread"},
+    {"num_workers": 1, "multiprocessing_context": 3},
 ], ids=str)
 def test_bad_options(options):
     kinds = []
@@ -141,3 +121,119 @@ def test_bad_options(options):
             T.utils.data.DataLoader(list(range(4)), **options)
         kinds.append(e.type)
     assert kinds[0] is kinds[1]
+
+
+class Drawing:
+    """Samples with the numbers that a worker draws."""
+
+    def __init__(self, T):
+        self.T = T
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, i):
+        info = self.T.utils.data.get_worker_info()
+        return [self.T.rand(1).item(), random.random(), np.random.rand(), info.seed, info.id]
+
+
+class Order:
+    """A sampler that draws when iteration begins."""
+
+    def __init__(self, T):
+        self.T = T
+
+    def __iter__(self):
+        return iter(self.T.randperm(12).tolist())
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_numbers_in_workers_are_pytorchs(persistent):
+    def run(T):
+        T.manual_seed(8)
+        loader = T.utils.data.DataLoader(
+            Drawing(T), 3, sampler=Order(T), num_workers=2, persistent_workers=persistent,
+            worker_init_fn=lambda w: T.rand(w + 1))
+        return [[t.tolist() for t in b] for _ in range(2) for b in loader], T.rand(1).item()
+
+    assert run(rushlight) == run(torch)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_other_ways_to_start_workers(method):
+    import multiprocessing
+
+    data = rushlight.utils.data
+    context = multiprocessing.get_context(method)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loader = data.DataLoader(data.TensorDataset(rushlight.tensor(X)), 16, num_workers=2,
+                                 multiprocessing_context=context)
+        assert loader.multiprocessing_context is context
+        assert [b.tolist() for b, in loader] == [X[:16].tolist(), X[16:32].tolist(), X[32:].tolist()]
+
+
+def test_in_order_false_gives_everything_once():
+    loader = rushlight.utils.data.DataLoader(range(40), 3, num_workers=2, in_order=False)
+    assert sorted(sum((b.tolist() for b in loader), [])) == list(range(40))
+
+
+class Streams:
+    """Each worker reads a part of another length."""
+
+    @staticmethod
+    def make(T):
+        class Part(T.utils.data.IterableDataset):
+            def __len__(self):
+                return 11
+
+            def __iter__(self):
+                info = T.utils.data.get_worker_info()
+                if info is None:
+                    return iter(range(11))
+                return iter(range(100 * info.id, 100 * info.id + (4, 13, 1)[info.id]))
+
+        return Part()
+
+
+@pytest.mark.parametrize("options", [{}, {"num_workers": 3}, {"num_workers": 2, "drop_last": True},
+                                     {"num_workers": 3, "persistent_workers": True}], ids=str)
+def test_streams_are_pytorchs(options):
+    def run(T):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loader = T.utils.data.DataLoader(Streams.make(T), 2, **options)
+            return len(loader), [b.tolist() for _ in range(2) for b in loader]
+
+    assert run(rushlight) == run(torch)
+
+
+def test_a_stream_longer_than_it_says_warns():
+    class Long(rushlight.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter(range(3))
+
+        def __len__(self):
+            return 2
+
+    loader = rushlight.utils.data.DataLoader(Long(), None)
+    assert len(loader) == 2
+    with pytest.warns(UserWarning, match="reported to be 2.*but 3 samples have been fetched"):
+        list(loader)
+
+
+def test_arguments_are_kept():
+    data = rushlight.utils.data
+    loader = data.DataLoader(range(3), pin_memory=True, pin_memory_device="cuda", num_workers=0)
+    assert (loader.batch_size, loader.prefetch_factor, loader.timeout) == (1, None, 0)
+    if not rushlight.accelerator.is_available():
+        with pytest.warns(UserWarning, match="no accelerator is found"):
+            assert len(list(loader)) == 3
+    with pytest.raises(ValueError, match="batch_size attribute should not be set after DataLoader"):
+        loader.batch_size = 2
+    with pytest.raises(NotImplementedError):
+        __import__("pickle").dumps(iter(data.DataLoader(range(3))))
+    with pytest.raises(AssertionError):
+        iter(data.DataLoader(range(3), timeout=1))
+    with pytest.warns(UserWarning, match="create 1000 worker processes"):
+        data.DataLoader(range(3), num_workers=1000)

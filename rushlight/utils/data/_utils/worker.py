@@ -1,0 +1,3 @@
+"""torch.utils.data._utils.worker."""
+
+from ..worker import WorkerInfo, get_worker_info  # noqa: F401
