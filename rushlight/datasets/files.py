@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import http.client
 import os
 import struct
 import zlib
@@ -44,10 +45,10 @@ def folders(root=None) -> list[Path]:
     return found
 
 
-def find(name: str, file: str, root=None) -> Path | None:
-    """The path of a data set's file, plain or gzipped, or None."""
+def find(name: str, file: str, root=None, inside=()) -> Path | None:
+    """The path of a data set's file, plain or gzipped, or None; `inside`: further folders to look in."""
     for folder in folders(root):
-        for place in (folder / name, folder):
+        for place in (folder / name, folder, *(folder / i for i in inside)):
             for candidate in (file, file.removesuffix(".gz")):
                 path = place / candidate
                 if path.is_file():
@@ -62,22 +63,26 @@ def download(urls, file: str, md5: str, folder: Path, timeout: float = 15.0) -> 
     """
     import urllib.request
 
-    tried = []
+    tried: list[str] = []
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / file
     partial = folder / f".{file}.{os.getpid()}.partial"
     for url in urls:
         try:
-            with urllib.request.urlopen(url + file, timeout=timeout) as source:
-                content = source.read()
-            digest = hashlib.md5(content).hexdigest()
-            if digest != md5:
-                tried.append(f"{url}: wrong checksum {digest}, expected {md5}")
+            checksum = hashlib.md5()
+            with (
+                urllib.request.urlopen(url + file, timeout=timeout) as source,
+                open(partial, "wb") as kept,
+            ):
+                while part := source.read(1 << 20):
+                    checksum.update(part)
+                    kept.write(part)
+            if checksum.hexdigest() != md5:
+                tried.append(f"{url}: wrong checksum {checksum.hexdigest()}, expected {md5}")
                 continue
-            partial.write_bytes(content)
             os.replace(partial, target)
             return target
-        except OSError as e:
+        except (OSError, http.client.HTTPException) as e:
             tried.append(f"{url}: {e}")
         finally:
             with contextlib.suppress(OSError):

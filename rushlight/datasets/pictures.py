@@ -1,66 +1,155 @@
-"""Picture data sets, as torchvision offers them: samples are (picture, label)."""
+"""Picture data sets, with torchvision's interface: samples are (picture, label).
+
+A picture is one of Pillow's images; without Pillow, or when the transform begins with ToTensor or
+PILToTensor (which give the same of either), it is a NumPy array (H, W) or (H, W, C).
+"""
 
 from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
 
 import numpy as np
 
 from ..trace.tensor import Tensor, wrap
 from ..utils.data.dataset import Dataset
 from . import files
-from .transforms import ToTensor
+from .transforms import Compose, ToTensor
 
 
-class _Pictures(Dataset):
-    """Pictures and labels held as uint8 and int64 tensors."""
+def takes_arrays(transform) -> bool:
+    """Whether a transform wants no image of Pillow's."""
+    while type(transform) is Compose and transform.transforms:
+        transform = transform.transforms[0]
+    return getattr(transform, "takes_arrays", False)
 
-    classes: list[str] = []
 
-    def __init__(self, pictures: np.ndarray, labels: np.ndarray, transform, target_transform):
-        self.data: Tensor = wrap(pictures)
-        self.targets: Tensor = wrap(labels.astype(np.int64))
-        self._pictures, self._labels = pictures, labels.astype(np.int64)
+class VisionDataset(Dataset):
+    """Base class of picture data sets: root, transform, target_transform.
+
+    transform: called with a picture. target_transform: called with a label. transforms: called with both,
+    instead of the two. Raises ValueError if both kinds are given.
+
+    >>> from rushlight import datasets
+    >>> datasets.VisionDataset("pictures", target_transform=str).target_transform(3)
+    '3'
+    """
+
+    def __init__(self, root=None, transforms=None, transform=None, target_transform=None):
+        if transforms is not None and (transform is not None or target_transform is not None):
+            raise ValueError(
+                "Only transforms or transform/target_transform can be passed as argument"
+            )
+        self.root = root
+        self.transforms = transforms
         self.transform, self.target_transform = transform, target_transform
 
-    def __len__(self) -> int:
-        return len(self._pictures)
-
-    def __getitem__(self, index: int):
-        picture, label = self._pictures[index], int(self._labels[index])
+    def transformed(self, picture, label):
+        """A sample after its transforms."""
+        if self.transforms is not None:
+            return self.transforms(picture, label)
         if self.transform is not None:
             picture = self.transform(picture)
         if self.target_transform is not None:
             label = self.target_transform(label)
         return picture, label
 
-    def __getitems__(self, indices):
-        return [self[i] for i in indices]
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        """A line for `repr`."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"Dataset {type(self).__name__}", f"    Number of datapoints: {len(self)}"]
+        if self.root is not None:
+            lines.append(f"    Root location: {self.root}")
+        lines += [f"    {line}" for line in self.extra_repr().splitlines()]
+        if self.transform is not None:
+            lines.append(f"    Transform: {self.transform!r}")
+        return "\n".join(lines)
+
+
+class _Pictures(VisionDataset):
+    """Pictures and labels held in memory."""
+
+    classes: list[str] = []
+
+    def __init__(self, pictures: np.ndarray, labels: np.ndarray, transform, target_transform,
+                 root=None, train: bool | None = None):
+        super().__init__(root, transform=transform, target_transform=target_transform)
+        self._pictures, self._labels = pictures, labels.astype(np.int64)
+        self.train = train
+        self.data, self.targets = self._shown()
+
+    def _shown(self):
+        return wrap(self._pictures), wrap(self._labels)
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """Labels by name."""
+        return {name: i for i, name in enumerate(self.classes)}
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, index: int):
+        picture, label = self._pictures[index], int(self._labels[index])
+        if not takes_arrays(self.transform) and _has_pillow():
+            from .transforms.pictures import pillow
+
+            picture = pillow().fromarray(picture)
+        return self.transformed(picture, label)
+
+    def extra_repr(self) -> str:
+        return "" if self.train is None else f"Split: {'Train' if self.train else 'Test'}"
+
+
+def _has_pillow() -> bool:
+    return importlib.util.find_spec("PIL") is not None
 
 
 class MNIST(_Pictures):
     """70,000 handwritten digits, 28x28 (LeCun, Cortes, Burges).
 
-    root: a folder to look in first. train: the 60,000 for training or the 10,000 for testing.
-    Raises files.DataFileError if the files are neither found nor downloaded, or corrupt.
+    root: a folder to look in first, also for torchvision's `MNIST/raw`. train: the 60,000 for training or
+    the 10,000 for testing. transform, target_transform: called with a picture, a label. download: fetch
+    the files if they are not there, into root or the user's cache. `data` (uint8) and `targets` (int64)
+    are tensors.
+
+    Raises files.DataFileError (a RuntimeError) if the files are neither found nor downloaded, or corrupt.
+
+    >>> from rushlight import datasets
+    >>> mnist = datasets.MNIST(train=False, transform=datasets.ToTensor())  # doctest: +SKIP
+    >>> mnist[0][0].shape, mnist.classes[mnist[0][1]]  # doctest: +SKIP
+    (torch.Size([1, 28, 28]), '7 - seven')
     """
 
     name = "mnist"
-    classes = [str(i) for i in range(10)]
-    urls = files.MNIST_URLS
+    classes = ["0 - zero", "1 - one", "2 - two", "3 - three", "4 - four", "5 - five", "6 - six",
+               "7 - seven", "8 - eight", "9 - nine"]
+    urls: tuple[str, ...] = files.MNIST_URLS
     checksums = files.MNIST_MD5
+    data: Tensor
+    targets: Tensor
 
     def __init__(self, root=None, train: bool = True, transform=None, target_transform=None,
                  download: bool = True):
         part = "train" if train else "t10k"
+        raw = f"{type(self).__name__}/raw"
         arrays = []
         for kind in ("images-idx3", "labels-idx1"):
             file = f"{part}-{kind}-ubyte.gz"
-            path = files.find(self.name, file, root)
+            path = files.find(self.name, file, root, (raw,))
             if path is None:
                 if not download:
                     raise files.DataFileError(
-                        f"{file} was not found in {[str(f) for f in files.folders(root)]}"
+                        f"Dataset not found: there is no {file} in "
+                        f"{[str(f) for f in files.folders(root)]}. You can use download=True to "
+                        "download it"
                     )
-                folder = files.cache_folder() / self.name
+                folder = Path(root) / raw if root is not None else files.cache_folder() / self.name
                 path = files.download(self.urls, file, self.checksums[file], folder)
             arrays.append(files.read_idx(path))
         pictures, labels = arrays
@@ -68,11 +157,16 @@ class MNIST(_Pictures):
             raise files.DataFileError(
                 f"{self.name}: {len(pictures)} pictures but {len(labels)} labels"
             )
-        super().__init__(pictures, labels, transform, target_transform)
+        super().__init__(pictures, labels, transform, target_transform, root, train)
 
 
 class FashionMNIST(MNIST):
-    """70,000 pictures of clothes in MNIST's format (Xiao, Rasul, Vollgraf, 2017)."""
+    """70,000 pictures of clothes in MNIST's format (Xiao, Rasul, Vollgraf, 2017); see MNIST.
+
+    >>> from rushlight import datasets
+    >>> datasets.FashionMNIST.classes[9]
+    'Ankle boot'
+    """
 
     name = "fashion-mnist"
     urls = ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",)
@@ -86,40 +180,34 @@ class FashionMNIST(MNIST):
                "Bag", "Ankle boot"]
 
 
-class CIFAR10(_Pictures):
-    """Colour pictures of ten classes, 32x32 (Krizhevsky, 2009), from the binary version's files.
+class KMNIST(MNIST):
+    """70,000 cursive Japanese characters in MNIST's format (Clanuwat et al., 2018); see MNIST.
 
-    Uses as many of data_batch_1 to 5 as are there. Pictures are (H, W, C).
+    >>> from rushlight import datasets
+    >>> datasets.KMNIST.classes[:3]
+    ['o', 'ki', 'su']
     """
 
-    classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship",
-               "truck"]
-
-    def __init__(self, root=None, train: bool = True, transform=None, target_transform=None,
-                 download: bool = False):
-        names = [f"data_batch_{i}.bin.gz" for i in range(1, 6)] if train else ["test_batch.bin.gz"]
-        rows = []
-        for n in names:
-            path = files.find("cifar10", n, root) or files.find("cifar-10-batches-bin", n, root)
-            if path is None:
-                continue
-            raw = np.frombuffer(files.content(path), np.uint8)
-            if len(raw) == 0 or len(raw) % 3073:
-                raise files.DataFileError(
-                    f"{path} is cut short or corrupt: {len(raw)} bytes is no multiple of 3073"
-                )
-            rows.append(raw.reshape(-1, 3073))
-        if not rows:
-            raise files.DataFileError(
-                f"no CIFAR-10 file was found in {[str(f) for f in files.folders(root)]}"
-            )
-        table = np.concatenate(rows)
-        pictures = table[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        super().__init__(np.ascontiguousarray(pictures), table[:, 0], transform, target_transform)
+    name = "kmnist"
+    urls = ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",)
+    checksums = {
+        "train-images-idx3-ubyte.gz": "bdb82020997e1d708af4cf47b453dcf7",
+        "train-labels-idx1-ubyte.gz": "e144d726b3acfaa3e44228e80efcd344",
+        "t10k-images-idx3-ubyte.gz": "5c965bf0a639b31b8f53240b1b52f4d7",
+        "t10k-labels-idx1-ubyte.gz": "7320c461ea6c1c855c0b718fb2a4b134",
+    }
+    classes = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
 
 
 class Digits(_Pictures):
-    """scikit-learn's 1,797 digits, 8x8, enlarged to 28x28: when there is no MNIST."""
+    """scikit-learn's 1,797 digits, 8x8, enlarged to 28x28: when there is no MNIST.
+
+    Raises files.DataFileError if scikit-learn is not installed.
+
+    >>> from rushlight import datasets
+    >>> len(datasets.Digits(train=False))  # doctest: +SKIP
+    297
+    """
 
     classes = [str(i) for i in range(10)]
 
@@ -134,7 +222,7 @@ class Digits(_Pictures):
         big = np.kron(d.images, np.ones((3, 3))) * (255 / 16)
         big = np.pad(big, ((0, 0), (2, 2), (2, 2))).astype(np.uint8)
         cut = slice(0, 1500) if train else slice(1500, None)
-        super().__init__(big[cut], d.target[cut], transform, target_transform)
+        super().__init__(big[cut], d.target[cut], transform, target_transform, None, train)
 
 
-__all__ = ["CIFAR10", "Digits", "FashionMNIST", "MNIST", "ToTensor"]
+__all__ = ["Digits", "FashionMNIST", "KMNIST", "MNIST", "ToTensor", "VisionDataset"]
