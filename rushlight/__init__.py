@@ -80,6 +80,7 @@ _LAZY = {
     "linalg": ("linalg", None),
     "fft": ("fft", None),
     "special": ("special", None),
+    "distributions": ("distributions", None),
     "random": ("random", None),
     "serialization": ("serialization", None),
     "datasets": ("datasets", None),

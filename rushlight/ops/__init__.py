@@ -17,6 +17,8 @@ FAMILIES = (
     "elementary",
     "complex_numbers",
     "special_functions",
+    "gamma_functions",
+    "bessel",
     "comparison",
     "reduction",
     "scan",
@@ -31,6 +33,7 @@ FAMILIES = (
     "matmul",
     "contraction",
     "factorization",
+    "triangular",
     "activation",
     "random",
 )
@@ -46,6 +49,7 @@ LAYER_FAMILIES = (
     "normalization",
     "loss",
     "ctc",
+    "random_gamma",
     "attention",
 )
 

@@ -7,8 +7,6 @@ import pytest
 import torch
 from oracle import Given, check, check_error, find
 
-import rushlight
-
 rng = np.random.default_rng(10)
 SIZES = [(0,), (1,), (5,), (15,), (16,), (17,), (3, 11), (8, 16), (2, 0, 3), (), (1000,)]
 FLOATS = [torch.float32, torch.float64, torch.float16, torch.bfloat16]

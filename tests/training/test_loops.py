@@ -1,0 +1,29 @@
+"""Ten kinds of training, from the same seed: the losses of the first 50 steps are PyTorch's."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import rushlight
+
+sys.path.insert(0, str(Path(__file__).parent))
+import loops  # noqa: E402
+
+STEPS = 50
+
+
+@pytest.mark.parametrize("name", loops.LOOPS)
+@pytest.mark.filterwarnings("ignore")
+def test_same_losses(name):
+    try:
+        theirs, wanted = loops.run(torch, name, STEPS, "small")
+    except FileNotFoundError as e:
+        pytest.skip(f"no data: {e}")
+    ours, quality = loops.run(rushlight, name, STEPS, "small")
+    _, tolerance, _, slack = loops.LOOPS[name]
+    assert loops.deviation(ours, theirs) < tolerance
+    assert abs(quality - wanted) <= max(slack, 1e-6) and theirs[-5:].mean() < theirs[0]
