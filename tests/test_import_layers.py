@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "rushlight"
-LAYERS = {"interpret": 0, "trace": 1, "ops": 2}  # everything else is the public API, above
+LAYERS = {"runtime": 0, "interpret": 1, "compile": 2, "trace": 3, "ops": 4}  # the public API is above
 
 
 def imports(path: Path):
@@ -25,7 +25,7 @@ def imports(path: Path):
 
 def layer(module: str) -> int:
     parts = module.split(".")
-    return LAYERS.get(parts[1], 3) if len(parts) > 1 else 3
+    return LAYERS.get(parts[1], 5) if len(parts) > 1 else 5
 
 
 ALLOWED = {
@@ -44,7 +44,7 @@ def test_arrows_point_down():
                 continue
             if any(where == f and module.startswith(m) for f, m in ALLOWED):
                 continue
-            if layer(module) > mine and mine < 3:
+            if layer(module) > mine and mine < 5:
                 wrong.append(f"{where}:{line} imports {module}")
     assert not wrong, "\n".join(wrong)
 

@@ -1,0 +1,42 @@
+"""What a kernel family hands to the program: calls with argument words, and where results go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Address:
+    """A place in memory, known when the program runs: a buffer of the program and bytes into it."""
+
+    buffer: object
+    offset: int = 0
+
+    def __add__(self, nbytes: int) -> Address:
+        return Address(self.buffer, self.offset + nbytes)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Scratch memory that a call needs: `nbytes`, which nobody reads after the kernel's last call."""
+
+    nbytes: int
+
+
+@dataclass
+class Call:
+    """One native call: `function` of the module `text`, for each of `chunks` chunks.
+
+    words: the argument block, each an int, a float (stored as a double), an Address, a Workspace or
+    a `Scalar`. parallel: whether the chunks are worth sharing between threads.
+    """
+
+    text: str
+    function: str
+    words: list
+    chunks: int = 1
+    parallel: bool = False
+    label: str = ""
+    flops: int = 0
+    nbytes: int = 0
+    exports: tuple[str, ...] = field(default=())  # all functions of the module that may be called

@@ -1,0 +1,167 @@
+"""Machine code from IR text: compile, remember on disk, load.
+
+An object file is kept in the cache folder under a hash of everything that it depends on: the text, the
+target and LLVM's version. Files appear by rename, so several processes can share the folder; a file
+that does not check is ignored and made anew. `load` returns addresses.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+from ...version import __version__
+from .target import Target, host
+
+LOCK = threading.Lock()
+_loaded: dict[str, dict[str, int]] = {}
+_keep: list = []  # LLVM frees code with its last reference
+MAGIC = b"rushlight object 1\n"
+
+
+class Counters:
+    """What this process compiled, and took from the disk."""
+
+    compiled = reused = 0
+    seconds = 0.0
+
+
+@functools.cache
+def _binding():
+    import llvmlite.binding as binding
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding
+
+
+@functools.cache
+def _machine(target: Target):
+    b = _binding()
+    if not b.get_default_triple().startswith(target.triple.split("-")[0]):
+        b.initialize_all_targets()
+        b.initialize_all_asmprinters()
+    found = b.Target.from_triple(target.triple)
+    return found.create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="small", jit=False
+    )
+
+
+@functools.cache
+def _linker():
+    return _binding().create_lljit_compiler(_binding().Target.from_default_triple()
+                                            .create_target_machine(jit=True), use_jit_link=True)
+
+
+def cache_folder() -> Path:
+    """Where object files are kept: $RUSHLIGHT_CACHE, or the user's cache folder."""
+    given = os.environ.get("RUSHLIGHT_CACHE")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "rushlight" / "kernels"
+
+
+def key_of(text: str, target: Target) -> str:
+    """The hash under which the object of `text` is kept."""
+    import llvmlite
+
+    facts = f"{__version__} {llvmlite.__version__} {target.triple} {target.cpu} {target.features}\n"
+    return hashlib.sha256((facts + text).encode()).hexdigest()
+
+
+def compile_text(text: str, target: Target | None = None) -> bytes:
+    """The object file of a module's text."""
+    b = _binding()
+    target = target or host()
+    module = b.parse_assembly(text)
+    module.triple = target.triple
+    machine = _machine(target)
+    module.data_layout = str(machine.target_data)
+    module.verify()
+    return machine.emit_object(module)
+
+
+def assembly(text: str, target: Target | None = None) -> str:
+    """The assembly of a module's text, for people."""
+    target = target or host()
+    module = _binding().parse_assembly(text)
+    module.triple = target.triple
+    machine = _machine(target)
+    module.data_layout = str(machine.target_data)
+    return machine.emit_assembly(module)
+
+
+def object_of(text: str, target: Target | None = None) -> bytes:
+    """The object file of `text`: from the cache on disk if it is there and whole."""
+    import time
+
+    target = target or host()
+    path = cache_folder() / f"{key_of(text, target)}.o"
+    found = _read(path)
+    if found is not None:
+        Counters.reused += 1
+        return found
+    start = time.perf_counter()
+    made = compile_text(text, target)
+    Counters.compiled += 1
+    Counters.seconds += time.perf_counter() - start
+    _write(path, made)
+    return made
+
+
+def _read(path: Path) -> bytes | None:
+    """A cached object, or None if it is missing or damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    head, body = content[: len(MAGIC) + 32], content[len(MAGIC) + 32 :]
+    if head[: len(MAGIC)] != MAGIC or hashlib.sha256(body).digest() != head[len(MAGIC) :]:
+        return None
+    return body
+
+
+def _write(path: Path, body: bytes) -> None:
+    """Keep an object; a cache that cannot be written is no error."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as f:
+                f.write(MAGIC + hashlib.sha256(body).digest() + body)
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+    except OSError:
+        pass
+
+
+def load(
+    text: str, names: tuple[str, ...], imports: dict[str, int] | None = None
+) -> dict[str, int]:
+    """Addresses of a module's functions; each text is loaded once in a process.
+
+    imports: addresses of functions from other modules that it calls.
+    """
+    key = key_of(text, host())
+    found = _loaded.get(key)
+    if found is None:
+        code = object_of(text)
+        with LOCK:
+            found = _loaded.get(key)
+            if found is None:
+                b = _binding()
+                builder = b.JITLibraryBuilder().add_object_img(code).add_current_process()
+                for name in names:
+                    builder.export_symbol(name)
+                for name, address in (imports or {}).items():
+                    builder.import_symbol(name, address)
+                tracker = builder.link(_linker(), f"kernel_{key[:32]}")
+                _keep.append(tracker)
+                found = _loaded[key] = {n: tracker[n] for n in names}
+    return found
