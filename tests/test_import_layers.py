@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "rushlight"
-LAYERS = {"runtime": 0, "interpret": 1, "compile": 2, "trace": 3, "ops": 4}  # the public API is above
+LAYERS = {"version": 0, "runtime": 0, "interpret": 1, "compile": 2, "trace": 3, "ops": 4}  # the public API is above
 
 
 def imports(path: Path):
