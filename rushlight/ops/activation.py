@@ -12,7 +12,7 @@ from ..trace.modes import is_grad_enabled
 from ..trace.operator import Tensor, function, op
 from . import rules
 from .creation import empty_like, ones_like, zeros_like
-from .pointwise import where
+from .pointwise import piecewise, where
 from .random import rand
 from .softmax import softmax
 
@@ -50,7 +50,7 @@ def _relu_backward(grad: Tensor, output: Tensor):
 
 @op(
     floating("relu", dtypes.INTEGER),
-    gradient={"input": lambda g, out: _relu_backward(g, out)},
+    gradient={"input": lambda g, out: piecewise(_relu_backward(g, out), out)},
     compute="result",
     api="",
 )
@@ -92,8 +92,8 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
 
 @op(
     floating("hardtanh", dtypes.INTEGER),
-    gradient={"input": lambda g, input, min_val, max_val: where(
-        (input > min_val) & (input < max_val), g, 0.0)},
+    gradient={"input": lambda g, input, min_val, max_val: piecewise(where(
+        (input > min_val) & (input < max_val), g, 0.0), input)},
     compute="result",
     api="",
 )
@@ -103,7 +103,8 @@ def _hardtanh(input: Tensor, min_val: float, max_val: float):
 
 @op(
     floating("leaky_relu"),
-    gradient={"input": lambda g, input, slope: where(input > 0, g, g * slope)},
+    gradient={"input": lambda g, input, slope: piecewise(
+        where(input > 0, g, g * slope), input)},
     compute="result",
     api="",
 )
@@ -278,8 +279,8 @@ def tanhshrink(input: Tensor):
 
 @op(
     floating("softshrink"),
-    gradient={"input": lambda g, input, lambd: where(
-        (input >= -lambd) & (input <= lambd), 0.0, g)},
+    gradient={"input": lambda g, input, lambd: piecewise(where(
+        (input >= -lambd) & (input <= lambd), 0.0, g), input)},
     api=NN,
 )
 def softshrink(input: Tensor, lambd: float = 0.5):
@@ -292,8 +293,8 @@ def softshrink(input: Tensor, lambd: float = 0.5):
 
 @op(
     floating("hardshrink"),
-    gradient={"input": lambda g, input, lambd: where(
-        (input >= -lambd) & (input <= lambd), 0.0, g)},
+    gradient={"input": lambda g, input, lambd: piecewise(where(
+        (input >= -lambd) & (input <= lambd), 0.0, g), input)},
     api="nn.functional torch Tensor",
 )
 def hardshrink(input: Tensor, lambd: float = 0.5):
@@ -336,7 +337,8 @@ def hardswish(input: Tensor, inplace: bool = False):
 
 @op(
     floating("threshold", dtypes.INTEGER),
-    gradient={"input": lambda g, input, threshold: where(input > threshold, g, 0.0)},
+    gradient={"input": lambda g, input, threshold: piecewise(
+        where(input > threshold, g, 0.0), input)},
     api="",
 )
 def _threshold(input: Tensor, threshold: float, value: float):

@@ -43,7 +43,12 @@ def _logsumexp(parts):
     top = np.maximum.reduce(parts)
     safe = np.where(np.isneginf(top), 0, top)
     with np.errstate(divide="ignore"):
-        return np.log(sum(np.exp(p - safe) for p in parts)) + safe
+        return _rounded(np.log, sum(_rounded(np.exp, p - safe) for p in parts)) + safe
+
+
+def _rounded(f, x):
+    """`f(x)` correctly rounded: over many steps, NumPy's own float32 functions would drift away."""
+    return f(x.astype(np.float64)).astype(x.dtype)
 
 
 def _padded(targets, lengths, blank):
@@ -131,7 +136,7 @@ def _ctc(log_probs: Tensor, targets: IntTensor, input_lengths: IntTensor,
     nll = -nll
 
     beta = np.full((batch, count), low)
-    slope = np.zeros((steps, batch, classes), log_probs.dtype)
+    both = np.full((steps, batch, count), low)
     with np.errstate(invalid="ignore", over="ignore"):
         for t in range(steps - 1, -1, -1):
             one = np.concatenate([beta[:, 1:], np.full((batch, 1), low)], 1)
@@ -146,18 +151,13 @@ def _ctc(log_probs: Tensor, targets: IntTensor, input_lengths: IntTensor,
                 begin[rows, final] = 0
                 begin[rows, np.maximum(final - 1, 0)] = 0
                 beta = np.where(ending[:, None] & some[:, None], begin + at_state[t], beta)
-            inside = t < input_lengths
-            if not inside.any():
-                continue
-            both = np.where(real, alpha[t] + beta, low)
-            top = both.max(1, keepdims=True)
-            top = np.where(np.isneginf(top), 0, top)
-            mass = np.zeros((batch, classes), log_probs.dtype)
-            np.add.at(mass, (rows[:, None], states), np.exp(both - top))
-            with np.errstate(divide="ignore"):
-                shared = np.log(mass) + top
-            part = np.exp(log_probs[t]) - np.exp(shared + nll[:, None] - log_probs[t])
-            slope[t] = np.where(inside[:, None], part, 0)
+            both[t] = np.where(real, alpha[t] + beta, low)
+        mass = np.full((steps, batch, classes), low)  # log of the sum over states of a class
+        for s in range(count - 1, -1, -1):
+            at = (slice(None), rows, states[:, s])
+            mass[at] = _logsumexp([mass[at], both[:, :, s]])
+        slope = np.exp(log_probs) - np.exp(mass + nll[:, None] - log_probs)
+        slope = np.where(np.arange(steps)[:, None, None] < input_lengths[:, None], slope, 0)
     if zero_infinity:
         impossible = nll == np.inf
         nll, slope = np.where(impossible, 0, nll), np.where(impossible[:, None], 0, slope)

@@ -9,6 +9,7 @@ import numpy as np
 from ..trace import dtypes
 from ..trace.meta import Meta
 from ..trace.operator import Tensor, function, op
+from ..trace.tensor import array, wrap
 from . import rules
 from .pointwise import ARITHMETIC, clamp, conj_of, pow, where
 
@@ -341,3 +342,37 @@ def logit(input: Tensor, eps: float | None = None):
     """`log(x / (1 - x))`, with x clamped to [eps, 1 - eps]."""
     x = input if eps is None else clamp(input, eps, 1 - eps)
     return log(x / (1 - x))
+
+
+def _applied(name, tensors, callable):
+    first = tensors[0]
+    first.check_writable(name)
+    for t in tensors:
+        if t.requires_grad:
+            raise RuntimeError(
+                f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() "
+                "instead."
+            )
+        if t.dtype is not first.dtype:
+            raise TypeError(f"{name}: expected dtype {first.dtype} for 'other' (got {t.dtype})")
+    columns = [array(t.expand(first.shape)).reshape(-1).tolist() for t in tensors]
+    made = np.array([callable(*numbers) for numbers in zip(*columns, strict=True)])
+    return first.copy_(wrap(made.astype(first.dtype.np).reshape(first.shape)))
+
+
+@function(api="Tensor")
+def apply_(self, callable):
+    """In place, `callable` of each element as a Python number (slow)."""
+    return _applied("apply_", (self,), callable)
+
+
+@function(api="Tensor")
+def map_(self, other, callable):
+    """In place, `callable` of each element and that of `other`, which is expanded (slow)."""
+    return _applied("map_", (self, other), callable)
+
+
+@function(api="Tensor")
+def map2_(self, x, y, callable):
+    """In place, `callable` of each element and those of `x` and `y`, which are expanded (slow)."""
+    return _applied("map2_", (self, x, y), callable)

@@ -12,7 +12,7 @@ from ..trace.meta import Meta, meta
 from ..trace.operator import IntTensor, Tensor, function, op
 from . import rules
 from .matmul import linear
-from .pointwise import where
+from .pointwise import piecewise, where
 from .shape import broadcast_tensors
 from .softmax import log_softmax
 
@@ -160,10 +160,11 @@ def _row_weights(target, weight, ignore_index, dtype):
     return np.where(keep, w, dtype.type(0)), np.where(keep, target, 0)
 
 
-def _nll_gradient(g, input_meta, target, weight, ignore_index):
+def _nll_gradient(g, input, target, weight, ignore_index):
     if g[0] is None:  # only the weights' sum was used: it does not depend on the input
         return None
-    return _nll_backward(g[0], target, weight, ignore_index, tuple(input_meta.shape))
+    made = _nll_backward(g[0], target, weight, ignore_index, tuple(input.shape))
+    return piecewise(made, input)
 
 
 @op(

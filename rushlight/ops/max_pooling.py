@@ -12,9 +12,17 @@ from ..trace.meta import Meta, meta
 from ..trace.operator import IntTensor, Tensor, function, op
 from . import rules
 from .convolution import windows
+from .pointwise import piecewise
 from .pooling import adaptive_out, batched, bounds_of, framed, ints, output_space
 
 NN = "nn.functional"
+
+
+def _max_gradient(g, out, input_meta):
+    """Gradients go to where the maxima were."""
+    if g[0] is None:
+        return None
+    return piecewise(_put_flat(g[0], out[1], tuple(input_meta.shape)), out[0])
 
 
 def _max_rule(input: Meta, kernel, stride, padding, dilation, ceil_mode):
@@ -54,8 +62,7 @@ def _take_flat(input: Tensor, indices: IntTensor):
 
 @op(
     _max_rule,
-    gradient={"input": lambda g, out, input_meta: None if g[0] is None else _put_flat(
-        g[0], out[1], tuple(input_meta.shape))},
+    gradient={"input": _max_gradient},
     api="",
 )
 def _max_pool(input: Tensor, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple,
@@ -143,8 +150,7 @@ def _adaptive_rule(input: Meta, out):
 
 @op(
     _adaptive_rule,
-    gradient={"input": lambda g, out, input_meta: None if g[0] is None else _put_flat(
-        g[0], out[1], tuple(input_meta.shape))},
+    gradient={"input": _max_gradient},
     api="",
 )
 def _adaptive_max(input: Tensor, size: tuple):
@@ -348,8 +354,7 @@ def _fractional_rule(input: Meta, samples: Meta, kernel, out):
 
 @op(
     _fractional_rule,
-    gradient={"input": lambda g, out, input_meta: None if g[0] is None else _put_flat(
-        g[0], out[1], tuple(input_meta.shape))},
+    gradient={"input": _max_gradient},
     api="",
 )
 def _fractional_max(input: Tensor, samples: Tensor, kernel: tuple, out: tuple):

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..trace import dtypes
 from ..trace.meta import Meta, meta
+from ..trace.modes import is_grad_enabled
 from ..trace.operator import BoolTensor, Scalar, Tensor, function, op
 from . import rules
 
@@ -33,6 +34,31 @@ def no_bool(rule, name: str):
         return out
 
     return checked
+
+
+@op(
+    lambda grad, source: rules.same(grad),
+    gradient={"grad": lambda g: g, "source": lambda g, source_meta: _zeros(source_meta)},
+    compute="storage",
+    api="",
+)
+def _beside(grad: Tensor, source: Tensor):
+    """`grad`, as a function of `source` with a derivative of zero."""
+    return grad
+
+
+def _zeros(m: Meta):
+    from ..trace.layouts import filled
+
+    return filled(m.shape, 0, m.dtype)
+
+
+def piecewise(grad, source):
+    """The gradient of a piecewise linear function of `source`: its own derivative there is zero.
+
+    With create_graph, PyTorch's such gradients require grad too, though nothing comes of it.
+    """
+    return _beside(grad, source) if is_grad_enabled() and source.requires_grad else grad
 
 
 # ---------------------------------------------------------------- arithmetic
@@ -170,9 +196,7 @@ def floor_divide(input: Tensor, other: Tensor):
 
 def _flat(g):
     """The gradient of a rounded quotient: zero almost everywhere."""
-    from ..trace.layouts import filled
-
-    return filled(g.shape, 0, g.dtype)
+    return _zeros(g._s.m)
 
 
 ROUNDED = {"gradient": {"input": _flat, "other": _flat}, "api": "", "compute": "result"}

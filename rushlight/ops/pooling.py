@@ -12,6 +12,7 @@ from ..trace.meta import Meta, meta
 from ..trace.operator import Tensor, function, op
 from . import rules
 from .convolution import windows
+from .pointwise import piecewise
 
 NN = "nn.functional"
 
@@ -147,9 +148,9 @@ def _average_backward(grad: Tensor, shape: tuple, kernel: tuple, stride: tuple, 
 @op(
     _average_rule,
     gradient={
-        "input": lambda g, input_meta, kernel, stride, padding, ceil_mode, count_pad, divisor:
-        _average_backward(g, tuple(input_meta.shape), kernel, stride, padding, ceil_mode,
-                          count_pad, divisor)
+        "input": lambda g, input, kernel, stride, padding, ceil_mode, count_pad, divisor: piecewise(
+            _average_backward(g, tuple(input.shape), kernel, stride, padding, ceil_mode,
+                              count_pad, divisor), input)
     },
     api="",
 )
@@ -221,21 +222,29 @@ def adaptive_out(input, size, rank):
     return tuple(n if s is None else s for n, s in zip(input.shape[-rank:], size, strict=True))
 
 
-def _adaptive_average(x, out):
-    """Averages by one matrix for each dimension: sizes need not divide."""
-    from ..trace.tensor import wrap
+def _shares(n, o):
+    """The (n, o) matrix of averages over windows that give `o` of `n` elements."""
+    m = np.zeros((n, o))
+    for j, (a, b) in enumerate(bounds_of(n, o)):
+        m[a:b, j] = 1.0 / (b - a)
+    return m
 
-    for i, o in enumerate(out):
-        n = x.shape[2 + i]
-        if n == o:
-            continue
-        m = np.zeros((n, o))
-        for j, (a, b) in enumerate(bounds_of(n, o)):
-            m[a:b, j] = 1.0 / (b - a)
-        weights = wrap(m.astype(np.float64 if x.dtype is dtypes.float64 else np.float32))
-        weights = weights.to(x.dtype)
-        x = (x.transpose(2 + i, -1) @ weights).transpose(2 + i, -1)
-    return x.contiguous()
+
+@op(
+    lambda input, size, back: meta((*input.shape[:2], *size), input.dtype),
+    gradient={"input": lambda g, input, back: piecewise(
+        _adaptive_average(g, tuple(input.shape[2:]), not back), input)},
+    api="",
+)
+def _adaptive_average(input: Tensor, size: tuple, back: bool):
+    """Averages by one matrix for each dimension: sizes need not divide. back: the transposed map."""
+    for d, o in enumerate(size, 2):
+        n = input.shape[d]
+        if n != o:
+            weights = _shares(o, n).T if back else _shares(n, o)
+            part = np.swapaxes(input, d, -1) @ weights.astype(input.dtype)
+            input = np.swapaxes(part, d, -1)
+    return input
 
 
 def _adaptive_average_public(rank):
@@ -251,7 +260,7 @@ def _adaptive_average_public(rank):
             kernel = tuple(n // o for n, o in zip(space, out, strict=True))
             made = _average(x, kernel, kernel, (0,) * rank, False, True, None)
         else:
-            made = _adaptive_average(x, out)
+            made = _adaptive_average(x, out, False)
         return made.squeeze(0) if single else made
 
     pool.__name__ = name

@@ -15,6 +15,7 @@ from ..trace.operator import Tensor, Tensors, function, op
 from ..trace.tensor import Tensor as TensorClass
 from ..trace.tensor import wrap
 from . import rules
+from .pointwise import piecewise
 from .view import _view, expand, infer_size, select, unsqueeze, view_strides
 
 # ---------------------------------------------------------------- copies and casts
@@ -696,6 +697,52 @@ def constant_pad_nd(input: Tensor, pad: tuple, value: float = 0):
     return made
 
 
+def _sources(n, a, b, mode):
+    """For each place of a dimension of size n padded by a and b, the element that is repeated there."""
+    at = np.arange(-a, n + b)
+    if mode == "reflect":
+        return (n - 1) - np.abs((n - 1) - np.abs(at))
+    if mode == "replicate":
+        return np.clip(at, 0, n - 1)
+    period = n + min(a, 0) + min(b, 0)  # what negative widths leave is what is repeated
+    return max(-a, 0) + np.arange(-max(a, 0), period + max(b, 0)) % period
+
+
+def _repeated_rule(input: Meta, pad, mode) -> Meta:
+    for k in range(len(pad) // 2):
+        d, ends = input.ndim - 1 - k, pad[2 * k : 2 * k + 2]
+        n = input.shape[d]
+        if mode == "reflect" and max(ends) >= n:
+            rules.fail(
+                RuntimeError,
+                f"Argument #4: Padding size should be less than the corresponding input dimension, "
+                f"but got: padding {ends} at dimension {d} of input {list(input.shape)}"
+            )
+        if mode == "circular" and max(ends) > n:
+            rules.fail(RuntimeError, "Padding value causes wrapping around more than once.")
+    return _pad_rule(input, pad, 0)
+
+
+def _repeated_gradient(g, input, pad, mode):
+    made = g
+    for d, (a, b) in enumerate(_pad_widths(pad, input.ndim)):
+        if a or b:
+            n = input.shape[d]
+            shape = [n if i == d else m for i, m in enumerate(made.shape)]
+            at = wrap(_sources(n, a, b, mode))
+            made = made.new_zeros(shape).index_add(d, at, made)
+    return piecewise(made, input)
+
+
+@op(_repeated_rule, gradient={"input": _repeated_gradient}, compute="storage", api="")
+def _repeated(input: Tensor, pad: tuple, mode: str):
+    """Padding with elements of the input."""
+    for d, (a, b) in enumerate(_pad_widths(pad, input.ndim)):
+        if a or b:
+            input = np.take(input, _sources(input.shape[d], a, b, mode), axis=d)
+    return input
+
+
 @function(api="nn.functional")
 def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None):
     """Padding of the last dimensions: "constant", "reflect", "replicate" or "circular"."""
@@ -704,29 +751,7 @@ def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None):
         return constant_pad_nd(input, pad, 0 if value is None else value)
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
-    for k in range(len(pad) // 2):
-        a, b = pad[2 * k], pad[2 * k + 1]
-        d = input.ndim - 1 - k
-        n = input.shape[d]
-        at = np.arange(-a, n + b)
-        if mode == "reflect":
-            if max(a, b) >= n:
-                raise RuntimeError(
-                    f"Argument #4: Padding size should be less than the corresponding input "
-                    f"dimension, but got: padding ({a}, {b}) at dimension {d} of input "
-                    f"{list(input.shape)}"
-                )
-            at = np.abs(at)
-            at = (n - 1) - np.abs((n - 1) - at)
-        elif mode == "replicate":
-            at = np.clip(at, 0, n - 1)
-        else:
-            if max(a, b) > n:
-                raise RuntimeError("Padding value causes wrapping around more than once.")
-            period = n + min(a, 0) + min(b, 0)  # what negative widths leave is what is repeated
-            at = max(-a, 0) + np.arange(-max(a, 0), period + max(b, 0)) % period
-        input = input.index_select(d, wrap(at))
-    return input
+    return _repeated(input, pad, mode)
 
 
 __all__ = ["select"]

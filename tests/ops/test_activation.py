@@ -50,6 +50,35 @@ def test_half(name, options, dtype):
     check(F + name, Given(X, dtype=dtype), atol=near, rtol=near, **options)
 
 
+PIECEWISE = {
+    **{n: lambda T, x, n=n: getattr(T.nn.functional, n)(x) for n in (
+        "relu", "relu6", "hardtanh", "leaky_relu", "rrelu", "softshrink", "hardshrink")},
+    "threshold": lambda T, x: T.nn.functional.threshold(x, 0.5, 0.0),
+    "max_pool": lambda T, x: T.nn.functional.max_pool1d(x, 2),
+    "adaptive_max_pool": lambda T, x: T.nn.functional.adaptive_max_pool1d(x, 2),
+    "avg_pool": lambda T, x: T.nn.functional.avg_pool1d(x, 2),
+    "adaptive_avg_pool": lambda T, x: T.nn.functional.adaptive_avg_pool1d(x, 3),
+    "reflect": lambda T, x: T.nn.functional.pad(x, (1, -1), mode="reflect"),
+    "replicate": lambda T, x: T.nn.functional.pad(x, (1, 2), mode="replicate"),
+    "nll_loss": lambda T, x: T.nn.functional.nll_loss(x, T.tensor([0, 1, 2])),
+}
+
+
+@pytest.mark.parametrize("name", list(PIECEWISE))
+def test_gradients_of_piecewise_linear_functions_can_be_differentiated(name):
+    def program(T):
+        x = T.tensor(X, requires_grad=True)
+        y = PIECEWISE[name](T, x * 1.0)
+        (g,) = T.autograd.grad(y, x, T.ones_like(y), create_graph=True)
+        again = T.autograd.grad(g, x, T.ones_like(g), retain_graph=True)
+        z = PIECEWISE[name](T, x).sum()
+        float(z.detach())  # (the history crosses an executed segment)
+        (h,) = T.autograd.grad(z, x, create_graph=True)
+        return [g.detach(), g.requires_grad, again, T.autograd.grad(h.sum(), x)]
+
+    check_program(program)
+
+
 INPLACE = ["relu", "relu6", "hardtanh", "leaky_relu", "rrelu", "elu", "selu", "celu", "silu",
            "mish", "hardsigmoid", "hardswish"]
 

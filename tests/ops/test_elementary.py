@@ -92,3 +92,12 @@ def test_far_tails():
     check("erf", x, grad=False)
     check("erfc", x, grad=False)
     check("erf", Given(x.astype(np.float32)), grad=False)
+
+
+def test_python_functions():
+    check(lambda T, x: x.apply_(lambda v: v * 2 + 1), A, grad=False)
+    check(lambda T, i: i.apply_(lambda v: v * 2.5), np.arange(3))
+    check(lambda T, x: x.map_(x[0] * 2, lambda a, b: a + b), A, grad=False)
+    check(lambda T, x: x.map2_(x, x[0] * 2, lambda a, b, c: a * b - c), A, grad=False)
+    check_error(lambda T, x: x.requires_grad_().apply_(abs), A)
+    check_error(lambda T, x: x.map_(x.float(), max), A)

@@ -214,6 +214,7 @@ ERRORS = {
     "rho": lambda T, p: T.optim.Adadelta([p], rho=2),
     "etas": lambda T, p: T.optim.Rprop([p], etas=(2, 3)),
     "missing params": lambda T, p: T.optim.SGD([{"param": 1}]),
+    "complex": lambda T, p: T.optim.SparseAdam([T.nn.Parameter(T.ones(2, dtype=T.complex64))]),
 }
 
 
