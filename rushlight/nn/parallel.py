@@ -8,7 +8,11 @@ from .modules.module import Module
 
 
 class DataParallel(Module):
-    """Calls `module`; there is one device, so the batch is not split."""
+    """Calls `module`; there is one device, so the batch is not split.
+
+    >>> nn.DataParallel(nn.Linear(3, 2))(torch.zeros(4, 3)).shape
+    torch.Size([4, 2])
+    """
 
     def __init__(
         self, module: Module, device_ids: Any = None, output_device: Any = None, dim: int = 0

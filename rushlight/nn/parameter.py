@@ -27,6 +27,11 @@ class Buffer(Tensor):
     """A tensor that becomes a buffer when assigned to a module: `self.seen = Buffer(zeros(1))`.
 
     `persistent=False` leaves it out of the module's `state_dict`.
+
+    >>> net = nn.Module()
+    >>> net.seen = nn.Buffer(torch.zeros(1))
+    >>> net.state_dict()
+    OrderedDict([('seen', tensor([0.]))])
     """
 
     _plain_subclass = True
@@ -45,7 +50,11 @@ class Buffer(Tensor):
 
 
 class UninitializedTensorMixin:
-    """A parameter or buffer of a lazy module before its first input has shown its shape."""
+    """A parameter or buffer of a lazy module before its first input has shown its shape.
+
+    >>> isinstance(nn.LazyLinear(2).weight, nn.parameter.UninitializedTensorMixin)
+    True
+    """
 
     __slots__ = ()
     _initialized_class: type = Tensor
@@ -103,7 +112,13 @@ for _name in (
 
 
 class UninitializedParameter(UninitializedTensorMixin, Parameter):
-    """A parameter of a lazy module: no shape before the first forward pass."""
+    """A parameter of a lazy module: no shape before the first forward pass.
+
+    >>> weight = nn.UninitializedParameter()
+    >>> weight.materialize((2, 3))
+    >>> weight.shape, type(weight).__name__
+    (torch.Size([2, 3]), 'Parameter')
+    """
 
     _plain_subclass = True
     __slots__ = ()
@@ -120,7 +135,13 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
 
 
 class UninitializedBuffer(UninitializedTensorMixin, Tensor):
-    """A buffer of a lazy module: no shape before the first forward pass."""
+    """A buffer of a lazy module: no shape before the first forward pass.
+
+    >>> buffer = nn.UninitializedBuffer()
+    >>> buffer.materialize((2, 3))
+    >>> buffer.shape
+    torch.Size([2, 3])
+    """
 
     _plain_subclass = True
     __slots__ = ()

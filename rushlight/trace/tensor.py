@@ -37,7 +37,17 @@ class TensorMeta(type):
 
 
 class Tensor:
-    """A multi-dimensional array with automatic differentiation; see PyTorch's torch.Tensor."""
+    """An array of one dtype, with any number of dimensions and automatic differentiation.
+
+    Made by `torch.tensor` and the other functions that make tensors; operators are methods as well
+    as functions. `requires_grad` asks for gradients, `backward()` puts them into `grad`. NumPy's
+    functions accept tensors; `numpy()` shares memory. As PyTorch's torch.Tensor.
+
+    >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad, x.shape, x.dtype
+    (tensor([2., 4.]), torch.Size([2]), torch.float32)
+    """
 
     __slots__ = (
         "_s",  # node of the running segment, or an idle node
@@ -622,6 +632,12 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
     """A tensor that a Module registers as its parameter when assigned as an attribute.
 
     data: the initial values (its memory is shared). requires_grad: default True.
+
+    >>> net = nn.Module()
+    >>> net.scale = nn.Parameter(torch.ones(2))
+    >>> list(net.parameters())
+    [Parameter containing:
+    tensor([1., 1.], requires_grad=True)]
     """
 
     _plain_subclass = True

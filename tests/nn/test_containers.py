@@ -46,7 +46,8 @@ def parameter_list(T):
     p.append(T.ones(2, 2))
     p += [T.nn.Parameter(T.ones(3))]
     p[0] = T.nn.Parameter(T.zeros(2))
-    return [repr(p), len(p), p[-1], len(p[1:3]), [k for k, _ in p.named_parameters()], list(p)[1]]
+    return [repr(p), len(p), p[-1], len(p[1:3]), [k for k, _ in p.named_parameters()], list(p)[1],
+            [q.requires_grad for q in p if not isinstance(q, str)]]
 
 
 def parameter_dict(T):
@@ -57,7 +58,7 @@ def parameter_dict(T):
     got = [d.get("no", 7), d.pop("n"), d.setdefault("v", T.ones(1))]
     return [
         repr(d), list(d), sorted(d.keys()), list(other), got, "x" in d, list(d.state_dict()),
-        list(reversed(d)), list(d.copy()), d.popitem()[0], len(d),
+        list(reversed(d)), list(d.copy()), d.popitem()[0], len(d), d["y"].requires_grad,
     ]  # fmt: skip
 
 

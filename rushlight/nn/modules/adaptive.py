@@ -23,7 +23,17 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     """Efficient softmax over many classes sorted by frequency (Grave et al., 2017).
 
     Classes below `cutoffs[0]` are in the head; each further cutoff starts a cluster whose
-    projection is `div_value` times smaller than the one before.
+    projection is `div_value` times smaller than the one before. Called with (N, in_features) and
+    class indices (N,); returns (output, loss): the log-probability of each target, and the mean of
+    their negatives. Raises ValueError for cutoffs that do not rise, RuntimeError for a target
+    outside of [0, n_classes).
+
+    >>> softmax = nn.AdaptiveLogSoftmaxWithLoss(8, 100, cutoffs=[10, 40])
+    >>> result = softmax(torch.rand(4, 8), torch.tensor([2, 99, 25, 0]))
+    >>> result.output.shape, torch.allclose(result.loss, -result.output.mean())
+    (torch.Size([4]), True)
+    >>> softmax.log_prob(torch.rand(4, 8)).exp().sum(1).detach()
+    tensor([1.0000, 1.0000, 1.0000, 1.0000])
     """
 
     def __init__(

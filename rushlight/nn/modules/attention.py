@@ -21,7 +21,19 @@ class MultiheadAttention(Module):
 
     query (L, N, embed_dim), key (S, N, kdim), value (S, N, vdim); `batch_first` puts N first, and
     without N they are single sequences. Returns the attention's output, shaped as the query, and
-    the weights (N, L, S) or None. Vaswani et al., 2017.
+    the weights (N, L, S), averaged over the heads, or None with `need_weights=False`.
+
+    A call's masks are boolean, true where attention is not allowed, or numbers to add:
+    `key_padding_mask` (N, S), `attn_mask` (L, S) or (N * num_heads, L, S). Raises AssertionError if
+    the heads do not divide `embed_dim`. Vaswani et al., 2017.
+
+    >>> attention = nn.MultiheadAttention(8, num_heads=2, batch_first=True)
+    >>> x, mask = torch.rand(1, 3, 8), nn.Transformer.generate_square_subsequent_mask(3)
+    >>> output, weights = attention(x, x, x, attn_mask=mask)
+    >>> output.shape, (weights > 0).int()
+    (torch.Size([1, 3, 8]), tensor([[[1, 0, 0],
+             [1, 1, 0],
+             [1, 1, 1]]], dtype=torch.int32))
     """
 
     __constants__ = ["batch_first"]

@@ -119,17 +119,24 @@ class _BatchNorm(_NormBase):
         )
 
 
-_FORMULA = """`y = (x - mean) / sqrt(var + eps) * weight + bias` for each channel of {shape}.
+class BatchNorm1d(_BatchNorm):
+    """`y = (x - mean) / sqrt(var + eps) * weight + bias` for each channel of (N, C) or (N, C, L).
 
     In training, mean and (biased) variance are the batch's, and running ones are kept:
     `running = (1 - momentum) * running + momentum * new` (with the unbiased variance;
-    `momentum=None` keeps the plain average). In evaluation the running ones are used. Ioffe and
-    Szegedy, 2015.
+    `momentum=None` keeps the plain average). In evaluation the running ones are used.
+
+    num_features: C. affine: with `weight` (C,), at first 1, and `bias` (C,), at first 0.
+    track_running_stats: keep `running_mean` and `running_var`; without them, the batch's are always
+    used. Raises ValueError for other shapes, or one value a channel in training. Ioffe and Szegedy,
+    2015.
+
+    >>> norm = nn.BatchNorm1d(1)
+    >>> norm(torch.tensor([[1.0], [2.0], [3.0]])).detach().T
+    tensor([[-1.2247,  0.0000,  1.2247]])
+    >>> norm.running_mean, norm.running_var
+    (tensor([0.2000]), tensor([1.]))
     """
-
-
-class BatchNorm1d(_BatchNorm):
-    __doc__ = _FORMULA.format(shape="(N, C) or (N, C, L)")
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim not in (2, 3):
@@ -137,7 +144,12 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    __doc__ = _FORMULA.format(shape="(N, C, H, W)")
+    """As `BatchNorm1d` for each channel of (N, C, H, W).
+
+    >>> norm = nn.BatchNorm2d(3)
+    >>> norm(torch.rand(2, 3, 4, 4)).mean((0, 2, 3)).abs() < 1e-6
+    tensor([True, True, True])
+    """
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim != 4:
@@ -145,7 +157,11 @@ class BatchNorm2d(_BatchNorm):
 
 
 class BatchNorm3d(_BatchNorm):
-    __doc__ = _FORMULA.format(shape="(N, C, D, H, W)")
+    """As `BatchNorm1d` for each channel of (N, C, D, H, W).
+
+    >>> nn.BatchNorm3d(2)(torch.rand(2, 2, 3, 4, 4)).shape
+    torch.Size([2, 2, 3, 4, 4])
+    """
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim != 5:
@@ -153,7 +169,14 @@ class BatchNorm3d(_BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation with statistics over all processes; alone it equals `BatchNorm`."""
+    """Batch normalisation with statistics over all processes; alone it equals `BatchNorm1d`.
+
+    Any (N, C, *). process_group: the processes that share statistics, by default all.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    >>> nn.SyncBatchNorm.convert_sync_batchnorm(net)[1]
+    SyncBatchNorm(2, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    """
 
     def __init__(
         self,
@@ -241,18 +264,34 @@ class _LazyNormBase(LazyModuleMixin, _NormBase):
 
 
 class LazyBatchNorm1d(_LazyNormBase, BatchNorm1d):
-    """A `BatchNorm1d` that takes `num_features` from its first input."""
+    """A `BatchNorm1d` that takes `num_features` from its first input.
+
+    >>> norm = nn.LazyBatchNorm1d()
+    >>> _ = norm(torch.rand(4, 3))
+    >>> norm
+    BatchNorm1d(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    """
 
     cls_to_become = BatchNorm1d
 
 
 class LazyBatchNorm2d(_LazyNormBase, BatchNorm2d):
-    """A `BatchNorm2d` that takes `num_features` from its first input."""
+    """A `BatchNorm2d` that takes `num_features` from its first input.
+
+    >>> norm = nn.LazyBatchNorm2d()
+    >>> norm(torch.rand(4, 3, 2, 2)).shape, norm.num_features
+    (torch.Size([4, 3, 2, 2]), 3)
+    """
 
     cls_to_become = BatchNorm2d
 
 
 class LazyBatchNorm3d(_LazyNormBase, BatchNorm3d):
-    """A `BatchNorm3d` that takes `num_features` from its first input."""
+    """A `BatchNorm3d` that takes `num_features` from its first input.
+
+    >>> norm = nn.LazyBatchNorm3d()
+    >>> norm(torch.rand(4, 3, 2, 2, 2)).shape, norm.num_features
+    (torch.Size([4, 3, 2, 2, 2]), 3)
+    """
 
     cls_to_become = BatchNorm3d

@@ -17,7 +17,13 @@ __all__ = ["Container", "ModuleDict", "ModuleList", "ParameterDict", "ParameterL
 
 
 class Container(Module):
-    """A module with the given children (kept for old programs)."""
+    """A module with the given children (kept for old programs).
+
+    >>> nn.Container(first=nn.ReLU())
+    Container(
+      (first): ReLU()
+    )
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__()
@@ -83,6 +89,10 @@ class Sequential(_Numbered):
     """Modules called one after the other, each on the result of the one before.
 
     `Sequential(a, b)` numbers them; `Sequential(OrderedDict(first=a, second=b))` names them.
+
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> net(torch.zeros(3, 4)).shape, net[1], len(net[:2])
+    (torch.Size([3, 2]), ReLU(), 2)
     """
 
     def __init__(self, *args: Any) -> None:
@@ -158,7 +168,12 @@ def _times(count: Any) -> int:
 
 
 class ModuleList(_Numbered):
-    """A list of modules that are registered as children; it has no `forward`."""
+    """A list of modules that are registered as children; it has no `forward`.
+
+    >>> layers = nn.ModuleList(nn.Linear(4, 4, bias=False) for _ in range(3))
+    >>> len(layers), len(list(layers.parameters()))
+    (3, 3)
+    """
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
@@ -209,7 +224,12 @@ class ModuleList(_Numbered):
 
 
 class ModuleDict(Module):
-    """A dictionary of modules that are registered as children; it has no `forward`."""
+    """A dictionary of modules that are registered as children; it has no `forward`.
+
+    >>> heads = nn.ModuleDict({"age": nn.Linear(4, 1), "kind": nn.Linear(4, 3)})
+    >>> heads["kind"](torch.zeros(2, 4)).shape, list(heads)
+    (torch.Size([2, 3]), ['age', 'kind'])
+    """
 
     def __init__(self, modules: Any = None) -> None:
         super().__init__()
@@ -299,7 +319,14 @@ def _lines(pairs: Iterable, kind: Callable[[Tensor], Any]) -> str:
 
 
 class ParameterList(Module):
-    """A list of parameters; tensors become parameters, anything else is held as it is."""
+    """A list of parameters; tensors become parameters, anything else is held as it is.
+
+    >>> nn.ParameterList([torch.zeros(2), torch.zeros(3, 3)])
+    ParameterList(
+        (0): Parameter containing: [torch.float32 of size 2]
+        (1): Parameter containing: [torch.float32 of size 3x3]
+    )
+    """
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
@@ -354,12 +381,17 @@ class ParameterList(Module):
 
 def _as_parameter(value: Any) -> Any:
     if isinstance(value, Tensor) and not isinstance(value, Parameter):
-        return Parameter(value, requires_grad=value.requires_grad)
+        return Parameter(value)
     return value
 
 
 class ParameterDict(Module):
-    """A dictionary of parameters; tensors become parameters, anything else is held as it is."""
+    """A dictionary of parameters; tensors become parameters, anything else is held as it is.
+
+    >>> scales = nn.ParameterDict({"left": torch.ones(2), "right": torch.ones(2)})
+    >>> scales["left"].requires_grad, list(scales.keys())
+    (True, ['left', 'right'])
+    """
 
     def __init__(self, parameters: Any = None) -> None:
         super().__init__()

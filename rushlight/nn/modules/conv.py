@@ -1,4 +1,10 @@
-"""Convolutions and transposed convolutions in one, two and three dimensions."""
+"""Convolutions and transposed convolutions in one, two and three dimensions.
+
+in_channels, out_channels: of input and result. kernel_size, stride, padding, dilation: numbers, for
+all dimensions, or tuples. groups: the channels are split into this many groups, each convolved
+alone; it must divide both counts (ValueError). `weight` and `bias` (out,) start uniform in
++-1/sqrt(fan in).
+"""
 
 from __future__ import annotations
 
@@ -184,8 +190,16 @@ class _Conv(_ConvNd):
 class Conv1d(_Conv):
     """Cross-correlation of (N, C, L) or (C, L) with a kernel (out, in / groups, k).
 
-    `padding` is a number, a tuple, "valid" or "same"; `padding_mode` zeros, reflect, replicate or
-    circular. Output length: `(L + 2 padding - dilation (k - 1) - 1) // stride + 1`.
+    `y[o, t] = b[o] + sum_(c, i) w[o, c, i] x[c, stride t + dilation i - padding]`; the output's
+    length is `(L + 2 padding - dilation (k - 1) - 1) // stride + 1`.
+
+    padding: a number, a tuple, "valid" (none) or "same" (the output is as long as the input;
+    strides are a ValueError). padding_mode: "zeros", "reflect", "replicate" or "circular".
+
+    >>> conv = nn.Conv1d(1, 1, 3, padding=1, bias=False)
+    >>> _ = nn.init.constant_(conv.weight, 1.0)
+    >>> conv(torch.tensor([[[1.0, 2.0, 3.0, 4.0]]])).tolist()
+    [[[3.0, 6.0, 9.0, 7.0]]]
     """
 
     _dimensions = 1
@@ -199,8 +213,9 @@ class Conv2d(_Conv):
 
     Arguments as in `Conv1d`; numbers stand for both dimensions.
 
-    >>> Conv2d(3, 8, 3, padding=1)
-    Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
+    >>> conv = nn.Conv2d(3, 8, kernel_size=3, stride=2, padding=1)
+    >>> conv(torch.zeros(1, 3, 32, 32)).shape, conv.weight.shape
+    (torch.Size([1, 8, 16, 16]), torch.Size([8, 3, 3, 3]))
     """
 
     _dimensions = 2
@@ -210,7 +225,13 @@ class Conv2d(_Conv):
 
 
 class Conv3d(_Conv):
-    """Cross-correlation of (N, C, D, H, W) with a kernel (out, in / groups, kd, kh, kw)."""
+    """Cross-correlation of (N, C, D, H, W) with a kernel (out, in / groups, kd, kh, kw).
+
+    Arguments as in `Conv1d`.
+
+    >>> nn.Conv3d(3, 8, (1, 3, 3), padding="same")(torch.zeros(1, 3, 4, 6, 6)).shape
+    torch.Size([1, 8, 4, 6, 6])
+    """
 
     _dimensions = 3
 
@@ -291,8 +312,14 @@ class _ConvTransposeNd(_ConvNd):
 class ConvTranspose1d(_ConvTransposeNd):
     """Transposed convolution of (N, C, L); the kernel is (in, out / groups, k).
 
-    Output length: `(L - 1) stride - 2 padding + dilation (k - 1) + output_padding + 1`; a call may
-    choose it with `output_size`.
+    The gradient of `Conv1d` with respect to its input, as a layer. Output length:
+    `(L - 1) stride - 2 padding + dilation (k - 1) + output_padding + 1`; a call may choose it with
+    `output_size` (ValueError if it is none of the possible ones).
+
+    >>> conv = nn.ConvTranspose1d(1, 1, 2, stride=2, bias=False)
+    >>> _ = nn.init.constant_(conv.weight, 1.0)
+    >>> conv(torch.tensor([[[1.0, 2.0, 3.0]]])).tolist()
+    [[[1.0, 1.0, 2.0, 2.0, 3.0, 3.0]]]
     """
 
     _dimensions = 1
@@ -302,7 +329,13 @@ class ConvTranspose1d(_ConvTransposeNd):
 
 
 class ConvTranspose2d(_ConvTransposeNd):
-    """Transposed convolution of (N, C, H, W); the kernel is (in, out / groups, kh, kw)."""
+    """Transposed convolution of (N, C, H, W); the kernel is (in, out / groups, kh, kw).
+
+    Arguments as in `ConvTranspose1d`.
+
+    >>> nn.ConvTranspose2d(8, 3, 4, stride=2, padding=1)(torch.zeros(1, 8, 16, 16)).shape
+    torch.Size([1, 3, 32, 32])
+    """
 
     _dimensions = 2
 
@@ -311,7 +344,13 @@ class ConvTranspose2d(_ConvTransposeNd):
 
 
 class ConvTranspose3d(_ConvTransposeNd):
-    """Transposed convolution of (N, C, D, H, W); the kernel is (in, out / groups, kd, kh, kw)."""
+    """Transposed convolution of (N, C, D, H, W); the kernel is (in, out / groups, kd, kh, kw).
+
+    Arguments as in `ConvTranspose1d`.
+
+    >>> nn.ConvTranspose3d(8, 3, 2, stride=2)(torch.zeros(1, 8, 2, 3, 4)).shape
+    torch.Size([1, 3, 4, 6, 8])
+    """
 
     _dimensions = 3
 
@@ -360,36 +399,66 @@ class _LazyConvMixin(LazyModuleMixin):
 
 
 class LazyConv1d(_LazyConvMixin, Conv1d):
-    """A `Conv1d` that takes `in_channels` from its first input."""
+    """A `Conv1d` that takes `in_channels` from its first input.
+
+    >>> conv = nn.LazyConv1d(8, 3)
+    >>> conv(torch.zeros(1, 4, 10)).shape, conv
+    (torch.Size([1, 8, 8]), Conv1d(4, 8, kernel_size=(3,), stride=(1,)))
+    """
 
     cls_to_become = Conv1d
 
 
 class LazyConv2d(_LazyConvMixin, Conv2d):
-    """A `Conv2d` that takes `in_channels` from its first input."""
+    """A `Conv2d` that takes `in_channels` from its first input.
+
+    >>> conv = nn.LazyConv2d(8, 3)
+    >>> conv(torch.zeros(1, 4, 10, 10)).shape, conv.in_channels
+    (torch.Size([1, 8, 8, 8]), 4)
+    """
 
     cls_to_become = Conv2d
 
 
 class LazyConv3d(_LazyConvMixin, Conv3d):
-    """A `Conv3d` that takes `in_channels` from its first input."""
+    """A `Conv3d` that takes `in_channels` from its first input.
+
+    >>> conv = nn.LazyConv3d(8, 3)
+    >>> conv(torch.zeros(1, 4, 5, 5, 5)).shape, conv.in_channels
+    (torch.Size([1, 8, 3, 3, 3]), 4)
+    """
 
     cls_to_become = Conv3d
 
 
 class LazyConvTranspose1d(_LazyConvMixin, ConvTranspose1d):
-    """A `ConvTranspose1d` that takes `in_channels` from its first input."""
+    """A `ConvTranspose1d` that takes `in_channels` from its first input.
+
+    >>> conv = nn.LazyConvTranspose1d(8, 3)
+    >>> conv(torch.zeros(1, 4, 10)).shape, conv.in_channels
+    (torch.Size([1, 8, 12]), 4)
+    """
 
     cls_to_become = ConvTranspose1d
 
 
 class LazyConvTranspose2d(_LazyConvMixin, ConvTranspose2d):
-    """A `ConvTranspose2d` that takes `in_channels` from its first input."""
+    """A `ConvTranspose2d` that takes `in_channels` from its first input.
+
+    >>> conv = nn.LazyConvTranspose2d(8, 3)
+    >>> conv(torch.zeros(1, 4, 10, 10)).shape, conv.in_channels
+    (torch.Size([1, 8, 12, 12]), 4)
+    """
 
     cls_to_become = ConvTranspose2d
 
 
 class LazyConvTranspose3d(_LazyConvMixin, ConvTranspose3d):
-    """A `ConvTranspose3d` that takes `in_channels` from its first input."""
+    """A `ConvTranspose3d` that takes `in_channels` from its first input.
+
+    >>> conv = nn.LazyConvTranspose3d(8, 3)
+    >>> conv(torch.zeros(1, 4, 5, 5, 5)).shape, conv.in_channels
+    (torch.Size([1, 8, 7, 7, 7]), 4)
+    """
 
     cls_to_become = ConvTranspose3d

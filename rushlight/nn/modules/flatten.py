@@ -12,7 +12,11 @@ __all__ = ["Flatten", "Unflatten"]
 
 
 class Flatten(Module):
-    """Merges the dimensions from `start_dim` to `end_dim`: (N, *) to (N, product of *)."""
+    """Merges the dimensions from `start_dim` to `end_dim`: (N, *) to (N, product of *).
+
+    >>> nn.Flatten()(torch.zeros(8, 3, 4, 4)).shape
+    torch.Size([8, 48])
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
@@ -27,7 +31,13 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Splits the dimension `dim` into `unflattened_size`."""
+    """Splits the dimension `dim` into `unflattened_size`, a tuple of sizes (one may be -1).
+
+    Raises RuntimeError if their product is another; TypeError for sizes that are no tuple of ints.
+
+    >>> nn.Unflatten(1, (3, -1))(torch.zeros(8, 48)).shape
+    torch.Size([8, 3, 16])
+    """
 
     def __init__(self, dim: Any, unflattened_size: Any) -> None:
         super().__init__()

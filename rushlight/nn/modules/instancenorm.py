@@ -15,12 +15,6 @@ __all__ = [
     "LazyInstanceNorm2d", "LazyInstanceNorm3d",
 ]  # fmt: skip
 
-_FORMULA = """`y = (x - mean) / sqrt(var + eps)` for each channel of each example of {shape}.
-
-    `affine` adds a weight and bias per channel; `track_running_stats` keeps running statistics,
-    used in evaluation. Ulyanov et al., 2016.
-    """
-
 
 class _InstanceNorm(_NormBase):
     _dimensions: int
@@ -108,17 +102,35 @@ class _InstanceNorm(_NormBase):
 
 
 class InstanceNorm1d(_InstanceNorm):
-    __doc__ = _FORMULA.format(shape="(N, C, L) or (C, L)")
+    """`y = (x - mean) / sqrt(var + eps)` for each channel of each example of (N, C, L) or (C, L).
+
+    num_features: C. affine: with `weight` and `bias` (C,). track_running_stats: keep running
+    statistics and use them in evaluation. Raises ValueError for other shapes, or one value a
+    channel in training. Ulyanov et al., 2016.
+
+    >>> nn.InstanceNorm1d(2)(torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 9.0]]))
+    tensor([[-1.2247,  0.0000,  1.2247],
+            [-0.7071, -0.7071,  1.4142]])
+    """
     _dimensions = 1
 
 
 class InstanceNorm2d(_InstanceNorm):
-    __doc__ = _FORMULA.format(shape="(N, C, H, W) or (C, H, W)")
+    """As `InstanceNorm1d` for (N, C, H, W) or (C, H, W).
+
+    >>> norm = nn.InstanceNorm2d(3, affine=True)
+    >>> norm(torch.rand(2, 3, 4, 4)).shape, norm.weight.shape
+    (torch.Size([2, 3, 4, 4]), torch.Size([3]))
+    """
     _dimensions = 2
 
 
 class InstanceNorm3d(_InstanceNorm):
-    __doc__ = _FORMULA.format(shape="(N, C, D, H, W) or (C, D, H, W)")
+    """As `InstanceNorm1d` for (N, C, D, H, W) or (C, D, H, W).
+
+    >>> nn.InstanceNorm3d(2)(torch.rand(2, 2, 3, 4, 4)).shape
+    torch.Size([2, 2, 3, 4, 4])
+    """
     _dimensions = 3
 
 
@@ -130,18 +142,33 @@ class _LazyInstanceNorm(_LazyNormBase):
 
 
 class LazyInstanceNorm1d(_LazyInstanceNorm, InstanceNorm1d):
-    """An `InstanceNorm1d` that takes `num_features` from its first input."""
+    """An `InstanceNorm1d` that takes `num_features` from its first input.
+
+    >>> norm = nn.LazyInstanceNorm1d()
+    >>> norm(torch.rand(4, 3, 5)).shape, norm.num_features
+    (torch.Size([4, 3, 5]), 3)
+    """
 
     cls_to_become = InstanceNorm1d
 
 
 class LazyInstanceNorm2d(_LazyInstanceNorm, InstanceNorm2d):
-    """An `InstanceNorm2d` that takes `num_features` from its first input."""
+    """An `InstanceNorm2d` that takes `num_features` from its first input.
+
+    >>> norm = nn.LazyInstanceNorm2d()
+    >>> norm(torch.rand(4, 3, 2, 2)).shape, norm.num_features
+    (torch.Size([4, 3, 2, 2]), 3)
+    """
 
     cls_to_become = InstanceNorm2d
 
 
 class LazyInstanceNorm3d(_LazyInstanceNorm, InstanceNorm3d):
-    """An `InstanceNorm3d` that takes `num_features` from its first input."""
+    """An `InstanceNorm3d` that takes `num_features` from its first input.
+
+    >>> norm = nn.LazyInstanceNorm3d()
+    >>> norm(torch.rand(4, 3, 2, 2, 2)).shape, norm.num_features
+    (torch.Size([4, 3, 2, 2, 2]), 3)
+    """
 
     cls_to_become = InstanceNorm3d

@@ -14,6 +14,10 @@ class LazyModuleMixin:
 
     Subclasses define `initialize_parameters(*args)`, which materialises them, and `cls_to_become`,
     the class that the module turns into afterwards.
+
+    >>> layer = nn.LazyLinear(2)
+    >>> layer.has_uninitialized_params(), layer(torch.zeros(1, 3)).shape, type(layer).__name__
+    (True, torch.Size([1, 2]), 'Linear')
     """
 
     cls_to_become: Any = None

@@ -18,7 +18,11 @@ __all__ = ["Bilinear", "Identity", "LazyLinear", "Linear"]
 
 
 class Identity(Module):
-    """Returns its input; all constructor arguments are ignored."""
+    """Returns its input; all constructor arguments are ignored.
+
+    >>> nn.Identity(54, unused=0.1)(torch.tensor([1.0]))
+    tensor([1.])
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -30,11 +34,17 @@ class Identity(Module):
 class Linear(Module):
     """`y = x W^T + b` over the last dimension: (*, in_features) to (*, out_features).
 
-    `weight` is (out_features, in_features); both it and `bias` start uniform in
-    +-1/sqrt(in_features).
+    `weight` is (out_features, in_features), `bias` (out_features,); both start uniform in
+    +-1/sqrt(in_features). Raises RuntimeError for another last size or dtype.
 
-    >>> Linear(3, 4)
-    Linear(in_features=3, out_features=4, bias=True)
+    >>> _ = torch.manual_seed(0)
+    >>> layer = nn.Linear(3, 2)
+    >>> layer, layer(torch.ones(4, 3)).shape
+    (Linear(in_features=3, out_features=2, bias=True), torch.Size([4, 2]))
+    >>> layer.weight
+    Parameter containing:
+    tensor([[-0.0043,  0.3097, -0.4752],
+            [-0.4249, -0.2224,  0.1548]], requires_grad=True)
     """
 
     __constants__ = ["in_features", "out_features"]
@@ -86,7 +96,13 @@ class NonDynamicallyQuantizableLinear(Linear):
 
 
 class Bilinear(Module):
-    """`y = x1^T A x2 + b`: (*, in1_features), (*, in2_features) to (*, out_features)."""
+    """`y = x1^T A x2 + b`: (*, in1_features), (*, in2_features) to (*, out_features).
+
+    `weight` is (out_features, in1_features, in2_features).
+
+    >>> nn.Bilinear(3, 4, 5)(torch.ones(2, 3), torch.ones(2, 4)).shape
+    torch.Size([2, 5])
+    """
 
     __constants__ = ["in1_features", "in2_features", "out_features"]
 
@@ -133,7 +149,12 @@ class Bilinear(Module):
 
 
 class LazyLinear(LazyModuleMixin, Linear):
-    """A `Linear` that takes `in_features` from its first input."""
+    """A `Linear` that takes `in_features` from its first input.
+
+    >>> layer = nn.LazyLinear(2)
+    >>> layer(torch.ones(4, 3)).shape, layer
+    (torch.Size([4, 2]), Linear(in_features=3, out_features=2, bias=True))
+    """
 
     cls_to_become = Linear
 

@@ -19,11 +19,24 @@ LinearCrossEntropyOptions = namedtuple(
     ["allow_retain_graph", "batch_chunk_size", "chunking_method", "acc_policy", "acc_dtype"],
     defaults=[False, None, "auto", "auto", None],
 )
-LinearCrossEntropyOptions.__doc__ = "How PyTorch splits the work; accepted and without effect here."
+LinearCrossEntropyOptions.__doc__ = """How PyTorch splits the work; accepted and without effect here.
+
+>>> options = nn.LinearCrossEntropyOptions(batch_chunk_size=16)
+>>> nn.LinearCrossEntropyLoss(4, 10, options=options).options.batch_chunk_size
+16
+"""
 
 
 class LinearCrossEntropyLoss(Module):
-    """`cross_entropy(linear(x), y)`: inputs (N, in_features), targets (N, *out_features)."""
+    """`cross_entropy(linear(x), y)`: inputs (N, in_features), targets (N, *out_features).
+
+    Other arguments as in `Linear` and `CrossEntropyLoss`. Raises RuntimeError for a
+    `label_smoothing` outside of [0, 1] or a `weight` that is not (num_classes,).
+
+    >>> loss = nn.LinearCrossEntropyLoss(4, 10)
+    >>> loss(torch.zeros(2, 4), torch.tensor([3, 7])).detach()
+    tensor(2.3026)
+    """
 
     def __init__(
         self,

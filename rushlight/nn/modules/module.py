@@ -71,9 +71,17 @@ class Module(StateMixin, ConvertMixin):
     Assigning a `Parameter`, `Buffer` or `Module` as an attribute registers it under that name.
     Subclasses call `super().__init__()` first and define `forward`.
 
-    >>> layer = Module()
-    >>> layer.training
-    True
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.hidden, self.out = nn.Linear(4, 8), nn.Linear(8, 2)
+    ...     def forward(self, x):
+    ...         return self.out(self.hidden(x).relu())
+    >>> net = Net()
+    >>> net(torch.zeros(3, 4)).shape, sum(p.numel() for p in net.parameters())
+    (torch.Size([3, 2]), 58)
+    >>> list(net.state_dict())
+    ['hidden.weight', 'hidden.bias', 'out.weight', 'out.bias']
     """
 
     dump_patches: bool = False

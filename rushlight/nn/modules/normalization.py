@@ -17,7 +17,13 @@ __all__ = ["CrossMapLRN2d", "GroupNorm", "LayerNorm", "LocalResponseNorm", "RMSN
 
 
 class LocalResponseNorm(Module):
-    """`y = x / (k + alpha * mean of x**2 over size neighbouring channels)**beta`."""
+    """`y = x / (k + alpha * mean of x**2 over size neighbouring channels)**beta`, for (N, C, *).
+
+    Krizhevsky et al., 2012.
+
+    >>> nn.LocalResponseNorm(2, alpha=1.0, beta=1.0)(torch.ones(1, 3, 1)).flatten()
+    tensor([0.6667, 0.5000, 0.5000])
+    """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
@@ -34,10 +40,13 @@ class LocalResponseNorm(Module):
 
 
 class CrossMapLRN2d(LocalResponseNorm):
-    """As `LocalResponseNorm` for (N, C, H, W) over neighbouring channels, as Torch7 computed it:
+    """As `LocalResponseNorm` for (N, C, H, W) over neighbouring channels, as Torch7 computed it.
 
-    the window is symmetric, and channel 0 never leaves it. The gradient is this formula's own
+    The window is symmetric, and channel 0 never leaves it. The gradient is this formula's own
     (PyTorch's backward pass leaves channel 0 out).
+
+    >>> nn.CrossMapLRN2d(3, alpha=1.0, beta=1.0)(torch.ones(1, 3, 1, 1)).flatten()
+    tensor([0.6000, 0.5000, 0.5000])
     """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
@@ -55,7 +64,12 @@ class CrossMapLRN2d(LocalResponseNorm):
 class LayerNorm(Module):
     """`y = (x - mean) / sqrt(var + eps) * weight + bias` over the last dimensions.
 
-    `normalized_shape` is their shape, and that of weight and bias. Ba et al., 2016.
+    normalized_shape: their sizes, a number or a tuple, and the shape of `weight` and `bias`.
+    elementwise_affine: have these; bias: have the latter. Raises RuntimeError for inputs whose last
+    sizes are others. Ba et al., 2016.
+
+    >>> nn.LayerNorm(3)(torch.tensor([[1.0, 2.0, 3.0]])).detach()
+    tensor([[-1.2247,  0.0000,  1.2247]])
     """
 
     __constants__ = ["normalized_shape", "eps", "elementwise_affine"]
@@ -102,7 +116,12 @@ class LayerNorm(Module):
 class GroupNorm(Module):
     """As layer normalisation over each of `num_groups` groups of channels of (N, C, *).
 
-    Weight and bias are per channel. Wu and He, 2018.
+    `weight` and `bias` are (C,). Raises ValueError if the groups do not divide `num_channels`. Wu
+    and He, 2018.
+
+    >>> norm = nn.GroupNorm(2, 6)
+    >>> norm(torch.rand(4, 6, 5)).view(4, 2, 15).mean(2).abs().max() < 1e-6
+    tensor(True)
     """
 
     __constants__ = ["num_groups", "num_channels", "eps", "affine"]
@@ -153,7 +172,11 @@ class GroupNorm(Module):
 class RMSNorm(Module):
     """`y = x / sqrt(mean(x**2) + eps) * weight` over the last dimensions.
 
-    `eps=None` takes the dtype's machine epsilon. Zhang and Sennrich, 2019.
+    normalized_shape: their sizes, a number or a tuple. `eps=None` takes the dtype's machine
+    epsilon. Zhang and Sennrich, 2019.
+
+    >>> nn.RMSNorm(2)(torch.tensor([3.0, 4.0])).detach()
+    tensor([0.8485, 1.1314])
     """
 
     __constants__ = ["normalized_shape", "eps", "elementwise_affine"]

@@ -1,4 +1,11 @@
-"""Pooling layers."""
+"""Pooling layers.
+
+Inputs are (N, C, *space), or (C, *space) without a batch. A size may be a number, for all
+dimensions, or a tuple. The windows of `kernel_size` lie `stride` apart (by default they do not
+overlap), from `padding` before the first element; their number is `(size + 2 padding - dilation
+(kernel_size - 1) - 1) // stride + 1`, rounded up with `ceil_mode`. Raises RuntimeError for a
+padding of more than half a window, and inputs that are too small.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +58,11 @@ class _MaxPoolNd(Module):
 
 
 class MaxPool1d(_MaxPoolNd):
-    """Maximum over windows of (N, C, L) or (C, L); `return_indices` adds where it was."""
+    """Maximum over windows of (N, C, L) or (C, L); `return_indices` adds where it was.
+
+    >>> nn.MaxPool1d(2)(torch.tensor([[1.0, 5.0, 2.0, 3.0]]))
+    tensor([[5., 3.]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.max_pool1d(
@@ -60,7 +71,16 @@ class MaxPool1d(_MaxPoolNd):
 
 
 class MaxPool2d(_MaxPoolNd):
-    """Maximum over windows of (N, C, H, W) or (C, H, W); `return_indices` adds where it was."""
+    """Maximum over windows of (N, C, H, W) or (C, H, W); `return_indices` adds where it was.
+
+    Indices are int64 positions in the flattened (H, W).
+
+    >>> x = torch.arange(16.0).reshape(1, 4, 4)
+    >>> nn.MaxPool2d(2, return_indices=True)(x)
+    (tensor([[[ 5.,  7.],
+             [13., 15.]]]), tensor([[[ 5,  7],
+             [13, 15]]]))
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.max_pool2d(
@@ -69,7 +89,11 @@ class MaxPool2d(_MaxPoolNd):
 
 
 class MaxPool3d(_MaxPoolNd):
-    """Maximum over windows of (N, C, D, H, W); `return_indices` adds where it was."""
+    """Maximum over windows of (N, C, D, H, W) or (C, D, H, W); `return_indices` adds where it was.
+
+    >>> nn.MaxPool3d(3, stride=2)(torch.zeros(1, 2, 9, 7, 5)).shape
+    torch.Size([1, 2, 4, 3, 2])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.max_pool3d(
@@ -94,7 +118,12 @@ class _MaxUnpoolNd(Module):
 
 
 class MaxUnpool1d(_MaxUnpoolNd):
-    """The partial inverse of `MaxPool1d`, given its result and indices."""
+    """The partial inverse of `MaxPool1d`, given its result and indices.
+
+    >>> x = torch.tensor([[1.0, 5.0, 2.0, 3.0]])
+    >>> nn.MaxUnpool1d(2)(*nn.MaxPool1d(2, return_indices=True)(x))
+    tensor([[0., 5., 0., 3.]])
+    """
 
     _dimensions = 1
 
@@ -105,7 +134,17 @@ class MaxUnpool1d(_MaxUnpoolNd):
 
 
 class MaxUnpool2d(_MaxUnpoolNd):
-    """The partial inverse of `MaxPool2d`, given its result and indices."""
+    """The partial inverse of `MaxPool2d`, given its result and indices.
+
+    A call's `output_size` chooses among the sizes that pool to this one.
+
+    >>> x = torch.arange(16.0).reshape(1, 4, 4)
+    >>> nn.MaxUnpool2d(2)(*nn.MaxPool2d(2, return_indices=True)(x))
+    tensor([[[ 0.,  0.,  0.,  0.],
+             [ 0.,  5.,  0.,  7.],
+             [ 0.,  0.,  0.,  0.],
+             [ 0., 13.,  0., 15.]]])
+    """
 
     _dimensions = 2
 
@@ -116,7 +155,12 @@ class MaxUnpool2d(_MaxUnpoolNd):
 
 
 class MaxUnpool3d(_MaxUnpoolNd):
-    """The partial inverse of `MaxPool3d`, given its result and indices."""
+    """The partial inverse of `MaxPool3d`, given its result and indices.
+
+    >>> pooled, indices = nn.MaxPool3d(2, return_indices=True)(torch.ones(1, 4, 4, 4))
+    >>> nn.MaxUnpool3d(2)(pooled, indices).sum()
+    tensor(8.)
+    """
 
     _dimensions = 3
 
@@ -132,7 +176,13 @@ class _AvgPoolNd(Module):
 
 
 class AvgPool1d(_AvgPoolNd):
-    """The mean of each window of (N, C, L) or (C, L)."""
+    """The mean of each window of (N, C, L) or (C, L).
+
+    count_include_pad: whether zeros of the padding count.
+
+    >>> nn.AvgPool1d(2)(torch.tensor([[1.0, 5.0, 2.0, 3.0]]))
+    tensor([[3.0000, 2.5000]])
+    """
 
     def __init__(
         self,
@@ -184,14 +234,23 @@ class _AvgPoolDivisor(_AvgPoolNd):
 
 
 class AvgPool2d(_AvgPoolDivisor):
-    """The mean of each window of (N, C, H, W) or (C, H, W); `divisor_override` is the count."""
+    """The mean of each window of (N, C, H, W) or (C, H, W); `divisor_override` is the count.
+
+    >>> nn.AvgPool2d(2)(torch.arange(16.0).reshape(1, 4, 4))
+    tensor([[[ 2.5000,  4.5000],
+             [10.5000, 12.5000]]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.avg_pool2d(input, *self._arguments())
 
 
 class AvgPool3d(_AvgPoolDivisor):
-    """The mean of each window of (N, C, D, H, W) or (C, D, H, W)."""
+    """The mean of each window of (N, C, D, H, W) or (C, D, H, W).
+
+    >>> nn.AvgPool3d(2)(torch.arange(8.0).reshape(1, 2, 2, 2)).item()
+    3.5
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.avg_pool3d(input, *self._arguments())
@@ -234,13 +293,23 @@ class _FractionalMaxPoolNd(Module):
 
 
 class FractionalMaxPool2d(_FractionalMaxPoolNd):
-    """Maximum over pseudo-random windows (Graham, 2014), for an `output_size` or `output_ratio`."""
+    """Maximum over pseudo-random windows (Graham, 2014), for an `output_size` or `output_ratio`.
+
+    Exactly one of the two must be given, and the ratio lie in (0, 1): ValueError.
+
+    >>> nn.FractionalMaxPool2d(2, output_ratio=0.7)(torch.rand(1, 3, 10, 20)).shape
+    torch.Size([1, 3, 7, 14])
+    """
 
     _dimensions = 2
 
 
 class FractionalMaxPool3d(_FractionalMaxPoolNd):
-    """As `FractionalMaxPool2d` over (N, C, D, H, W)."""
+    """As `FractionalMaxPool2d` over (N, C, D, H, W).
+
+    >>> nn.FractionalMaxPool3d(2, output_size=(3, 4, 5))(torch.rand(1, 3, 6, 8, 10)).shape
+    torch.Size([1, 3, 3, 4, 5])
+    """
 
     _dimensions = 3
 
@@ -265,7 +334,11 @@ class _LPPoolNd(Module):
 
 
 class LPPool1d(_LPPoolNd):
-    """The p-norm of each window of (N, C, L)."""
+    """The p-norm of each window of (N, C, L): `(sum x**p)**(1/p)`, p being `norm_type`.
+
+    >>> nn.LPPool1d(2, 2)(torch.tensor([[3.0, 4.0, 5.0, 12.0]]))
+    tensor([[ 5., 13.]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.lp_pool1d(
@@ -274,7 +347,11 @@ class LPPool1d(_LPPoolNd):
 
 
 class LPPool2d(_LPPoolNd):
-    """The p-norm of each window of (N, C, H, W)."""
+    """The p-norm of each window of (N, C, H, W); see `LPPool1d`.
+
+    >>> nn.LPPool2d(1, 2)(torch.arange(4.0).reshape(1, 2, 2))
+    tensor([[[6.]]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.lp_pool2d(
@@ -283,7 +360,11 @@ class LPPool2d(_LPPoolNd):
 
 
 class LPPool3d(_LPPoolNd):
-    """The p-norm of each window of (N, C, D, H, W)."""
+    """The p-norm of each window of (N, C, D, H, W); see `LPPool1d`.
+
+    >>> nn.LPPool3d(1, 2)(torch.arange(8.0).reshape(1, 2, 2, 2)).item()
+    28.0
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.lp_pool3d(
@@ -304,21 +385,35 @@ class _AdaptiveMaxPoolNd(Module):
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
-    """Maximum over windows so that (N, C, L) becomes (N, C, output_size)."""
+    """Maximum over windows so that (N, C, L) becomes (N, C, output_size).
+
+    Window i reaches from `floor(i L / output_size)` to `ceil((i + 1) L / output_size)`.
+
+    >>> nn.AdaptiveMaxPool1d(2)(torch.tensor([[1.0, 5.0, 2.0, 3.0, 4.0]]))
+    tensor([[5., 4.]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_max_pool1d(input, self.output_size, self.return_indices)
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
-    """Maximum over windows so that (N, C, H, W) becomes (N, C, *output_size); None keeps a size."""
+    """Maximum over windows so that (N, C, H, W) becomes (N, C, *output_size); None keeps a size.
+
+    >>> nn.AdaptiveMaxPool2d((None, 3))(torch.rand(2, 8, 5, 7)).shape
+    torch.Size([2, 8, 5, 3])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
-    """Maximum over windows so that (N, C, D, H, W) becomes (N, C, *output_size)."""
+    """Maximum over windows so that (N, C, D, H, W) becomes (N, C, *output_size).
+
+    >>> nn.AdaptiveMaxPool3d(2)(torch.rand(2, 8, 5, 7, 9)).shape
+    torch.Size([2, 8, 2, 2, 2])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_max_pool3d(input, self.output_size, self.return_indices)
@@ -336,21 +431,35 @@ class _AdaptiveAvgPoolNd(Module):
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
-    """Mean over windows so that (N, C, L) becomes (N, C, output_size)."""
+    """Mean over windows so that (N, C, L) becomes (N, C, output_size).
+
+    Window i reaches from `floor(i L / output_size)` to `ceil((i + 1) L / output_size)`.
+
+    >>> nn.AdaptiveAvgPool1d(2)(torch.tensor([[1.0, 5.0, 2.0, 3.0, 4.0]]))
+    tensor([[2.6667, 3.0000]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_avg_pool1d(input, self.output_size)
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
-    """Mean over windows so that (N, C, H, W) becomes (N, C, *output_size); None keeps a size."""
+    """Mean over windows so that (N, C, H, W) becomes (N, C, *output_size); None keeps a size.
+
+    >>> nn.AdaptiveAvgPool2d(1)(torch.arange(16.0).reshape(1, 4, 4)).item()
+    7.5
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(input, self.output_size)
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
-    """Mean over windows so that (N, C, D, H, W) becomes (N, C, *output_size)."""
+    """Mean over windows so that (N, C, D, H, W) becomes (N, C, *output_size).
+
+    >>> nn.AdaptiveAvgPool3d((1, 2, None))(torch.rand(2, 8, 5, 7, 9)).shape
+    torch.Size([2, 8, 1, 2, 9])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_avg_pool3d(input, self.output_size)

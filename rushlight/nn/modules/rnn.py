@@ -30,7 +30,11 @@ class RNNBase(Module):
 
     Parameters of layer k: `weight_ih_l{k}` (gates * hidden, input), `weight_hh_l{k}` (gates *
     hidden, hidden), `bias_ih_l{k}`, `bias_hh_l{k}`; `_reverse` at the end for the backward
-    direction; all start uniform in +-1/sqrt(hidden_size).
+    direction; all start uniform in +-1/sqrt(hidden_size). dropout: of the outputs of all layers but
+    the last, in training.
+
+    >>> [name for name, _ in nn.GRU(3, 5, bidirectional=True, bias=False).named_parameters()]
+    ['weight_ih_l0', 'weight_hh_l0', 'weight_ih_l0_reverse', 'weight_hh_l0_reverse']
     """
 
     __constants__ = [
@@ -291,8 +295,15 @@ def _check_options(dropout: Any, num_layers: Any, proj_size: int, hidden_size: A
 class RNN(RNNBase):
     """`h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh)`, or relu.
 
-    Input (L, N, input_size), (N, L, input_size) with `batch_first`, or (L, input_size); state
-    (layers * directions, N, hidden_size). Returns all outputs and the final state.
+    Input (L, N, input_size), (N, L, input_size) with `batch_first`, (L, input_size), or a
+    `PackedSequence`; state (layers * directions, N, hidden_size), zeros if not given. Returns all
+    outputs of the last layer (L, N, directions * hidden_size) and the final state. Raises
+    RuntimeError for other shapes, ValueError for another dtype. Elman, 1990.
+
+    >>> rnn = nn.RNN(3, 5, num_layers=2)
+    >>> output, state = rnn(torch.zeros(7, 4, 3))
+    >>> output.shape, state.shape
+    (torch.Size([7, 4, 5]), torch.Size([2, 4, 5]))
     """
 
     def __init__(
@@ -321,10 +332,15 @@ class RNN(RNNBase):
 
 
 class GRU(RNNBase):
-    """Gated recurrent units (Cho et al., 2014). Shapes as in `RNN`.
+    """Gated recurrent units (Cho et al., 2014). Shapes and errors as in `RNN`.
 
     `r, z = sigmoid(W x + b + U h + c)`, `n = tanh(W_n x + b_n + r (U_n h + c_n))`,
     `h' = (1 - z) n + z h`; the weights hold r, z, n in this order.
+
+    >>> gru = nn.GRU(3, 5, batch_first=True, bidirectional=True)
+    >>> output, state = gru(torch.zeros(4, 7, 3))
+    >>> output.shape, state.shape, gru.weight_ih_l0.shape
+    (torch.Size([4, 7, 10]), torch.Size([2, 4, 5]), torch.Size([15, 3]))
     """
 
     def __init__(
@@ -349,7 +365,15 @@ class LSTM(RNNBase):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997). State and result hold (h, c).
 
     `i, f, o = sigmoid(W x + b + U h + c)`, `g = tanh(...)`, `c' = f c + i g`, `h' = o tanh(c')`;
-    the weights hold i, f, g, o in this order. `proj_size` projects h to that size.
+    the weights hold i, f, g, o in this order. `proj_size` projects h to that size (Sak et al.,
+    2014). Shapes and errors as in `RNN`.
+
+    >>> lstm = nn.LSTM(3, 5)
+    >>> output, (h, c) = lstm(torch.zeros(7, 4, 3))
+    >>> output.shape, h.shape, c.shape
+    (torch.Size([7, 4, 5]), torch.Size([1, 4, 5]), torch.Size([1, 4, 5]))
+    >>> torch.equal(output[-1], h[0])
+    True
     """
 
     def __init__(

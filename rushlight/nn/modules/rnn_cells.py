@@ -18,7 +18,14 @@ __all__ = ["GRUCell", "LSTMCell", "RNNCell", "RNNCellBase"]
 
 
 class RNNCellBase(Module):
-    """Weights and checks of the three cells. `num_chunks` is the number of gates."""
+    """Weights and checks of the three cells. `num_chunks` is the number of gates.
+
+    `weight_ih` (gates * hidden, input), `weight_hh` (gates * hidden, hidden) and both biases start
+    uniform in +-1/sqrt(hidden_size).
+
+    >>> nn.GRUCell(3, 5).weight_ih.shape
+    torch.Size([15, 3])
+    """
 
     __constants__ = ["input_size", "hidden_size", "bias"]
 
@@ -99,7 +106,17 @@ class RNNCellBase(Module):
 
 
 class RNNCell(RNNCellBase):
-    """`h' = tanh(W_ih x + b_ih + W_hh h + b_hh)`, or relu: (N, input_size), (N, hidden_size)."""
+    """`h' = tanh(W_ih x + b_ih + W_hh h + b_hh)`, or relu: (N, input_size), (N, hidden_size).
+
+    Both without N for a single example; h is zeros if not given. Raises RuntimeError for other
+    sizes.
+
+    >>> cell, h = nn.RNNCell(3, 5), None
+    >>> for x in torch.zeros(7, 4, 3):
+    ...     h = cell(x, h)
+    >>> h.shape
+    torch.Size([4, 5])
+    """
 
     nonlinearity: str
 
@@ -124,7 +141,12 @@ class RNNCell(RNNCellBase):
 
 
 class LSTMCell(RNNCellBase):
-    """One step of `LSTM`: (N, input_size) and (h, c), each (N, hidden_size), to the new (h, c)."""
+    """One step of `LSTM`: (N, input_size) and (h, c), each (N, hidden_size), to the new (h, c).
+
+    >>> h, c = nn.LSTMCell(3, 5)(torch.zeros(4, 3))
+    >>> h.shape, c.shape
+    (torch.Size([4, 5]), torch.Size([4, 5]))
+    """
 
     def __init__(
         self,
@@ -143,7 +165,11 @@ class LSTMCell(RNNCellBase):
 
 
 class GRUCell(RNNCellBase):
-    """One step of `GRU`: (N, input_size) and (N, hidden_size) to (N, hidden_size)."""
+    """One step of `GRU`: (N, input_size) and (N, hidden_size) to (N, hidden_size).
+
+    >>> nn.GRUCell(3, 5)(torch.zeros(4, 3)).shape
+    torch.Size([4, 5])
+    """
 
     def __init__(
         self,

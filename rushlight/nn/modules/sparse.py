@@ -61,8 +61,16 @@ class _Table(Module):
 class Embedding(_Table):
     """Row `i` of a table for each index `i`: (*) integers to (*, embedding_dim).
 
-    The row `padding_idx` starts at zero and gets no gradient; rows longer than `max_norm` are
-    shortened to it when used.
+    `weight` is (num_embeddings, embedding_dim) and starts normal. padding_idx: this row starts at
+    zero and gets no gradient. max_norm: rows with a longer `norm_type`-norm are shortened to it
+    when used. scale_grad_by_freq: divide gradients by how often a row was used in the batch. Raises
+    IndexError for an index outside of the table.
+
+    >>> table = nn.Embedding(10, 3, padding_idx=0)
+    >>> table(torch.tensor([[1, 5], [0, 0]])).shape
+    torch.Size([2, 2, 3])
+    >>> table(torch.tensor([0])).tolist()
+    [[0.0, 0.0, 0.0]]
     """
 
     __constants__ = [
@@ -136,7 +144,14 @@ class Embedding(_Table):
 class EmbeddingBag(_Table):
     """The sum, mean or maximum of the rows of each bag of indices.
 
-    `input` is (B, N): B bags of N indices; or flat with `offsets`, where each bag starts.
+    input: (B, N), B bags of N indices, or flat (total,) with `offsets` (B,), where each bag starts.
+    mode: "sum", "mean" or "max". A call's `per_sample_weights`, shaped as the input, weigh the rows
+    of a sum. include_last_offset: the offsets end with the total. Result (B, embedding_dim).
+
+    >>> bags = nn.EmbeddingBag.from_pretrained(torch.tensor([[1.0], [10.0], [100.0]]), mode="sum")
+    >>> bags(torch.tensor([0, 1, 1, 2]), offsets=torch.tensor([0, 3]))
+    tensor([[ 21.],
+            [100.]])
     """
 
     def __init__(

@@ -65,7 +65,13 @@ class Transformer(Module):
     """Encoder and decoder: `forward(src, tgt)` with (S, N, E) and (T, N, E) gives (T, N, E).
 
     `batch_first` puts N first. Masks: `src_mask` (S, S), `tgt_mask` (T, T), `memory_mask` (T, S);
-    the key padding masks are (N, S) and (N, T), true where a position is to be ignored.
+    the key padding masks are (N, S) and (N, T), true where a position is to be ignored. d_model: E,
+    a multiple of nhead. norm_first: norms before attention and network, rather than after.
+
+    >>> model = nn.Transformer(8, 2, 1, 1, dim_feedforward=16, batch_first=True)
+    >>> mask = nn.Transformer.generate_square_subsequent_mask(4)
+    >>> model(torch.rand(3, 5, 8), torch.rand(3, 4, 8), tgt_mask=mask).shape
+    torch.Size([3, 4, 8])
     """
 
     def __init__(
@@ -155,7 +161,13 @@ class Transformer(Module):
 
 
 class TransformerEncoder(Module):
-    """`num_layers` copies of an encoder layer, and a last norm."""
+    """`num_layers` copies of an encoder layer, and a last norm.
+
+    >>> layer = nn.TransformerEncoderLayer(8, 2, dim_feedforward=16, batch_first=True)
+    >>> encoder = nn.TransformerEncoder(layer, num_layers=3)
+    >>> encoder(torch.rand(3, 5, 8)).shape, len(encoder.layers)
+    (torch.Size([3, 5, 8]), 3)
+    """
 
     __constants__ = ["norm"]
 
@@ -192,7 +204,13 @@ class TransformerEncoder(Module):
 
 
 class TransformerDecoder(Module):
-    """`num_layers` copies of a decoder layer, and a last norm."""
+    """`num_layers` copies of a decoder layer, and a last norm.
+
+    >>> layer = nn.TransformerDecoderLayer(8, 2, dim_feedforward=16, batch_first=True)
+    >>> target, memory = torch.rand(3, 4, 8), torch.rand(3, 5, 8)
+    >>> nn.TransformerDecoder(layer, num_layers=2)(target, memory).shape
+    torch.Size([3, 4, 8])
+    """
 
     __constants__ = ["norm"]
 
@@ -238,7 +256,13 @@ class TransformerDecoder(Module):
 class TransformerEncoderLayer(Module):
     """Self-attention and a two-layer network, each with a residual connection and a norm.
 
-    `norm_first` normalises before each of the two, otherwise after.
+    (S, N, E), or (N, S, E) with `batch_first`, to the same shape. `norm_first` normalises before
+    each of the two, otherwise after. activation: "relu", "gelu" or a function. Raises RuntimeError
+    for another name.
+
+    >>> layer = nn.TransformerEncoderLayer(8, 2, dim_feedforward=16).eval()
+    >>> layer(torch.rand(5, 3, 8), is_causal=True, src_mask=torch.ones(5, 5).triu(1).bool()).shape
+    torch.Size([5, 3, 8])
     """
 
     __constants__ = ["norm_first"]
@@ -312,7 +336,14 @@ class TransformerEncoderLayer(Module):
 
 
 class TransformerDecoderLayer(Module):
-    """Self-attention, attention to the memory and a two-layer network, with residuals and norms."""
+    """Self-attention, attention to the memory and a two-layer network, with residuals and norms.
+
+    Target (T, N, E) and memory (S, N, E), N first with `batch_first`, to the target's shape.
+
+    >>> layer = nn.TransformerDecoderLayer(8, 2, dim_feedforward=16)
+    >>> layer(torch.rand(4, 3, 8), memory=torch.rand(5, 3, 8)).shape
+    torch.Size([4, 3, 8])
+    """
 
     __constants__ = ["norm_first"]
 

@@ -16,7 +16,12 @@ __all__ = [
 
 
 class PixelShuffle(Module):
-    """(*, C r^2, H, W) to (*, C, H r, W r)."""
+    """(*, C r^2, H, W) to (*, C, H r, W r): channels become pixels (Shi et al., 2016).
+
+    >>> nn.PixelShuffle(2)(torch.arange(4.0).reshape(4, 1, 1))
+    tensor([[[0., 1.],
+             [2., 3.]]])
+    """
 
     def __init__(self, upscale_factor: int) -> None:
         super().__init__()
@@ -30,7 +35,11 @@ class PixelShuffle(Module):
 
 
 class PixelUnshuffle(Module):
-    """(*, C, H r, W r) to (*, C r^2, H, W)."""
+    """(*, C, H r, W r) to (*, C r^2, H, W): the inverse of `PixelShuffle`.
+
+    >>> nn.PixelUnshuffle(2)(torch.zeros(1, 3, 8, 6)).shape
+    torch.Size([1, 12, 4, 3])
+    """
 
     def __init__(self, downscale_factor: int) -> None:
         super().__init__()
@@ -44,7 +53,11 @@ class PixelUnshuffle(Module):
 
 
 class ChannelShuffle(Module):
-    """Interleaves the channels of `groups` groups; the shape stays (N, C, *)."""
+    """Interleaves the channels of `groups` groups; the shape stays (N, C, *) (Zhang et al., 2017).
+
+    >>> nn.ChannelShuffle(2)(torch.arange(4.0).reshape(1, 4, 1)).flatten()
+    tensor([0., 2., 1., 3.])
+    """
 
     def __init__(self, groups: int) -> None:
         super().__init__()
@@ -58,9 +71,15 @@ class ChannelShuffle(Module):
 
 
 class Upsample(Module):
-    """Resizes (N, C, *) to `size`, or by `scale_factor`.
+    """Resizes (N, C, *) to `size`, or by `scale_factor`; exactly one of them must be given.
 
-    `mode` is nearest, linear, bilinear, bicubic or trilinear.
+    mode: "nearest", "linear" (3-d inputs), "bilinear" and "bicubic" (4-d), "trilinear" (5-d).
+    align_corners: the outermost elements keep their places, rather than the outermost edges.
+
+    >>> nn.Upsample(scale_factor=2)(torch.tensor([[[1.0, 2.0]]]))
+    tensor([[[1., 1., 2., 2.]]])
+    >>> nn.Upsample(4, mode="linear", align_corners=True)(torch.tensor([[[1.0, 4.0]]]))
+    tensor([[[1., 2., 3., 4.]]])
     """
 
     name: str
@@ -101,21 +120,36 @@ class Upsample(Module):
 
 
 class UpsamplingNearest2d(Upsample):
-    """`Upsample` by the nearest pixel."""
+    """`Upsample` by the nearest pixel.
+
+    >>> nn.UpsamplingNearest2d(scale_factor=2)(torch.tensor([[[[1.0, 2.0]]]]))
+    tensor([[[[1., 1., 2., 2.],
+              [1., 1., 2., 2.]]]])
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
 
 class UpsamplingBilinear2d(Upsample):
-    """`Upsample` bilinearly with aligned corners."""
+    """`Upsample` bilinearly with aligned corners.
+
+    >>> nn.UpsamplingBilinear2d(size=(1, 4))(torch.tensor([[[[1.0, 4.0]]]]))
+    tensor([[[[1., 2., 3., 4.]]]])
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
 
 
 class Fold(Module):
-    """Sums sliding blocks (N, C k, L) into an image (N, C, *output_size): `Unfold`'s transpose."""
+    """Sums sliding blocks (N, C k, L) into an image (N, C, *output_size): `Unfold`'s transpose.
+
+    k is the product of `kernel_size`, L the number of blocks (RuntimeError if it does not fit).
+
+    >>> nn.Fold((1, 3), (1, 2))(torch.ones(1, 2, 2))
+    tensor([[[[1., 2., 1.]]]])
+    """
 
     def __init__(
         self,
@@ -145,7 +179,12 @@ class Fold(Module):
 
 
 class Unfold(Module):
-    """The sliding blocks of an image (N, C, H, W) as columns: (N, C kh kw, L)."""
+    """The sliding blocks of an image (N, C, H, W) as columns: (N, C kh kw, L).
+
+    >>> nn.Unfold((1, 2))(torch.tensor([[[[1.0, 2.0, 3.0]]]]))
+    tensor([[[1., 2.],
+             [2., 3.]]])
+    """
 
     def __init__(
         self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
@@ -167,7 +206,11 @@ class Unfold(Module):
 
 
 class PairwiseDistance(Module):
-    """`||x1 - x2 + eps||_p` over the last dimension."""
+    """`||x1 - x2 + eps||_p` over the last dimension: (N, D), (N, D) to (N,).
+
+    >>> nn.PairwiseDistance()(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
+    tensor([5.0000])
+    """
 
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
         super().__init__()
@@ -180,7 +223,12 @@ class PairwiseDistance(Module):
 
 
 class CosineSimilarity(Module):
-    """`x1 . x2 / max(||x1|| ||x2||, eps)` along `dim`."""
+    """`x1 . x2 / max(||x1|| ||x2||, eps)` along `dim`.
+
+    >>> x, y = torch.tensor([[1.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 2.0], [2.0, 2.0]])
+    >>> nn.CosineSimilarity()(x, y)
+    tensor([0.0000, 1.0000])
+    """
 
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
         super().__init__()

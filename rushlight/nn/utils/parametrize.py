@@ -40,6 +40,10 @@ class ParametrizationList(ModuleList):
 
     That is `original`, or `original0`, `original1`, ... if its `right_inverse` gives several
     tensors.
+
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
+    >>> layer.parametrizations.weight.original0.shape, layer.weight.shape
+    (torch.Size([2, 1]), torch.Size([2, 3]))
     """
 
     def __init__(self, modules: Any, original: Any, unsafe: bool = False) -> None:

@@ -33,7 +33,20 @@ def _count(amount: float, size: int) -> int:
 
 
 class BasePruningMethod:
-    """A way to choose what to prune; as a hook it masks the parameter before each call."""
+    """A way to choose what to prune; as a hook it masks the parameter before each call.
+
+    Subclasses give `PRUNING_TYPE` and `compute_mask(t, default_mask)`: ones where `t` is kept.
+
+    >>> from rushlight.nn.utils import prune
+    >>> class Negative(prune.BasePruningMethod):
+    ...     PRUNING_TYPE = "unstructured"
+    ...     def compute_mask(self, t, default_mask):
+    ...         return default_mask * (t >= 0)
+    >>> layer = nn.Linear(3, 2)
+    >>> _ = Negative.apply(layer, "weight")
+    >>> (layer.weight >= 0).all()
+    tensor(True)
+    """
 
     _tensor_name: str
     PRUNING_TYPE = "unstructured"
@@ -104,7 +117,13 @@ class BasePruningMethod:
 
 
 class Identity(BasePruningMethod):
-    """Prunes nothing; makes room for a mask."""
+    """Prunes nothing; makes room for a mask.
+
+    >>> from rushlight.nn.utils import prune
+    >>> layer = prune.identity(nn.Linear(3, 2), "bias")
+    >>> layer.bias_mask
+    tensor([1., 1.])
+    """
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         return default_mask
@@ -130,14 +149,29 @@ class _Amount(BasePruningMethod):
 
 
 class L1Unstructured(_Amount):
-    """Prunes the elements with the smallest magnitude."""
+    """Prunes the elements with the smallest magnitude.
+
+    amount: their number, or their share in [0, 1].
+
+    >>> from rushlight.nn.utils import prune
+    >>> pruning = prune.L1Unstructured(amount=0.5)
+    >>> pruning.prune(torch.tensor([1.0, -4.0, 3.0, 0.5]))
+    tensor([ 0., -4.,  3.,  0.])
+    """
 
     def _scores(self, t: Tensor) -> Tensor:
         return t.abs()
 
 
 class RandomUnstructured(_Amount):
-    """Prunes random elements."""
+    """Prunes random elements.
+
+    amount: their number, or their share in [0, 1].
+
+    >>> from rushlight.nn.utils import prune
+    >>> (prune.RandomUnstructured(amount=2).prune(torch.ones(5)) == 0).sum()
+    tensor(2)
+    """
 
     def _scores(self, t: Tensor) -> Tensor:
         return rushlight.rand(t.shape)
@@ -170,7 +204,13 @@ class _Structured(BasePruningMethod):
 
 
 class CustomFromMask(BasePruningMethod):
-    """Prunes by a given mask."""
+    """Prunes by a given mask.
+
+    >>> from rushlight.nn.utils import prune
+    >>> mask = torch.tensor([1.0, 0.0, 1.0])
+    >>> prune.CustomFromMask(mask).prune(torch.tensor([5.0, 6.0, 7.0]))
+    tensor([5., 0., 7.])
+    """
 
     def __init__(self, mask: Tensor) -> None:
         self.mask = mask

@@ -23,6 +23,10 @@ class PackedSequence(PackedSequence_):
     """The steps of a batch of sequences one after the other, without padding.
 
     `data` (total, *) holds `batch_sizes[t]` rows for each step t, the longest sequences first.
+
+    >>> packed = nn.utils.rnn.pack_sequence([torch.tensor([1, 2, 3]), torch.tensor([4, 5])])
+    >>> packed.data, packed.batch_sizes
+    (tensor([1, 4, 2, 5, 3]), tensor([2, 2, 1]))
     """
 
     __slots__ = ()
