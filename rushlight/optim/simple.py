@@ -297,10 +297,10 @@ class SparseAdam(_Simple):
         for i in (0, 1):
             check(0.0 <= betas[i] < 1.0, f"Invalid beta parameter at index {i}: {betas[i]}")
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize})
-        numbers = [p for group in self.param_groups for p in group["params"]]
-        check(
-            not any(p.is_complex() for p in numbers), "SparseAdam does not support complex parameters"
-        )
+        at = [[i, j] for i, group in enumerate(self.param_groups)
+              for j, p in enumerate(group["params"]) if p.is_complex()]
+        check(not at, f"Complex params at indices {at}: SparseAdam does not support complex "
+              "parameters")
 
     def _update_one(self, p: Tensor, grad: Tensor, own: dict, group: dict) -> None:
         if not own:
