@@ -43,6 +43,15 @@ class LRScheduler:
 
     Rates are usually computed from the one before; `_get_closed_form_lr`, where it exists, computes
     them from the start and serves `step(epoch)`.
+
+    >>> class Halving(torch.optim.lr_scheduler.LRScheduler):
+    ...     def get_lr(self):
+    ...         return [rate * 0.5 ** self.last_epoch for rate in self.base_lrs]
+    >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    >>> schedule = Halving(optimizer)
+    >>> optimizer.step(); schedule.step()
+    >>> optimizer.param_groups[0]["lr"]
+    0.5
     """
 
     _get_lr_called_within_step: bool = False

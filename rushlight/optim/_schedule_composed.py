@@ -12,7 +12,22 @@ from .optimizer import Optimizer
 
 
 class SequentialLR(LRScheduler):
-    """One schedule after the other, changing at the milestones."""
+    """One schedule after the other, changing at the milestones.
+
+    Raises ValueError for schedules of another optimiser, or not one milestone less than schedules.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.SequentialLR(
+    ...     optimizer,
+    ...     [torch.optim.lr_scheduler.ConstantLR(optimizer, 0.1, total_iters=2),
+    ...      torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)],
+    ...     milestones=[2],
+    ... )
+    >>> for _ in range(5):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> rates
+    [0.1, 0.1, 1.0, 0.5, 0.25]
+    """
 
     def __init__(
         self,
@@ -85,7 +100,18 @@ class SequentialLR(LRScheduler):
 
 
 class ChainedScheduler(LRScheduler):
-    """Several schedules that all step together."""
+    """Several schedules that all step together.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.ChainedScheduler([
+    ...     torch.optim.lr_scheduler.ConstantLR(optimizer, 0.1, total_iters=2),
+    ...     torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5),
+    ... ])
+    >>> for _ in range(4):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> [round(rate, 3) for rate in rates]
+    [0.1, 0.05, 0.25, 0.125]
+    """
 
     def __init__(
         self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None
@@ -128,7 +154,18 @@ class ChainedScheduler(LRScheduler):
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """`lr *= factor` when a metric has not improved for more than `patience` epochs."""
+    """`lr *= factor` when a metric has not improved for more than `patience` epochs.
+
+    mode: "min" or "max", what is better. threshold: improvements must be larger, as a share of the
+    best value ("rel") or absolutely ("abs"). cooldown: epochs to wait after a change.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+    >>> for loss in (3.0, 2.0, 2.0, 2.0, 1.0):
+    ...     schedule.step(loss); rates += schedule.get_last_lr()
+    >>> rates
+    [1.0, 1.0, 1.0, 0.5, 0.5]
+    """
 
     def __init__(
         self,

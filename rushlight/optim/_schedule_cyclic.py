@@ -32,8 +32,18 @@ class _MomentumSchedule(LRScheduler):
 
 
 class CyclicLR(_MomentumSchedule):
-    """Rates that go up and down between `base_lr` and `max_lr` (Smith, 2017), momentum the other
-    way.
+    """Rates between `base_lr` and `max_lr` (Smith, 2017), momentum the other way; one step a batch.
+
+    mode: "triangular", "triangular2" (half the height each cycle) or "exp_range" (`gamma**step`);
+    or `scale_fn`. Raises ValueError if momentum is to be cycled and the optimiser has none.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.CyclicLR(
+    ...     optimizer, 0.1, 0.5, step_size_up=2, cycle_momentum=False)
+    >>> for _ in range(6):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> [round(rate, 3) for rate in rates]
+    [0.1, 0.3, 0.5, 0.3, 0.1, 0.3]
     """
 
     def __init__(
@@ -127,7 +137,20 @@ class CyclicLR(_MomentumSchedule):
 
 
 class OneCycleLR(_MomentumSchedule):
-    """Up to `max_lr`, then down to nearly nothing (Smith and Topin, 2019); one step a batch."""
+    """Up to `max_lr`, then down to nearly nothing (Smith and Topin, 2019); one step a batch.
+
+    total_steps, or epochs and steps_per_epoch: how many in all (stepping further is a ValueError).
+    It starts at `max_lr / div_factor`, rises for the share `pct_start` of the steps and ends at the
+    first rate divided by `final_div_factor`. three_phase: down as long as up, then to the end.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.OneCycleLR(
+    ...     optimizer, 1.0, total_steps=5, cycle_momentum=False)
+    >>> for _ in range(5):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> [round(rate, 3) for rate in rates]
+    [0.04, 0.95, 0.611, 0.188, 0.0]
+    """
 
     def __init__(
         self,

@@ -16,9 +16,17 @@ __all__ = ["Adam", "AdamW"]
 class Adam(KernelOptimizer):
     """`p -= lr * m / (sqrt(v) + eps)` with running means m of the gradient and v of its square.
 
-    Both means are divided by `1 - beta**step`. `weight_decay` is added to the gradient, or with
-    `decoupled_weight_decay` shrinks the parameter. Kingma and Ba, 2014; AMSGrad: Reddi et al.,
-    2018.
+    Both means are divided by `1 - beta**step`. betas: their decay. `weight_decay` is added to the
+    gradient, or with `decoupled_weight_decay` shrinks the parameter. amsgrad: use the largest v so
+    far. Raises ValueError for negative rates or betas outside of [0, 1). Kingma and Ba, 2014;
+    AMSGrad: Reddi et al., 2018.
+
+    >>> p = torch.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = torch.optim.Adam([p], lr=0.1)
+    >>> for _ in range(10):
+    ...     optimizer.zero_grad(); (p ** 2).sum().backward(); optimizer.step()
+    >>> p
+    tensor([ 0.0762, -1.0246], requires_grad=True)
     """
 
     _update = _adam_step
@@ -115,6 +123,13 @@ class AdamW(Adam):
     """`Adam` whose weight decay shrinks the parameters: `p *= 1 - lr * weight_decay`.
 
     Loshchilov and Hutter, 2019.
+
+    >>> p = torch.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = torch.optim.AdamW([p], lr=0.1, weight_decay=0.1)
+    >>> for _ in range(10):
+    ...     optimizer.zero_grad(); (p ** 2).sum().backward(); optimizer.step()
+    >>> p
+    tensor([ 0.0336, -0.8829], requires_grad=True)
     """
 
     def __init__(

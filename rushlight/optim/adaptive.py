@@ -71,7 +71,14 @@ class _Counted(KernelOptimizer):
 class Adagrad(_Counted):
     """`s += grad**2; p -= lr / (1 + (step - 1) lr_decay) * grad / (sqrt(s) + eps)`.
 
-    Duchi et al., 2011.
+    s starts at `initial_accumulator_value`. Duchi et al., 2011.
+
+    >>> p = torch.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = torch.optim.Adagrad([p], lr=0.5)
+    >>> for _ in range(10):
+    ...     optimizer.zero_grad(); (p ** 2).sum().backward(); optimizer.step()
+    >>> p
+    tensor([ 0.0031, -0.2925], requires_grad=True)
     """
 
     _update = _adagrad_step
@@ -142,6 +149,13 @@ class RMSprop(_Counted):
     """`v = alpha v + (1 - alpha) grad**2; p -= lr * grad / (sqrt(v) + eps)`, or through momentum.
 
     `centered` subtracts the squared mean of the gradient from v. Tieleman and Hinton, 2012.
+
+    >>> p = torch.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = torch.optim.RMSprop([p], lr=0.01)
+    >>> for _ in range(10):
+    ...     optimizer.zero_grad(); (p ** 2).sum().backward(); optimizer.step()
+    >>> p
+    tensor([ 0.5499, -1.5198], requires_grad=True)
     """
 
     _update = _rmsprop_step
@@ -198,10 +212,16 @@ class RMSprop(_Counted):
 
 
 class Adadelta(_Counted):
-    """`d = sqrt(u + eps) / sqrt(v + eps) * grad; p -= lr d` with running means u of d**2, v of
-    grad**2.
+    """`p -= lr d` with `d = sqrt(u + eps) / sqrt(v + eps) * grad`.
 
-    Zeiler, 2012.
+    u and v are running means of d**2 and grad**2 with the decay `rho`. Zeiler, 2012.
+
+    >>> p = torch.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = torch.optim.Adadelta([p], lr=10.0)
+    >>> for _ in range(10):
+    ...     optimizer.zero_grad(); (p ** 2).sum().backward(); optimizer.step()
+    >>> p
+    tensor([ 0.6973, -1.6799], requires_grad=True)
     """
 
     _update = _adadelta_step
@@ -253,6 +273,13 @@ class Adamax(_Counted):
     """`m = mean(grad); u = max(beta2 u, |grad| + eps); p -= lr / (1 - beta1**step) * m / u`.
 
     Kingma and Ba, 2014.
+
+    >>> p = torch.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = torch.optim.Adamax([p], lr=0.1)
+    >>> for _ in range(10):
+    ...     optimizer.zero_grad(); (p ** 2).sum().backward(); optimizer.step()
+    >>> p
+    tensor([ 0.2288, -1.1186], requires_grad=True)
     """
 
     _update = _adamax_step
@@ -306,6 +333,13 @@ class NAdam(_Counted):
     """Adam with Nesterov momentum, whose weight follows a schedule (Dozat, 2016).
 
     `mu_t = beta1 (1 - 0.96**(t momentum_decay) / 2)`.
+
+    >>> p = torch.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = torch.optim.NAdam([p], lr=0.1)
+    >>> for _ in range(10):
+    ...     optimizer.zero_grad(); (p ** 2).sum().backward(); optimizer.step()
+    >>> p
+    tensor([ 0.3234, -1.2513], requires_grad=True)
     """
 
     _update = _nadam_step
@@ -373,7 +407,17 @@ class NAdam(_Counted):
 
 
 class RAdam(_Counted):
-    """Adam with a rectified adaptive rate in the first steps (Liu et al., 2019)."""
+    """Adam with a rectified adaptive rate in the first steps (Liu et al., 2019).
+
+    Steps are plain momentum until the variance of the adaptive rate is defined.
+
+    >>> p = torch.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = torch.optim.RAdam([p], lr=0.1)
+    >>> for _ in range(10):
+    ...     optimizer.zero_grad(); (p ** 2).sum().backward(); optimizer.step()
+    >>> p
+    tensor([ 0.1875, -0.3892], requires_grad=True)
+    """
 
     _update = _radam_step
 

@@ -15,12 +15,23 @@ __all__ = ["LBFGS"]
 
 
 class LBFGS(Optimizer):
-    """Limited-memory BFGS (Nocedal, 1980), optionally with a line search for strong Wolfe
-    conditions.
+    """Limited-memory BFGS (Nocedal, 1980), a quasi-Newton method for whole-batch problems.
 
     One `step(closure)` makes up to `max_iter` iterations and evaluates the closure at most
-    `max_eval` times. There is one parameter group only, and its state belongs to the first
-    parameter.
+    `max_eval` times. line_search_fn: None for steps of `lr`, or "strong_wolfe". There is one
+    parameter group only (ValueError), and its state belongs to the first parameter.
+
+    >>> p = torch.tensor([-1.0, 2.0], requires_grad=True)
+    >>> optimizer = torch.optim.LBFGS([p], line_search_fn="strong_wolfe")
+    >>> def closure():
+    ...     optimizer.zero_grad()
+    ...     loss = (1 - p[0]) ** 2 + 10 * (p[1] - p[0] ** 2) ** 2  # Rosenbrock's valley
+    ...     loss.backward()
+    ...     return loss
+    >>> for _ in range(3):
+    ...     _ = optimizer.step(closure)
+    >>> p
+    tensor([1.0000, 1.0000], requires_grad=True)
     """
 
     def __init__(

@@ -54,7 +54,15 @@ class _FunctionLR(LRScheduler):
 
 
 class LambdaLR(_FunctionLR):
-    """`lr = initial_lr * lr_lambda(epoch)`."""
+    """`lr = initial_lr * lr_lambda(epoch)`; one function, or one for each group.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (epoch + 1))
+    >>> for _ in range(4):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> [round(rate, 3) for rate in rates]
+    [1.0, 0.5, 0.333, 0.25]
+    """
 
     def get_lr(self) -> list:
         self._warn_if_outside()
@@ -62,7 +70,15 @@ class LambdaLR(_FunctionLR):
 
 
 class MultiplicativeLR(_FunctionLR):
-    """`lr *= lr_lambda(epoch)`."""
+    """`lr *= lr_lambda(epoch)`; one function, or one for each group.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.MultiplicativeLR(optimizer, lambda epoch: 0.5)
+    >>> for _ in range(4):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> rates
+    [1.0, 0.5, 0.25, 0.125]
+    """
 
     def get_lr(self) -> list:
         self._warn_if_outside()
@@ -73,7 +89,15 @@ class MultiplicativeLR(_FunctionLR):
 
 
 class StepLR(LRScheduler):
-    """`lr *= gamma` every `step_size` epochs."""
+    """`lr *= gamma` every `step_size` epochs.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+    >>> for _ in range(5):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> rates
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
 
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
@@ -93,7 +117,15 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """`lr *= gamma` at each milestone."""
+    """`lr *= gamma` at each milestone.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[1, 4], gamma=0.5)
+    >>> for _ in range(6):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> rates
+    [1.0, 0.5, 0.5, 0.5, 0.25, 0.25]
+    """
 
     def __init__(
         self,
@@ -118,7 +150,15 @@ class MultiStepLR(LRScheduler):
 
 
 class ConstantLR(LRScheduler):
-    """`lr = factor * initial_lr` for the first `total_iters` epochs."""
+    """`lr = factor * initial_lr` for the first `total_iters` epochs.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=0.5, total_iters=2)
+    >>> for _ in range(4):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> rates
+    [0.5, 0.5, 1.0, 1.0]
+    """
 
     def __init__(
         self,
@@ -147,7 +187,15 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """From `start_factor * initial_lr` to `end_factor * initial_lr` in `total_iters` epochs."""
+    """From `start_factor * initial_lr` to `end_factor * initial_lr` in `total_iters` epochs.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.25, total_iters=3)
+    >>> for _ in range(5):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> rates
+    [0.25, 0.5, 0.75, 1.0, 1.0]
+    """
 
     def __init__(
         self,
@@ -186,7 +234,15 @@ class LinearLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """`lr *= gamma` every epoch."""
+    """`lr *= gamma` every epoch.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> for _ in range(4):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> rates
+    [1.0, 0.5, 0.25, 0.125]
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
@@ -201,7 +257,15 @@ class ExponentialLR(LRScheduler):
 
 
 class PolynomialLR(LRScheduler):
-    """`lr = initial_lr * (1 - epoch / total_iters)**power`."""
+    """`lr = initial_lr * (1 - epoch / total_iters)**power`, then 0.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=4)
+    >>> for _ in range(6):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> [round(rate, 3) for rate in rates]
+    [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    """
 
     def __init__(
         self,
@@ -228,7 +292,17 @@ class PolynomialLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """`lr = eta_min + (initial_lr - eta_min) (1 + cos(pi epoch / T_max)) / 2` (Loshchilov)."""
+    """`lr = eta_min + (initial_lr - eta_min) (1 + cos(pi epoch / T_max)) / 2`.
+
+    Loshchilov and Hutter, 2016, without the restarts.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4)
+    >>> for _ in range(5):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> [round(rate, 3) for rate in rates]
+    [1.0, 0.854, 0.5, 0.146, 0.0]
+    """
 
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
@@ -258,7 +332,17 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Cosine annealing that starts again after `T_0` epochs, then `T_0 * T_mult`, ..."""
+    """Cosine annealing that starts again after `T_0` epochs, then `T_0 * T_mult`, ...
+
+    Loshchilov and Hutter, 2016.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=2)
+    >>> for _ in range(5):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> [round(rate, 3) for rate in rates]
+    [1.0, 0.5, 1.0, 0.5, 1.0]
+    """
 
     def __init__(
         self,

@@ -86,7 +86,17 @@ class Optimizer:
     """Base class of all optimisers.
 
     params: tensors, pairs of name and tensor, or dictionaries with `params` and options of their
-    own. defaults: the options of groups that do not give them. A subclass defines `step`.
+    own. defaults: the options of groups that do not give them. A subclass defines `step`. Raises
+    TypeError for anything but leaf tensors, ValueError for no parameters or one in two groups.
+
+    All have `maximize`, to go up instead of down. `foreach`, `fused`, `capturable` are accepted;
+    there is one implementation. `differentiable` records steps for gradients through them.
+
+    >>> first, second = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
+    >>> groups = [{"params": [first]}, {"params": [second], "lr": 1.0}]
+    >>> optimizer = torch.optim.SGD(groups, lr=0.1)
+    >>> [group["lr"] for group in optimizer.param_groups]
+    [0.1, 1.0]
     """
 
     state: Any

@@ -16,8 +16,16 @@ __all__ = ["SGD"]
 class SGD(KernelOptimizer):
     """`p -= lr * b` with `b = momentum * b + (1 - dampening) * (grad + weight_decay * p)`.
 
-    `nesterov` uses `grad + momentum * b` instead. Without momentum there is no state. `foreach` and
-    `fused` are accepted; there is one implementation.
+    `nesterov` uses `grad + momentum * b` instead. Without momentum there is no state. Raises
+    ValueError for negative rates, and for nesterov without momentum or with dampening. Sutskever et
+    al., 2013.
+
+    >>> p = torch.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = torch.optim.SGD([p], lr=0.1, momentum=0.5)
+    >>> for _ in range(10):
+    ...     optimizer.zero_grad(); (p ** 2).sum().backward(); optimizer.step()
+    >>> p
+    tensor([-0.0325,  0.0651], requires_grad=True)
     """
 
     _update = _sgd_step

@@ -38,7 +38,17 @@ def _scalar(value: float) -> Tensor:
 
 
 class ASGD(_Simple):
-    """Averaged stochastic gradient descent (Polyak, 1992): state `ax` is the average."""
+    """Averaged stochastic gradient descent (Polyak, 1992): state `ax` is the average.
+
+    `lr` falls as `lr / (1 + lambd lr step)**alpha`; averaging begins at step `t0`.
+
+    >>> p = torch.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = torch.optim.ASGD([p], lr=0.1)
+    >>> for _ in range(10):
+    ...     optimizer.zero_grad(); (p ** 2).sum().backward(); optimizer.step()
+    >>> p
+    tensor([ 0.1074, -0.2147], requires_grad=True)
+    """
 
     def __init__(
         self,
@@ -91,7 +101,18 @@ class ASGD(_Simple):
 
 
 class Rprop(_Simple):
-    """Step sizes of their own for all elements, from the gradient's signs (Riedmiller, 1993)."""
+    """Step sizes of their own for all elements, from the gradient's signs (Riedmiller, 1993).
+
+    A size is multiplied by `etas[1]` while the sign stays, by `etas[0]` when it changes, within
+    `step_sizes`.
+
+    >>> p = torch.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = torch.optim.Rprop([p], lr=0.1)
+    >>> for _ in range(10):
+    ...     optimizer.zero_grad(); (p ** 2).sum().backward(); optimizer.step()
+    >>> p
+    tensor([0.0369, 0.0799], requires_grad=True)
+    """
 
     def __init__(
         self,
@@ -142,7 +163,18 @@ class Rprop(_Simple):
 
 
 class Adafactor(_Simple):
-    """Adam's second moment from row and column means alone (Shazeer and Stern, 2018)."""
+    """Adam's second moment from row and column means alone (Shazeer and Stern, 2018).
+
+    beta2_decay: the mean's decay is `1 - step**beta2_decay`. eps: added to squares, and the least
+    scale of a parameter. d: updates with a larger root mean square are scaled down to it.
+
+    >>> p = torch.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = torch.optim.Adafactor([p], lr=0.1)
+    >>> for _ in range(10):
+    ...     optimizer.zero_grad(); (p ** 2).sum().backward(); optimizer.step()
+    >>> p
+    tensor([ 0.1789, -1.0142], requires_grad=True)
+    """
 
     def __init__(
         self,
@@ -206,7 +238,19 @@ class Adafactor(_Simple):
 
 
 class Muon(_Simple):
-    """Momentum whose matrices are made orthogonal by Newton-Schulz steps (Jordan, 2024)."""
+    """Momentum whose matrices are made orthogonal by Newton-Schulz steps (Jordan, 2024).
+
+    params: matrices only, otherwise ValueError; use AdamW for the rest. adjust_lr_fn: "original"
+    scales by `sqrt(max(1, rows / columns))`, "match_rms_adamw" by `0.2 sqrt(max(rows, columns))`.
+
+    >>> p = torch.eye(2, requires_grad=True)
+    >>> optimizer = torch.optim.Muon([p], lr=0.1, weight_decay=0.0)
+    >>> (p ** 2).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    tensor([[0.8875, 0.0000],
+            [0.0000, 0.8875]], requires_grad=True)
+    """
 
     def __init__(
         self,
@@ -282,7 +326,18 @@ def _orthogonal(matrix: Tensor, coefficients: tuple, steps: int, eps: float) -> 
 
 
 class SparseAdam(_Simple):
-    """Adam that leaves rows without gradient alone; the gradient may be dense here."""
+    """Adam that leaves rows without gradient alone; the gradient may be dense here.
+
+    Moments of a row decay only when it gets a gradient.
+
+    >>> table = nn.Embedding(3, 2, sparse=True)
+    >>> optimizer = torch.optim.SparseAdam(table.parameters())
+    >>> before = table.weight.detach().clone()
+    >>> table(torch.tensor([1])).sum().backward()
+    >>> optimizer.step()
+    >>> (table.weight != before).any(1)
+    tensor([False,  True, False])
+    """
 
     def __init__(
         self,

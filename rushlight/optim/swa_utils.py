@@ -77,7 +77,16 @@ class AveragedModel(Module):
     """A copy of a model that holds the average of its parameters; `update_parameters` adds to it.
 
     `avg_fn(average, current, count)` gives the new average, or `multi_avg_fn` writes lists of them;
-    by default the plain mean. `use_buffers` averages buffers too, otherwise they are copied.
+    by default the plain mean (Izmailov et al., 2018). `use_buffers` averages buffers too, otherwise
+    they are copied.
+
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> average = torch.optim.swa_utils.AveragedModel(model)
+    >>> for value in (1.0, 4.0):
+    ...     _ = nn.init.constant_(model.weight, value)
+    ...     average.update_parameters(model)
+    >>> average.module.weight.item(), average.n_averaged
+    (2.5, tensor(2))
     """
 
     def __init__(
@@ -152,7 +161,17 @@ def update_bn(loader: Iterable, model: Module, device: Any = None) -> None:
 
 
 class SWALR(LRScheduler):
-    """Anneals the rates to `swa_lr` within `anneal_epochs`, then keeps them."""
+    """Anneals the rates to `swa_lr` within `anneal_epochs`, then keeps them.
+
+    anneal_strategy: "cos" or "linear", otherwise ValueError.
+
+    >>> optimizer, rates = torch.optim.SGD([torch.zeros(1)], lr=1.0), []
+    >>> schedule = torch.optim.swa_utils.SWALR(optimizer, 0.5, 2, anneal_strategy="linear")
+    >>> for _ in range(4):
+    ...     rates += schedule.get_last_lr(); optimizer.step(); schedule.step()
+    >>> rates
+    [1.0, 0.75, 0.5, 0.5]
+    """
 
     def __init__(
         self,
