@@ -1,0 +1,404 @@
+"""Register tiles: the innermost loops of matrix products, convolutions, attention and recurrent layers.
+
+A *tile* is a block of C of a few rows and a few vectors of columns that stays in registers while k runs:
+
+    C[i, j] = sum over k of A[i, k] * B[k, j]   (+ C[i, j])   (+ bias[j])
+
+For each k, `vectors` vectors of B are loaded and each of the `rows` elements of A is broadcast. All
+strides are runtime bytes, so one kernel reads A by rows, by columns, packed or strided, and B in
+place or from packed panels; only the columns of B and C must be contiguous.
+
+**Calling convention.** `Tiles.kernels()` are the functions of a module, one for each height 1..rows and
+width 1..vectors, and `Tiles.extra()` is the module's text for calls by a height known at run time:
+
+    void @tile(ptr a, ptr b, ptr c, i64 k, i64 columns, ptr block)
+
+- a, b, c: the tile's first element of A, B and C; no alignment is needed.
+- k: the length of the sum, zero or more (pairs for bfloat16). Zero gives zeros (plus what is added).
+- columns: valid columns, from (vectors - 1) * lanes + 1 to vectors * lanes. Of B, `vectors` whole vectors
+  are read whatever `columns` is (so a narrow panel of B must be padded; with what, does not matter);
+  of C and bias nothing beyond `columns` is touched.
+- block: 8-byte words, often the caller's `alloca`, filled once for many tiles:
+
+      A_ROW, A_K     bytes from A[i, k] to A[i + 1, k], and to A[i, k + 1]
+      B_K            bytes from B[k, j] to B[k + 1, j]
+      C_ROW          bytes from C[i, j] to C[i + 1, j]
+      ADD            not zero: add the product to what C holds; zero: overwrite
+      BIAS           address of bias[j] for the tile's first column, or 0
+      SEGMENTS, A_SEGMENT, B_SEGMENT   only with segments=True: the sum runs over SEGMENTS (at least one)
+                     stretches of k terms each, whose A and B begin A_SEGMENT and B_SEGMENT bytes apart
+                     (convolution: kernel rows; its weight gradient: image rows)
+      TABLE          only with table=True: address of `rows` 64-bit byte offsets of the rows of A from
+                     a, instead of multiples of A_ROW
+
+`Tiles.call` writes a call for a height and width that may be known while writing or not. `Tiles.panels`
+writes the loop that splits a number of rows evenly: 64 rows in heights up to 6 are 9 of 6 and 2 of 5.
+
+Types: float32 and float64 as they are. bfloat16: A and B hold *pairs* along k (B is `[k/2][j][2]`; k, A_K
+and B_K count pairs), C and bias are float32; one instruction where the processor has `bfloat16_dot`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..llvm.builder import Function, Operand, splat_literal, vector
+from ..llvm.target import Target
+
+A_ROW, A_K, B_K, C_ROW, ADD, BIAS, SEGMENTS, A_SEGMENT, B_SEGMENT, TABLE = range(10)
+BLOCK_WORDS = 10
+UNROLL = 4
+_SUFFIX = {"float": "f32", "double": "f64", "i32": "i32", "i64": "i64"}  # in names of intrinsics
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The tile kernels of one target and type; see the module's text for their calling convention."""
+
+    target: Target
+    dtype: str = "float32"
+    segments: bool = False
+    table: bool = False
+
+    @property
+    def type(self) -> str:
+        """LLVM's type of the sums, of C and of bias."""
+        return "double" if self.dtype == "float64" else "float"
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element of C."""
+        return 8 if self.dtype == "float64" else 4
+
+    @property
+    def lanes(self) -> int:
+        """Columns in one vector."""
+        return self.target.lanes(self.itemsize)
+
+    @property
+    def vectors(self) -> int:
+        """The widest tile, in vectors."""
+        return 2 if self.target.vector_registers <= 16 else 3
+
+    @property
+    def rows(self) -> int:
+        """The highest tile: sums, the vectors of B and broadcasts fill the registers."""
+        spare = 2 if self.target.vector_bytes > 16 else 4  # 128-bit x86 multiplies into a register
+        free = self.target.vector_registers - self.vectors - spare
+        return free // self.vectors
+
+    @property
+    def columns(self) -> int:
+        """Columns of the widest tile: the width of a packed panel of B."""
+        return self.vectors * self.lanes
+
+    def name(self, rows: int, vectors: int) -> str:
+        """The kernel's name in its module."""
+        variant = ("s" if self.segments else "") + ("t" if self.table else "")
+        return f"tile{variant}_{self.dtype}_{rows}x{vectors}"
+
+    def kernels(self) -> list[Function]:
+        """Kernels of all heights and widths."""
+        sizes = [(r, v) for v in range(1, self.vectors + 1) for r in range(1, self.rows + 1)]
+        return [_Writer(self, *size).write() for size in sizes]
+
+    def extra(self) -> str:
+        """The table of kernels, by width, then height: `call` reads it."""
+        names = [k.name for k in self.kernels()]
+        held = ", ".join(f"ptr @{n}" for n in names)
+        return f"@{self.name(0, 0)} = internal constant [{len(names)} x ptr] [{held}]"
+
+    def call(
+        self, f: Function, rows: Operand, vectors: Operand, a: str, b: str, c: str,
+        k: Operand, columns: Operand, block: str,
+    ) -> None:
+        """Write a call of the kernel of a height and width."""
+        if isinstance(rows, int) and isinstance(vectors, int):
+            kernel = f"@{self.name(rows, vectors)}"
+        else:
+            index = f.add(f.mul(f.sub(vectors, 1), self.rows), f.sub(rows, 1))
+            kernel = f.load("ptr", f.at(f"@{self.name(0, 0)}", index, "ptr"), 8)
+        f.do(f"call void {kernel}(ptr {a}, ptr {b}, ptr {c}, i64 {k}, i64 {columns}, ptr {block})")
+
+    def panels(self, f: Function, rows: Operand, body: Callable) -> None:
+        """Write body(first row, height) for each of the fewest panels of nearly equal heights."""
+        count = f.div(f.add(rows, self.rows - 1), self.rows)
+
+        def split():
+            low = f.div(rows, count)
+            higher = f.sub(rows, f.mul(low, count))  # so many panels have one row more
+
+            def panel(i, row):
+                height = f.add(low, f.op(f"zext i1 {f.compare('slt', i, higher)} to i64"))
+                body(row, height)
+                return [f.add(row, height)]
+
+            f.loop(0, count, 1, panel, carry=[("i64", "0")], at_least_once=True)
+
+        f.branch(f.compare("sgt", rows, 0), split)
+
+
+def set_words(f: Function, block: str, words: dict[int, Operand]) -> None:
+    """Store words of a block."""
+    for index, value in words.items():
+        f.store("i64", str(value), f.at(block, index, "i64"), 8)
+
+
+class _Writer:
+    """Writes one tile kernel."""
+
+    def __init__(self, tiles: Tiles, rows: int, vectors: int):
+        self.t, self.rows, self.vectors = tiles, rows, vectors
+        self.v = vector(tiles.type, tiles.lanes)
+        parameters = [("ptr", n) for n in "abc"] + [("i64", "k"), ("i64", "columns"), ("ptr", "block")]
+        self.f = Function(tiles.name(rows, vectors), parameters, internal=True, inline=False)
+
+    def write(self) -> Function:
+        f, t = self.f, self.t
+        self.c_row = f.argument("%block", C_ROW)
+        self.a_k, self.b_k = f.argument("%block", A_K), f.argument("%block", B_K)
+        self.a = self._rows_of_a()
+        self._prefetch_c()
+        sums = ["zeroinitializer"] * (self.rows * self.vectors)
+        if t.segments:
+            sums = self._segments(sums)
+        else:
+            sums = self._stretch(sums, 0, "%b")
+        self._finish(sums)
+        f.do("ret void")
+        return f
+
+    # ------------------------------------------------------------ addresses
+
+    def _rows_of_a(self) -> list[str]:
+        f = self.f
+        if self.t.table:
+            table = f.argument("%block", TABLE, "ptr")
+            found = [f.at("%a", f.argument(table, i)) for i in range(self.rows)]
+        else:
+            step = f.argument("%block", A_ROW)
+            found = ["%a"]
+            while len(found) < self.rows:
+                found.append(f.at(found[-1], step))
+        return [opaque(f, "ptr", row) for row in found]
+
+    def _rows_of_c(self) -> list[str]:
+        found = ["%c"]
+        while len(found) < self.rows:
+            found.append(self.f.at(found[-1], self.c_row))
+        return found
+
+    def _prefetch_c(self) -> None:
+        """Ask for C early: it is needed when the sums are complete."""
+        line = 64 // self.t.itemsize
+        for row in self._rows_of_c():
+            for j in range(0, self.vectors * self.t.lanes, line):
+                self.f.intrinsic(
+                    "llvm.prefetch.p0", "void", ("ptr", self.f.at(row, j, self.t.type)),
+                    ("i32", "1"), ("i32", "3"), ("i32", "1"),
+                )
+
+    # ------------------------------------------------------------ the sum
+
+    def _segments(self, sums: Sequence[str]) -> list[str]:
+        f = self.f
+        count = f.argument("%block", SEGMENTS)
+        over_a, over_b = f.argument("%block", A_SEGMENT), f.argument("%block", B_SEGMENT)
+
+        def segment(i, at, b, *sums):
+            return [f.add(at, over_a), f.at(b, over_b), *self._stretch(sums, at, b)]
+
+        carry = [("i64", "0"), ("ptr", "%b"), *[(self.v, s) for s in sums]]
+        return f.loop(0, count, 1, segment, carry, at_least_once=True)[2:]
+
+    def _stretch(self, sums: Sequence[str], at: Operand, b: str) -> list[str]:
+        """Add k terms that begin `at` bytes into the rows of A, and at b."""
+        f = self.f
+
+        def steps(count):
+            def body(i, at, b, *sums):
+                made = list(sums)
+                for _ in range(count):
+                    made = self._step(made, at, b)
+                    at = opaque(f, "i64", f.add(at, self.a_k))
+                    b = opaque(f, "ptr", f.at(b, self.b_k))
+                return [at, b, *made]
+
+            return body
+
+        whole = f.op(f"and i64 %k, {-UNROLL}")
+        carry = [("i64", str(at)), ("ptr", b), *[(self.v, s) for s in sums]]
+        values = f.loop(0, whole, UNROLL, steps(UNROLL), carry)
+        carry = [(type, value) for (type, _), value in zip(carry, values)]
+        return f.loop(whole, "%k", 1, steps(1), carry)[2:]
+
+    def _step(self, sums: list[str], at: Operand, b: str) -> list[str]:
+        """One k: every sum gets its product."""
+        f, t = self.f, self.t
+        pairs = t.dtype == "bfloat16"
+        held = "i32" if pairs else t.type
+        loaded = vector(held, t.lanes)
+        right = [f.load(loaded, f.at(b, j * t.lanes, held)) for j in range(self.vectors)]
+        made = []
+        for i in range(self.rows):
+            left = f.splat(held, t.lanes, f.load(held, f.at(self.a[i], at)))
+            for j in range(self.vectors):
+                old = sums[i * self.vectors + j]
+                multiply = _add_pairs if pairs else _add_product
+                made.append(multiply(f, t, left, right[j], old))
+        return made
+
+    # ------------------------------------------------------------ what is added, and the stores
+
+    def _finish(self, sums: list[str]) -> None:
+        f, t = self.f, self.t
+        rows, last = self._rows_of_c(), (self.vectors - 1) * t.lanes
+        types = [self.v] * len(sums)
+        valid = f.sub("%columns", last)  # columns in the last vector
+
+        def read(pointer, j):
+            where = f.at(pointer, j * t.lanes, t.type)
+            if j < self.vectors - 1:
+                return f.load(self.v, where)
+            return load_part(f, t.target, t.type, t.lanes, where, valid)
+
+        def add(j_of_row):
+            return [
+                f.op(f"fadd {self.v} {s}, {j_of_row(*divmod(n, self.vectors))}")
+                for n, s in enumerate(sums)
+            ]
+
+        wanted = f.compare("ne", f.argument("%block", ADD), 0)
+        sums = f.branch(
+            wanted, lambda: add(lambda i, j: read(rows[i], j)), lambda: sums, types
+        )
+        bias = f.argument("%block", BIAS, "ptr")
+
+        def add_bias():
+            parts = [read(bias, j) for j in range(self.vectors)]
+            return add(lambda i, j: parts[j])
+
+        sums = f.branch(f.op(f"icmp ne ptr {bias}, null"), add_bias, lambda: sums, types)
+        for n, s in enumerate(sums):
+            i, j = divmod(n, self.vectors)
+            if j < self.vectors - 1:
+                f.store(self.v, s, f.at(rows[i], j * t.lanes, t.type))
+        ends = [f.at(row, last, t.type) for row in rows]
+        store_part(f, t.type, t.lanes, sums[self.vectors - 1 :: self.vectors], ends, valid)
+
+
+def _add_product(f: Function, t: Tiles, a: str, b: str, c: str) -> str:
+    return multiply_add(f, t.type, t.lanes, a, b, c)
+
+
+def _add_pairs(f: Function, t: Tiles, a: str, b: str, c: str) -> str:
+    """c + a.low * b.low + a.high * b.high, of pairs of bfloat16 held in 32 bits."""
+    v, held = vector("float", t.lanes), vector("i32", t.lanes)
+    if t.target.bfloat16_dot:
+        pairs = vector("bfloat", 2 * t.lanes)
+        given = [(pairs, f.op(f"bitcast {held} {x} to {pairs}")) for x in (a, b)]
+        name = f"llvm.x86.avx512bf16.dpbf16ps.{t.target.vector_bytes * 8}"
+        return f.intrinsic(name, v, (v, c), *given)
+    high = splat_literal("i32", t.lanes, "-65536")
+    low = splat_literal("i32", t.lanes, "16")
+    for widen in (f"shl {held} {{}}, {low}", f"and {held} {{}}, {high}"):
+        x, y = (
+            f.op(f"bitcast {held} {f.op(widen.format(value))} to {v}") for value in (a, b)
+        )
+        c = multiply_add(f, "float", t.lanes, x, y, c)
+    return c
+
+
+def opaque(f: Function, type: str, value: str) -> str:
+    """The same value, of which LLVM forgets how it was made.
+
+    Left alone, its loop optimiser replaces `row + index` by a dozen addresses, which spill.
+    """
+    return f.op(f'call {type} asm "", "=r,0"({type} {value})')
+
+
+# ---------------------------------------------------------------- parts of vectors
+
+
+def multiply_add(f: Function, type: str, lanes: int, a: str, b: str, c: str) -> str:
+    """a * b + c in every lane, rounded once where the processor can."""
+    v = vector(type, lanes)
+    suffix = _SUFFIX[type] if lanes == 1 else f"v{lanes}{_SUFFIX[type]}"
+    return f.intrinsic(f"llvm.fmuladd.{suffix}", v, (v, a), (v, b), (v, c))
+
+
+def load_part(
+    f: Function, target: Target, type: str, lanes: int, pointer: str, count: Operand
+) -> str:
+    """The first `count` (0 to lanes) elements of a vector in memory, then zeros; reads no more."""
+    v = vector(type, lanes)
+    if target.masked:
+        mask = f"<{lanes} x i1>"
+        return f.intrinsic(
+            f"llvm.masked.load.v{lanes}{_SUFFIX[type]}.p0", v, ("ptr", pointer), ("i32", "1"),
+            (mask, mask_below(f, lanes, count)), (v, "zeroinitializer"),
+        )
+
+    def one_by_one():
+        def lane(i, so_far):
+            x = f.load(type, f.at(pointer, i, type))
+            return [f.op(f"insertelement {v} {so_far}, {type} {x}, i64 {i}")]
+
+        return f.loop(0, count, 1, lane, carry=[(v, "zeroinitializer")])
+
+    whole = f.compare("eq", count, lanes)
+    return f.branch(whole, lambda: [f.load(v, pointer)], one_by_one, types=[v])[0]
+
+
+def mask_below(f: Function, lanes: int, count: Operand) -> str:
+    """The lanes numbered below count, as <lanes x i1>."""
+    wide = f.splat("i32", lanes, f.op(f"trunc i64 {count} to i32"))
+    numbers = "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">"
+    return f.op(f"icmp slt <{lanes} x i32> {numbers}, {wide}")
+
+
+def store_part(
+    f: Function, type: str, lanes: int, values: Sequence[str], pointers: Sequence[str], count: Operand
+) -> None:
+    """Store the first `count` (1 to lanes) elements of each vector: halves, quarters, ...
+
+    AMD's masked stores take a dozen cycles each; this takes one branch a size for all rows.
+    """
+    v = vector(type, lanes)
+
+    def whole():
+        for value, pointer in zip(values, pointers, strict=True):
+            f.store(v, value, pointer)
+
+    def pieces():
+        left, at, size = list(values), list(pointers), lanes
+        while size > 1:
+            half = size // 2
+            left, at = _store_half(f, type, size, left, at, count, half)
+            size = half
+
+    f.branch(f.compare("eq", count, lanes), whole, pieces)
+
+
+def _store_half(f, type, size, values, pointers, count, half) -> tuple[list[str], list[str]]:
+    """Where `half` is a binary digit of count: store the low halves. Returns what is left."""
+    v, h = vector(type, size), vector(type, half)
+
+    def part(value, first):
+        if half == 1:
+            return f.op(f"extractelement {v} {value}, i64 {first}")
+        order = ", ".join(f"i32 {first + i}" for i in range(half))
+        return f.op(f"shufflevector {v} {value}, {v} poison, <{half} x i32> <{order}>")
+
+    low = [part(value, 0) for value in values]
+
+    def store():
+        for value, pointer in zip(low, pointers, strict=True):
+            f.store(h, value, pointer)
+        return [part(x, half) for x in values] + [f.at(p, half, type) for p in pointers]
+
+    digit = f.compare("ne", f.op(f"and i64 {count}, {half}"), 0)
+    types = [h] * len(values) + ["ptr"] * len(values)
+    left = f.branch(digit, store, lambda: [*low, *pointers], types)
+    return left[: len(values)], left[len(values) :]

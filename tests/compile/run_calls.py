@@ -1,0 +1,72 @@
+"""Runs a kernel family's `list[Call]` on NumPy arrays, without the machinery of programs."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import random
+import struct
+
+import numpy as np
+
+from rushlight.compile.kernels.call import Address, Call, Workspace
+from rushlight.compile.llvm import objects
+from rushlight.compile.llvm.target import host
+from rushlight.runtime import pool
+
+KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+POISON = 0xFB  # workspaces are filled with it: a kernel that reads what it did not write is found
+
+
+def run_calls(calls: list[Call], buffers: dict, *, workers: int = 0, order: str = "up") -> None:
+    """Run the calls one after another; an Address names one of `buffers`, arrays that stay in place.
+
+    workers: 0 runs the chunks here, in this order ("up", "down" or "mixed"); more: through the pool.
+    """
+    for run, block, chunks, _ in prepare(calls, buffers):
+        if workers:
+            pool_run(workers)(ctypes.cast(run, ctypes.c_void_p).value, block, chunks)
+            continue
+        numbers = list(range(chunks))
+        if order == "down":
+            numbers.reverse()
+        elif order == "mixed":
+            random.Random(chunks).shuffle(numbers)
+        for chunk in numbers:
+            run(block, chunk, 0)
+
+
+def prepare(calls: list[Call], buffers: dict) -> list[tuple]:
+    """(function, address of its argument block, chunks, what must stay alive) of each call."""
+    scratch: dict[int, np.ndarray] = {}  # one Workspace in several calls is the same memory
+    prepared = []
+    for call in calls:
+        block = np.array([_word(w, buffers, scratch) for w in call.words] or [0], np.int64)
+        address = objects.load(call.text, call.exports or (call.function,))[call.function]
+        prepared.append((KERNEL(address), block.ctypes.data, call.chunks, (block, scratch)))
+    return prepared
+
+
+def _word(word, buffers: dict, scratch: dict[int, np.ndarray]) -> int:
+    if isinstance(word, Address):
+        return buffers[word.buffer].ctypes.data + word.offset
+    if isinstance(word, Workspace):
+        found = scratch.setdefault(id(word), np.full(word.nbytes + 64, POISON, np.uint8))
+        return found.ctypes.data + -found.ctypes.data % 64
+    if isinstance(word, float):
+        return struct.unpack("<q", struct.pack("<d", word))[0]
+    return word
+
+
+@functools.cache
+def pool_run(workers: int):
+    """`pool_run(function, arguments, chunks)` with `workers` threads besides the caller."""
+    found = objects.load(pool.text(host().triple.split("-")[0], "linux"), pool.EXPORTS)
+    started = getattr(pool_run, "started", 0)
+    if workers > started:
+        ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(found["pool_start"])(
+            started + 1, workers
+        )
+        pool_run.started = workers
+    ctypes.CFUNCTYPE(None, ctypes.c_int64)(found["pool_use"])(workers)
+    return KERNEL(found["pool_run"])
