@@ -16,11 +16,28 @@ class Address:
         return Address(self.buffer, self.offset + nbytes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Workspace:
-    """Scratch memory that a call needs: `nbytes`, which nobody reads after the kernel's last call."""
+    """Scratch memory: `nbytes` (for each thread, if so said), shared by the calls that name it.
+
+    An Address may have a Workspace as its buffer.
+    """
 
     nbytes: int
+    per_thread: bool = False
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A number of the program given at run time, stored as an integer (whole) or a double."""
+
+    index: int
+    whole: bool
+
+
+@dataclass(frozen=True)
+class ErrorWord:
+    """The address of a word in which a kernel notes that a value was wrong (an index out of range)."""
 
 
 @dataclass

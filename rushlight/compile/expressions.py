@@ -1,0 +1,216 @@
+"""Array expressions: what an operation computes, element by element, before any loop exists.
+
+An `Expr` is a node of a pure expression with a shape and a NumPy dtype. Its leaves are `value`s (memory of
+the program, as a strided view), numbers and index counters; above them are elementwise operations,
+reductions (which keep their dims, with size 1) and `view`s, which only rename dims.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+class NotLowered(Exception):
+    """This operation has no loops (in this form): tier 0 runs it."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A strided view of the memory of program value `root`; strides and offset in elements."""
+
+    root: object
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+    dtype: np.dtype
+
+    def __repr__(self) -> str:
+        name = getattr(self.root, "slot", self.root)
+        return f"%{name}{list(self.shape)}:{self.strides}+{self.offset}"
+
+
+class Expr:
+    """One node; `attr` depends on `op`.
+
+    value: a View. const: a Python number. scalar: the place of a number given at run time.
+    index: the dim counted. cast, elementwise names: None. view: for each dim, the input's dim or None.
+    reduce: (kind, dims). take: (None) - ins are a value and an index for each of its dims.
+    parts: ((view function inputs)) see `parts`.
+    """
+
+    __slots__ = ("op", "ins", "shape", "dtype", "attr", "weak")
+
+    def __init__(self, op, ins, shape, dtype, attr=None, weak=False):
+        self.op, self.ins, self.shape = op, tuple(ins), tuple(shape)
+        self.dtype, self.attr, self.weak = np.dtype(dtype), attr, weak
+
+    def __repr__(self) -> str:
+        told = "" if self.attr is None else f" {self.attr}"
+        return f"{self.op}{told}({', '.join(map(repr, self.ins))})"
+
+
+def value(view: View) -> Expr:
+    """What is in memory."""
+    return Expr("value", (), view.shape, view.dtype, view)
+
+
+def const(number, dtype=None) -> Expr:
+    """A number; without a dtype it takes that of what it meets, as a Python number does."""
+    weak = dtype is None
+    if weak:
+        dtype = np.bool_ if isinstance(number, bool) else np.int64 if isinstance(number, int) \
+            else np.float64
+    return Expr("const", (), (), dtype, number, weak)
+
+
+def cast(x: Expr, dtype) -> Expr:
+    """`x` in another dtype."""
+    dtype = np.dtype(dtype)
+    if dtype.kind == "c" or x.dtype.kind == "c":
+        raise NotLowered("complex numbers")
+    if x.op == "const":
+        return Expr("const", (), (), dtype, _as_number(x.attr, dtype))
+    if x.dtype == dtype:
+        return x if not x.weak else Expr("cast", (x,), x.shape, dtype)
+    return Expr("cast", (x,), x.shape, dtype)
+
+
+def _as_number(number, dtype):
+    with np.errstate(all="ignore"):
+        return np.asarray(number).astype(dtype).item() if dtype.kind in "biu" else float(number)
+
+
+COMPARISONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
+LOGICAL = {"logical_and", "logical_or", "logical_xor", "logical_not"}
+TESTS = {"isnan", "isinf", "isfinite", "signbit"}
+FLOATING = {
+    "divide", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "cbrt",
+    "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh",
+    "arccosh", "arctanh", "sigmoid", "erf", "erfc", "erfinv", "reciprocal", "copysign", "lgamma",
+    "digamma",
+}
+
+
+def is_float(dtype: np.dtype) -> bool:
+    """Floating, including bfloat16 (which NumPy calls kind V)."""
+    return dtype.kind == "f" or dtype.name in ("bfloat16",)
+
+
+def common_dtype(*xs: Expr) -> np.dtype:
+    """NumPy's promotion; numbers without a dtype yield to arrays."""
+    strong = [x.dtype for x in xs if not x.weak]
+    if not strong:
+        return np.result_type(*[x.dtype for x in xs])
+    d = strong[0] if len(set(strong)) == 1 else np.result_type(*strong)
+    for x in xs:
+        if x.weak and is_float(x.dtype) and not is_float(d):
+            d = np.dtype(np.float64)
+        elif x.weak and x.dtype.kind == "i" and d.kind == "b":
+            d = np.dtype(np.int64)
+    return d
+
+
+def broadcast(*shapes) -> tuple[int, ...]:
+    """The common shape."""
+    try:
+        return tuple(np.broadcast_shapes(*shapes))
+    except ValueError:
+        raise NotLowered(f"shapes {shapes} do not broadcast") from None
+
+
+def apply(name: str, *xs: Expr) -> Expr:
+    """An elementwise operation, with NumPy's promotion."""
+    shape = broadcast(*[x.shape for x in xs])
+    if name == "where":
+        d = common_dtype(*xs[1:])
+        return Expr(name, (cast(xs[0], np.bool_), *[cast(x, d) for x in xs[1:]]), shape, d)
+    if name in LOGICAL:
+        return Expr(name, [cast(x, np.bool_) for x in xs], shape, np.bool_)
+    d = common_dtype(*xs)
+    if d.kind == "c":
+        raise NotLowered("complex numbers")
+    if name in FLOATING and not is_float(d):
+        d = np.dtype(np.float64)
+    if name == "power" and all(x.weak for x in xs[1:]) and xs[1].op == "const":
+        made = _known_power(cast(xs[0], d), xs[1].attr)
+        if made is not None:
+            return made
+    xs = [cast(x, d) for x in xs]
+    weak = False
+    out = np.dtype(np.bool_) if name in COMPARISONS or name in TESTS else d
+    if name == "negative" and d.kind == "b":
+        raise NotLowered("negative of bool")
+    return Expr(name, xs, shape, out, None, weak)
+
+
+def _known_power(x: Expr, exponent) -> Expr | None:
+    if exponent == 2:
+        return apply("multiply", x, x)
+    if exponent == 1:
+        return x
+    if exponent == 3 and is_float(x.dtype):
+        return apply("multiply", apply("multiply", x, x), x)
+    if exponent == 0.5 and is_float(x.dtype):
+        return apply("sqrt", x)
+    if exponent == -1 and is_float(x.dtype):
+        return apply("reciprocal", x)
+    return None
+
+
+def reduce(kind: str, x: Expr, dims: tuple[int, ...], dtype=None) -> Expr:
+    """sum, prod, max, min, any or all over `dims`, which stay with size 1."""
+    if 0 in x.shape:
+        raise NotLowered("reduction of nothing")
+    if dtype is not None:
+        x = cast(x, dtype)
+    if x.weak:
+        x = cast(x, x.dtype)
+    shape = tuple(1 if i in dims else n for i, n in enumerate(x.shape))
+    if all(x.shape[d] == 1 for d in dims):
+        return x
+    return Expr("reduce", (x,), shape, x.dtype, (kind, frozenset(dims)))
+
+
+def rename(x: Expr, dims: tuple, shape=None) -> Expr:
+    """A view with dim `dims[i]` of `x` as dim i (None: a new dim of size 1, or of `shape[i]`)."""
+    if x.op == "value":
+        v = x.attr
+        shape = tuple(v.shape[d] if d is not None else 1 for d in dims) if shape is None else shape
+        strides = tuple(
+            0 if d is None or (v.shape[d] == 1 and shape[i] != 1) else v.strides[d]
+            for i, d in enumerate(dims)
+        )
+        return value(View(v.root, tuple(shape), strides, v.offset, v.dtype))
+    if shape is None:
+        shape = tuple(x.shape[d] if d is not None else 1 for d in dims)
+    if tuple(dims) == tuple(range(len(x.shape))) and tuple(shape) == x.shape:
+        return x
+    return Expr("view", (x,), shape, x.dtype, tuple(dims), x.weak)
+
+
+def reshape(x: Expr, shape) -> Expr:
+    """Another shape: of memory if its strides allow, else only dims of size 1 may come and go."""
+    shape = tuple(shape)
+    if shape == x.shape:
+        return x
+    if math.prod(shape) != math.prod(x.shape):
+        raise NotLowered(f"reshape {x.shape} to {shape}")
+    if x.op == "value":
+        v = x.attr
+        probe = np.lib.stride_tricks.as_strided(np.empty(0, np.int8), v.shape, v.strides)
+        try:
+            probe.shape = shape
+        except AttributeError:
+            raise NotLowered("reshape of strided memory") from None
+        return value(View(v.root, shape, probe.strides, v.offset, v.dtype))
+    old = [i for i, n in enumerate(x.shape) if n != 1]
+    new = [i for i, n in enumerate(shape) if n != 1]
+    if [x.shape[i] for i in old] != [shape[i] for i in new]:
+        raise NotLowered("reshape of a computed value")
+    dims: list = [None] * len(shape)
+    for i, j in zip(new, old, strict=True):
+        dims[i] = j
+    return rename(x, tuple(dims), shape)

@@ -1,0 +1,423 @@
+"""Loop nests: the one shape that maps, row reductions and column reductions are compiled to.
+
+A `Nest` runs over rows: *outer* dims (shared between chunks) and *inner* dims (one row, the last of them
+vectorised). Each row goes through *stages*: a stage is a loop over the row that finishes reductions along
+it, stores results, or both; later stages use what earlier ones found. Reductions over the outer dims, or over
+all, are accumulated chunk by chunk in a buffer of partial results.
+
+`Builder` resolves array expressions into nodes at a position of the nest: loads get a stride for each dim.
+In: stores of expressions (`Store`), all over one domain. Out: a `Nest` that `emit.py` writes as LLVM IR.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .expressions import Expr, NotLowered, View
+from .llvm import elements
+
+EXPENSIVE = {n for n in elements.MATHS if n not in ("floor", "ceil", "trunc", "rint", "sqrt")}
+LITERALS = (0, 1, -1, 2, 0.5)  # numbers worth being part of a kernel's text
+
+
+@dataclass(eq=False)
+class Node:
+    """A value at a position: `dims` are the domain's dims that it varies along."""
+
+    op: str
+    ins: tuple
+    dtype: np.dtype
+    attr: object
+    dims: frozenset
+    stage: int = 0
+
+    def __repr__(self) -> str:
+        return f"{self.op}({', '.join(map(repr, self.ins))})"
+
+
+def ready(n: Node) -> int:
+    """The first stage in which a node's value can be used: a reduction is known after its loop."""
+    return n.stage + (n.op == "reduce")
+
+
+@dataclass
+class Access:
+    """Memory as the nest walks over it: bytes from one index of each domain dim to the next."""
+
+    view: View
+    strides: tuple[int, ...]
+
+
+@dataclass
+class Store:
+    """A result: an expression written to a view of the program's memory.
+
+    A partial store holds what is left of a reduction that goes over outer dims: `kind` of the reduction.
+    """
+
+    view: View
+    expr: Expr
+
+
+@dataclass(eq=False)
+class Output:
+    """A store, resolved: `access` says where, `partial` the kind of a reduction over rows."""
+
+    access: Access | None
+    node: Node
+    view: View
+    partial: str | None = None
+
+
+@dataclass
+class Nest:
+    """Rows of loops; see the module's docstring. Sizes are numbers here, and words in the text."""
+
+    outer: list[int]
+    inner: list[int]
+    outputs: list[Output]
+    accesses: dict  # load node to Access
+    nodes: list[Node]
+    order: list[int]  # domain dim of each of outer + inner
+    kept: list[Node] = field(default_factory=list)  # values kept in scratch memory between stages
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return math.prod(self.outer)
+
+    @property
+    def row_size(self) -> int:
+        """Elements of a row."""
+        return math.prod(self.inner)
+
+    @property
+    def stages(self) -> int:
+        """Number of loops over a row."""
+        return 1 + max((ready(o.node) for o in self.outputs), default=0)
+
+
+class Builder:
+    """Resolves the stores of one group over a common domain."""
+
+    def __init__(self, domain: tuple[int, ...]):
+        self.domain = domain
+        self.real = tuple(i for i, n in enumerate(domain) if n != 1)
+        self.inner: frozenset | None = None  # domain dims of a row, once a reduction decides
+        self.known: dict = {}
+        self.values: dict = {}  # program values made in this group: root -> (Expr, View)
+        self.accesses: dict[Node, Access] = {}
+        self.outputs: list[Output] = []
+        self.nodes: list[Node] = []
+
+    # ------------------------------------------------------------ adding a store
+
+    def add(self, store: Store) -> None:
+        """Resolve a store; NotLowered (and nothing changed) if it does not fit into this nest."""
+        before = (self.inner, dict(self.known), dict(self.values), dict(self.accesses),
+                  list(self.outputs), list(self.nodes))
+        try:
+            self._add(store)
+        except NotLowered:
+            (self.inner, self.known, self.values, self.accesses, self.outputs, self.nodes) = before
+            raise
+
+    def _add(self, store: Store) -> None:
+        expr = store.expr
+        axes = self._place(expr)
+        if axes is None:
+            raise NotLowered(f"an expression of shape {expr.shape} over {self.domain}")
+        node = self.resolve(expr, axes)
+        partial = None
+        if node.op == "partial":
+            partial, node = node.attr, node.ins[0]
+        strides = [0] * len(self.domain)
+        for d, s, n in zip(axes, store.view.strides, store.view.shape, strict=True):
+            if d is not None and n != 1:
+                strides[d] = s * store.view.dtype.itemsize
+            elif d is None and n != 1:
+                raise NotLowered("a result that is broadcast when stored")
+        if partial is None and any(strides[d] == 0 for d in node.dims):
+            raise NotLowered("a store that loses a dim")
+        if node.dtype != store.view.dtype:
+            node = self._node("cast", (node,), store.view.dtype, None, node.dims)
+        self.outputs.append(Output(Access(store.view, tuple(strides)), node, store.view, partial))
+        if partial is None:
+            self.values[store.view.root] = (expr, store.view)
+
+    def _place(self, e: Expr):
+        """For each dim of `e`, the domain's dim (None: size 1), or None if it does not lie in it."""
+        if e.op == "reduce":
+            x = e.ins[0]
+            if x.shape != self.domain:
+                return None
+            return tuple(i if e.shape[i] != 1 else None for i in range(len(e.shape)))
+        if e.op == "view":
+            below = self._place(e.ins[0])
+            if below is None:
+                return None
+            found = []
+            for i, d in enumerate(e.attr):
+                place = None if d is None else below[d]
+                if place is None and e.shape[i] != 1:  # broadcast here: as the domain has it
+                    place = len(self.domain) - len(e.shape) + i
+                    if place < 0 or self.domain[place] != e.shape[i]:
+                        return None
+                found.append(place)
+            taken = [p for p in found if p is not None]
+            return tuple(found) if len(set(taken)) == len(taken) else None
+        if e.shape == self.domain:
+            return tuple(range(len(e.shape)))
+        for x in e.ins:
+            if len(x.shape) == len(e.shape) and x.op in ("reduce", "view"):
+                found = self._place(x)
+                if found is not None and all(
+                    (p is not None) == (n != 1) for p, n in zip(found, e.shape, strict=True)
+                ):
+                    return found
+        if len(e.shape) == len(self.domain) and all(
+            n in (1, m) for n, m in zip(e.shape, self.domain, strict=True)
+        ):
+            return tuple(i if n != 1 else None for i, n in enumerate(e.shape))
+        return None
+
+    # ------------------------------------------------------------ expressions to nodes
+
+    def resolve(self, e: Expr, axes) -> Node:
+        """The node of `e` with its dims along the domain's `axes`."""
+        key = (id(e), axes)
+        found = self.known.get(key)
+        if found is None:
+            found = self._resolve(e, axes)
+            self.known[key] = found
+            self.known[("keep", id(e))] = e  # (an id stays valid while its object lives)
+        return found
+
+    def _node(self, op, ins, dtype, attr, dims, key=None) -> Node:
+        key = (op, ins, dtype.name, attr if key is None else key)
+        found = self.known.get(key)
+        if found is None:
+            stage = max((ready(i) for i in ins), default=0)
+            found = self.known[key] = Node(op, ins, dtype, attr, frozenset(dims), stage)
+            self.nodes.append(found)
+        return found
+
+    def _resolve(self, e: Expr, axes) -> Node:
+        if e.op == "const":
+            return self._node("const", (), e.dtype, e.attr, (), (e.attr, str(e.attr)))
+        if e.op == "scalar":
+            return self._node("scalar", (), e.dtype, e.attr, ())
+        if e.op == "index":
+            place = axes[e.attr]
+            if place is None:
+                return self._node("const", (), e.dtype, 0, ())
+            return self._node("index", (), e.dtype, place, (place,))
+        if e.op == "value":
+            return self._value(e, axes)
+        if e.op == "view":
+            below: list = [None] * len(e.ins[0].shape)
+            for i, d in enumerate(e.attr):
+                if d is not None and e.ins[0].shape[d] != 1:
+                    below[d] = axes[i]
+            return self.resolve(e.ins[0], tuple(below))
+        if e.op == "reduce":
+            return self._reduce(e, axes)
+        if e.op == "take":
+            return self._take(e, axes)
+        if not elements.supported(e.op, e.ins[-1].dtype) or e.dtype.name not in elements.REGISTER:
+            raise NotLowered(f"{e.op} of {e.ins[-1].dtype}")
+        ins = tuple(self.resolve(x, self._aligned(x, axes)) for x in e.ins)
+        if any(i.op == "partial" for i in ins):
+            raise NotLowered("a reduction over rows is known only after the nest")
+        return self._node(e.op, ins, e.dtype, None, frozenset().union(*(i.dims for i in ins)))
+
+    def _aligned(self, x: Expr, axes):
+        """The axes of an operand that is broadcast to a result with `axes`."""
+        mine = axes[len(axes) - len(x.shape):]
+        return tuple(a if n != 1 else None for a, n in zip(mine, x.shape, strict=True))
+
+    def _value(self, e: Expr, axes) -> Node:
+        view: View = e.attr
+        made = self.values.get(view.root)
+        if made is not None:
+            return self._forwarded(view, made, axes)
+        if view.dtype.name not in elements.REGISTER:
+            raise NotLowered(f"memory of {view.dtype}")
+        strides = [0] * len(self.domain)
+        for a, s, n in zip(axes, view.strides, view.shape, strict=True):
+            if n == 1 or s == 0:
+                continue
+            if a is None:
+                raise NotLowered("a dim of memory that the nest does not walk")
+            strides[a] += s * view.dtype.itemsize
+        dims = frozenset(i for i, s in enumerate(strides) if s)
+        node = self._node(
+            "load", (), view.dtype, None, dims, (id(view.root), view.offset, tuple(strides))
+        )
+        self.accesses.setdefault(node, Access(view, tuple(strides)))
+        return node
+
+    def _forwarded(self, view: View, made, axes) -> Node:
+        """A value made in this group and read through a view of it that only renames dims."""
+        expr, whole = made
+        below: list = [None] * len(whole.shape)
+        if view.offset != whole.offset or view.dtype != whole.dtype:
+            raise NotLowered("part of a value made in the same nest")
+        free = {i for i, n in enumerate(whole.shape) if n != 1}
+        for a, s, n in zip(axes, view.strides, view.shape, strict=True):
+            if n == 1 or s == 0:
+                continue
+            at = next((i for i in free if whole.strides[i] == s and whole.shape[i] == n), None)
+            if at is None:
+                raise NotLowered("another layout of a value made in the same nest")
+            free.discard(at)
+            below[at] = a
+        if free:
+            raise NotLowered("part of a value made in the same nest")
+        node = self.resolve(expr, tuple(below))
+        if node.op == "partial":
+            raise NotLowered("a reduction over rows is known only after the nest")
+        if node.dtype != whole.dtype:
+            node = self._node("cast", (node,), whole.dtype, None, node.dims)
+        return node
+
+    def _reduce(self, e: Expr, axes) -> Node:
+        kind, dims = e.attr
+        x = e.ins[0]
+        if x.shape != self.domain:
+            raise NotLowered("a reduction over another domain")
+        gone = frozenset(d for d in dims if self.domain[d] != 1)
+        if any(a is not None and a != i for i, a in enumerate(axes) if e.shape[i] != 1):
+            raise NotLowered("a reduction whose result is turned")
+        if any(axes[i] is None for i in self.real if i not in gone):
+            raise NotLowered("a reduction whose result is read at one place")
+        child = self.resolve(x, tuple(i if n != 1 else None for i, n in enumerate(x.shape)))
+        if child.op == "partial":
+            raise NotLowered("a reduction of a reduction over rows")
+        everything = frozenset(self.real)
+        rest = everything - gone
+        along = self._direction(gone, rest)
+        if along == "row":
+            return self._node("reduce", (child,), e.dtype, kind, rest, (kind, gone))
+        return self._node("partial", (child,), e.dtype, kind, rest, (kind, gone))
+
+    def _direction(self, gone, rest) -> str:
+        """Whether a reduction goes along rows; the first one decides what a row is."""
+        if self.inner is not None:
+            if gone == self.inner:
+                return "row"
+            if rest == self.inner or not rest:
+                return "rows"
+            raise NotLowered("reductions in different directions")
+        if not rest:
+            return "rows"
+        if max(rest) < min(gone) or max(gone) > max(rest):  # the last dim is reduced
+            self.inner = gone
+            return "row"
+        if max(gone) < min(rest):
+            self.inner = rest
+            return "rows"
+        self.inner = gone
+        return "row"
+
+    def _take(self, e: Expr, axes) -> Node:
+        """Memory at computed places: attr is (View, dims of it that are indexed, axes of the rest)."""
+        view, indexed, rest = e.attr
+        ins = tuple(self.resolve(x, self._aligned(x, axes)) for x in e.ins)
+        strides = [0] * len(self.domain)
+        for d, at in rest:
+            if view.shape[d] != 1:
+                strides[axes[at]] += view.strides[d] * view.dtype.itemsize
+        size = view.dtype.itemsize
+        steps = tuple((view.shape[d], view.strides[d] * size) for d in indexed)
+        dims = frozenset(i for i, s in enumerate(strides) if s).union(*(i.dims for i in ins))
+        node = self._node("take", ins, view.dtype, steps, dims,
+                          (id(view.root), view.offset, tuple(strides), steps))
+        self.accesses.setdefault(node, Access(view, tuple(strides)))
+        return node
+
+    # ------------------------------------------------------------ the nest
+
+    def finish(self) -> Nest:
+        """Order, merge and divide the dims into outer and inner ones."""
+        walks = [o.access.strides for o in self.outputs if o.partial is None or o.node.dims]
+        walks += [a.strides for a in self.accesses.values()]
+        counted = {n.attr for n in self.nodes if n.op == "index"}
+        real = [d for d in self.real]
+        has_rows = any(n.op == "reduce" for n in self.nodes)
+        lead = walks[0] if walks else ()
+        if has_rows or self.inner is not None:
+            inner = [d for d in real if d in self.inner]
+            outer = [d for d in real if d not in self.inner]
+        else:
+            outer, inner = real, []
+            by = [w for w in walks if any(w)]
+            lead = next((w for w in by), lead)
+            outer.sort(key=lambda d: -abs(lead[d]) if lead else d)
+        outer = _merged(outer, self.domain, walks, counted)
+        inner = _merged(inner, self.domain, walks, counted)
+        if not inner:
+            inner = [outer.pop()] if outer else [((), 1)]
+        nest_dims = [*outer, *inner]
+
+        def stride(w, dim):
+            return w[dim[0][-1]] if dim[0] else 0
+
+        accesses = {
+            n: Access(a.view, tuple(stride(a.strides, d) for d in nest_dims))
+            for n, a in self.accesses.items()
+        }
+        outputs = [
+            Output(Access(o.view, tuple(stride(o.access.strides, d) for d in nest_dims)), o.node,
+                   o.view, o.partial)
+            for o in self.outputs
+        ]
+        order = [d[0] for d in nest_dims]
+        nest = Nest([n for _, n in outer], [n for _, n in inner], outputs, accesses, self.nodes,
+                    order)
+        nest.kept = _kept(nest)
+        return nest
+
+
+def _merged(dims, domain, walks, counted):
+    """Neighbouring dims that every access walks as one: [((domain dims), size)]."""
+    made: list = []
+    for d in dims:
+        if made:
+            before, n = made[-1]
+            last = before[-1]
+            if d not in counted and last not in counted and all(
+                w[last] == w[d] * domain[d] for w in walks
+            ):
+                made[-1] = ((*before, d), n * domain[d])
+                continue
+        made.append(((d,), domain[d]))
+    return made
+
+
+def _kept(nest: Nest) -> list[Node]:
+    """Costly values along a row that several stages need: they are computed once."""
+    inner = {d for dims in nest.order[len(nest.outer):] for d in dims}
+    if nest.stages == 1:
+        return []
+    needed: dict[Node, set] = {}
+
+    def visit(node, stage):
+        if stage in needed.setdefault(node, set()):
+            return
+        needed[node].add(stage)
+        if node.op == "reduce":
+            visit(node.ins[0], node.stage)
+            return
+        if node.op in EXPENSIVE and node.dims & inner and len(needed[node]) > 1:
+            return
+        for x in node.ins:
+            visit(x, stage)
+
+    for o in nest.outputs:
+        visit(o.node, ready(o.node))
+    return [n for n, stages in needed.items()
+            if n.op in EXPENSIVE and n.dims & inner and len(stages) > 1]
