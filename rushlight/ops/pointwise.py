@@ -157,7 +157,8 @@ def rsub(input: Tensor, other: Tensor, *, alpha: Scalar = 1):
     rules.broadcast_float,
     gradient={
         "input": lambda g, other: g / conj_of(other),
-        "other": lambda g, other, out: -g * conj_of(out / other),
+        # not from `out`: programs write into quotients
+        "other": lambda g, input, other: -g * conj_of(input / other / other),
     },
     **ARITHMETIC,
 )

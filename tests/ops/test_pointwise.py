@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from oracle import Given, check, check_error
+from oracle import Given, check, check_error, check_program
 
 rng = np.random.default_rng(0)
 A, B = rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
@@ -81,6 +81,16 @@ def test_zero_divisors():
     for name in ROUNDED:
         check_error(lambda T, i: getattr(T, name)(i, 0).tolist(), I)  # noqa: B023
         check_error(lambda T, i, j: getattr(T, name)(i, j).tolist(), I, J * 0)  # noqa: B023
+
+
+def test_quotients_may_be_overwritten():
+    def program(T):
+        a, b = (T.tensor([1.0, v], requires_grad=True) for v in (2.0, 3.0))
+        y = a / b
+        y.add_(1.0)
+        return T.autograd.grad((y * y).sum(), (a, b))
+
+    check_program(program)
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 2, -1, 0.5, 3.0, -2.5])
