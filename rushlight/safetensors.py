@@ -32,7 +32,13 @@ _LARGEST_HEADER = 100_000_000  # bytes; the format's own limit
 
 
 class SafetensorError(Exception):
-    """A file that is not a complete safetensors file, or tensors that it cannot hold."""
+    """A file that is not a complete safetensors file, or tensors that it cannot hold.
+
+    >>> torch.safetensors.load(b"nothing")
+    Traceback (most recent call last):
+        ...
+    rushlight.safetensors.SafetensorError: the given bytes: header too small (7 bytes)
+    """
 
 
 def _encode(tensors: dict[str, Tensor], metadata: dict[str, str] | None):
@@ -180,7 +186,18 @@ def load_file(filename: str | os.PathLike, device: Any = "cpu") -> dict[str, Ten
 
 
 class safe_open:
-    """A file's tensors one by one: `keys()`, `get_tensor(name)`, `get_slice(name)`, `metadata()`."""
+    """A file's tensors one by one: `keys()`, `get_tensor(name)`, `get_slice(name)`, `metadata()`.
+
+    filename: the file, which is mapped into memory. Raises SafetensorError if it is not complete.
+
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/weights.safetensors"
+    >>> torch.safetensors.save_file({"a": torch.arange(6).reshape(2, 3)}, path)
+    >>> with torch.safetensors.safe_open(path) as file:
+    ...     list(file.keys()), file.get_slice("a")[:, 1:]
+    (['a'], tensor([[1, 2],
+            [4, 5]]))
+    """
 
     def __init__(self, filename: str | os.PathLike, framework: str = "pt", device: Any = "cpu"):
         require(device)

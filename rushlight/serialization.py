@@ -63,7 +63,16 @@ def clear_safe_globals() -> None:
 
 
 class safe_globals:
-    """Context manager: allow classes inside the with block."""
+    """Context manager: allow classes inside the with block to be loaded.
+
+    >>> import tempfile
+    >>> from fractions import Fraction
+    >>> path = tempfile.mkdtemp() + "/third.pt"
+    >>> torch.save(Fraction(1, 3), path)
+    >>> with torch.serialization.safe_globals([Fraction]):
+    ...     torch.load(path)
+    Fraction(1, 3)
+    """
 
     def __init__(self, classes):
         self.classes = classes

@@ -46,7 +46,11 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 class TorchVersion(str):
-    """A version that compares with strings and tuples, as torch.__version__ does."""
+    """A version that compares with strings and tuples, as torch.__version__ does.
+
+    >>> torch.alias.TorchVersion("2.13.0") >= (2, 9), torch.alias.TorchVersion("2.13.0") < "2.2"
+    (True, False)
+    """
 
     def _key(self, other):
         def numbers(v):
@@ -122,7 +126,15 @@ def uninstall() -> None:
 
 
 class as_torch:
-    """`rushlight.as_torch()`: from now on, or inside a with block, `import torch` is Rushlight."""
+    """`rushlight.as_torch()`: from now on, or inside a with block, `import torch` is Rushlight.
+
+    Raises RuntimeError if the real PyTorch is imported already.
+
+    >>> import subprocess, sys
+    >>> program = "import rushlight; rushlight.as_torch(); import torch; print(torch.nn.__name__)"
+    >>> subprocess.run([sys.executable, "-c", program], stdout=-1, text=True).stdout.strip()
+    'rushlight.nn'
+    """
 
     def __init__(self):
         self._outer = bool(_state)

@@ -16,7 +16,21 @@ new = object.__new__
 
 
 class FunctionCtx:
-    """What `forward` leaves for `backward`: saved tensors, flags and any attributes."""
+    """What `forward` leaves for `backward`: saved tensors, flags and any attributes.
+
+    >>> class Scale(torch.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x, factor):
+    ...         ctx.factor = factor
+    ...         return x * factor
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         return g * ctx.factor, None
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> Scale.apply(x, 3.0).sum().backward()
+    >>> x.grad
+    tensor([3., 3.])
+    """
 
     def __init__(self):
         self._saved: tuple = ()
@@ -111,8 +125,22 @@ def _sums_to(shape, target) -> bool:
 class Function:
     """Base class of custom functions: static `forward(ctx, ...)` and `backward(ctx, *grads)`.
 
-    `forward` may leave out `ctx` if the class has `setup_context(ctx, inputs, output)`. Call it as
-    `MyFunction.apply(...)`. Gradients of `backward` itself are recorded when create_graph is set.
+    `forward` may leave out `ctx` if the class has `setup_context(ctx, inputs, output)`. `backward`
+    returns a gradient, or None, for each argument of forward. Call it as `MyFunction.apply(...)`.
+    Gradients of `backward` itself are recorded when create_graph is set.
+
+    >>> class Square(torch.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x * x
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         x, = ctx.saved_tensors
+    ...         return 2 * x * g
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> torch.autograd.grad(Square.apply(x), x)
+    (tensor(6.),)
     """
 
     @staticmethod

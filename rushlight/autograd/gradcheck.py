@@ -10,7 +10,15 @@ from ..trace.tensor import Tensor, array, wrap
 
 
 class GradcheckError(RuntimeError):
-    """Raised when an analytical and a numerical gradient differ."""
+    """Raised when an analytical and a numerical gradient differ.
+
+    >>> x = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    >>> try:
+    ...     torch.autograd.gradcheck(lambda x: x.detach() * 2 + x, x)
+    ... except torch.autograd.GradcheckError as error:
+    ...     print(str(error).splitlines()[0])
+    Jacobian mismatch for output 0 with respect to input 0,
+    """
 
 
 def _differentiable(inputs):

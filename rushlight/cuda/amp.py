@@ -10,14 +10,23 @@ from rushlight.amp import custom_fwd as _custom_fwd
 
 
 class autocast(amp.autocast):
-    """`torch.amp.autocast("cuda", ...)`."""
+    """`torch.amp.autocast("cuda", ...)`.
+
+    >>> with torch.cuda.amp.autocast(enabled=False):
+    ...     print((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
+    torch.float32
+    """
 
     def __init__(self, enabled: bool = True, dtype: Any = None, cache_enabled: bool = True) -> None:
         super().__init__("cuda", dtype, enabled, cache_enabled)
 
 
 class GradScaler(amp.GradScaler):
-    """`torch.amp.GradScaler("cuda", ...)`."""
+    """`torch.amp.GradScaler("cuda", ...)`.
+
+    >>> torch.cuda.amp.GradScaler(enabled=False).is_enabled()
+    False
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__("cuda", *args, **kwargs)

@@ -26,7 +26,18 @@ MNIST_MD5 = {
 
 
 class DataFileError(RuntimeError):
-    """A data file is missing, cut short or corrupt."""
+    """A data file is missing, cut short or corrupt.
+
+    >>> import pathlib, tempfile
+    >>> from rushlight.datasets import DataFileError, text
+    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (root / "eng-fra.txt").write_text("Go! Va !")
+    >>> try:
+    ...     pairs = text.EnglishFrench(root)
+    ... except DataFileError as error:
+    ...     print(str(error).removeprefix(str(root)))
+    /eng-fra.txt, line 1: no tab between two sentences
+    """
 
 
 def cache_folder() -> Path:

@@ -126,8 +126,14 @@ class ImageFolder(DatasetFolder):
 
     loader: reads a file, for example without Pillow. `imgs` is `samples`.
 
+    >>> import os, tempfile
+    >>> from PIL import Image
     >>> from rushlight import datasets
-    >>> data = datasets.ImageFolder("animals", datasets.ToTensor())  # doctest: +SKIP
+    >>> root = tempfile.mkdtemp()
+    >>> os.mkdir(f"{root}/cat"); Image.new("RGB", (4, 2)).save(f"{root}/cat/1.png")
+    >>> picture, label = datasets.ImageFolder(root, datasets.ToTensor())[0]
+    >>> picture.shape, label
+    (torch.Size([3, 2, 4]), 0)
     """
 
     def __init__(self, root, transform=None, target_transform=None, loader: Callable = pil_loader,

@@ -36,7 +36,11 @@ from .events import (
 
 
 class ProfilerActivity(enum.Enum):
-    """What to watch; only the CPU is there."""
+    """What to watch; only the CPU is there.
+
+    >>> torch.profiler.supported_activities()
+    {<ProfilerActivity.CPU: 0>}
+    """
 
     CPU = 0
     XPU = 1
@@ -47,7 +51,11 @@ class ProfilerActivity(enum.Enum):
 
 
 class ProfilerAction(enum.Enum):
-    """What a profiler does in a step."""
+    """What a profiler does in a step.
+
+    >>> torch.profiler.schedule(wait=0, warmup=0, active=1)(0).name
+    'RECORD_AND_SAVE'
+    """
 
     NONE = 0
     WARMUP = 1

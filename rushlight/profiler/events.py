@@ -9,7 +9,11 @@ from typing import Any
 
 
 class Interval:
-    """A stretch of time; start and end in microseconds since the profile began."""
+    """A stretch of time; start and end in microseconds since the profile began.
+
+    >>> torch.profiler.Interval(10.0, 12.5).elapsed_us()
+    2.5
+    """
 
     __slots__ = ("start", "end")
 
@@ -36,10 +40,15 @@ class _NoDevice:
 class FunctionEvent(_NoDevice):
     """One operator call, program, label or step.
 
-    name = key; category: "operator", "program", "label", "step" or "memory"; time_range: `Interval`;
-    thread: its id; input_shapes: a list for each argument, [] for what is no tensor; stack: lines
-    "file(line): function"; flops: 2 for each multiply-add; cpu_memory_usage: bytes allocated, less
-    bytes freed, during the event; cpu_parent, cpu_children: by containment in time.
+    name = key; category: "operator", "program", "label", "step" or "memory"; time_range:
+    `Interval`; thread: its id; input_shapes: a list for each argument, [] for what is no tensor;
+    stack: lines "file(line): function"; flops: 2 for each multiply-add; cpu_memory_usage: bytes
+    allocated, less bytes freed, during the event; cpu_parent, cpu_children: by containment in time.
+
+    >>> with torch.profiler.profile() as prof:
+    ...     y = (torch.ones(4) * 3).sum().item()
+    >>> [(event.name, event.category) for event in prof.events() if event.name == "sum"]
+    [('sum', 'operator')]
     """
 
     count = 1
@@ -90,7 +99,13 @@ class FunctionEvent(_NoDevice):
 
 
 class FunctionEventAvg(_NoDevice):
-    """The sum of the events of one key; `cpu_time` is the mean for each of `count` calls."""
+    """The sum of the events of one key; `cpu_time` is the mean for each of `count` calls.
+
+    >>> with torch.profiler.profile() as prof:
+    ...     y = (torch.ones(4) * 3 * 3).sum().item()
+    >>> [(row.key, row.count) for row in prof.key_averages() if row.key == "mul"]
+    [('mul', 2)]
+    """
 
     def __init__(self, first: FunctionEvent):
         self.key = self.name = first.key
@@ -146,7 +161,13 @@ def nest(events: list[FunctionEvent]) -> None:
 
 
 class EventList(list):
-    """A list of events or of their sums, which prints as a table."""
+    """A list of events or of their sums, which prints as a table.
+
+    >>> with torch.profiler.profile() as prof:
+    ...     y = (torch.ones(4) * 3).sum().item()
+    >>> "Self CPU" in prof.key_averages().table(sort_by="cpu_time_total", row_limit=5)
+    True
+    """
 
     def __init__(self, events: Iterable = (), *, with_memory: bool = False,
                  with_flops: bool = False, with_shapes: bool = False, with_stack: bool = False,

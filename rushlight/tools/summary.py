@@ -31,10 +31,15 @@ DEFAULT = ("output_size", "num_params", "trainable", "mult_adds")
 class Row:
     """One module of the tree.
 
-    name, path, kind (its class), depth, calls (how often it ran), input_shapes and output_shapes (of
-    the tensors in the first call), params and trainable_params (of the module and all inside, each
-    tensor once), mult_adds (with all inside, all calls), activation_bytes (of its outputs, all
+    name, path, kind (its class), depth, calls (how often it ran), input_shapes and output_shapes
+    (of the tensors in the first call), params and trainable_params (of the module and all inside,
+    each tensor once), mult_adds (with all inside, all calls), activation_bytes (of its outputs, all
     calls), shared (it stands elsewhere in the tree already), children.
+
+    >>> from rushlight.tools.summary import summary
+    >>> row = summary(nn.Sequential(nn.Linear(4, 8)), input_size=(2, 4)).rows[1]
+    >>> row.path, row.kind, row.params, row.mult_adds
+    ('0', 'Linear', 40, 64)
     """
 
     def __init__(self, name: str, path: str, module: Any, depth: int):
@@ -61,6 +66,11 @@ class ModelSummary:
     rows (all, in the order of the tree), total_params, trainable_params, non_trainable_params,
     total_mult_adds, total_flops (2 for each multiply-add), input_bytes, param_bytes, buffer_bytes,
     activation_bytes (outputs of the innermost modules that ran: about what training keeps).
+
+    >>> from rushlight.tools.summary import summary
+    >>> found = summary(nn.Linear(4, 8), input_size=(2, 4))
+    >>> found.total_params, found.param_bytes, found.input_bytes
+    (40, 160, 32)
     """
 
     def __init__(self, rows: list[Row], columns: Sequence[str], depth: int):

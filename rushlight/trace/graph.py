@@ -13,7 +13,15 @@ _CLASSES: dict[str, type] = {}
 
 
 class GradNode:
-    """A node of the backward graph: an operation's gradient, or a leaf's accumulation."""
+    """A node of the backward graph: an operation's gradient, or a leaf's accumulation.
+
+    `tensor.grad_fn` is one; `next_functions` leads on to those of its inputs.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> y = (x * 2).sum()
+    >>> y.grad_fn.name(), y.grad_fn.next_functions[0][0].name()
+    ('SumBackward0', 'MulBackward0')
+    """
 
     def __new__(cls, where, node, leaf=None, segment=None):
         """A node of the class that bears its name, as PyTorch's have."""

@@ -10,6 +10,11 @@ class RemovableHandle:
     """Removes a hook again: `handle.remove()`, or at the end of a `with` block.
 
     The handle holds its hook dictionaries weakly where they allow it, so it keeps no module alive.
+
+    >>> layer = nn.ReLU()
+    >>> handle = layer.register_forward_hook(lambda module, args, output: output + 1)
+    >>> layer(torch.zeros(1)), handle.remove(), layer(torch.zeros(1))
+    (tensor([1.]), None, tensor([0.]))
     """
 
     next_id = 0
@@ -44,7 +49,15 @@ class RemovableHandle:
 
 
 class HookDict(dict):
-    """A dictionary of hooks that handles can refer to weakly."""
+    """A dictionary of hooks that handles can refer to weakly.
+
+    >>> from rushlight.utils.hooks import HookDict, RemovableHandle
+    >>> hooks = HookDict()
+    >>> handle = RemovableHandle(hooks)
+    >>> hooks[handle.id] = print
+    >>> handle.remove(); hooks
+    {}
+    """
 
     __slots__ = ("__weakref__",)
 

@@ -8,7 +8,12 @@ from . import dtypes
 
 
 class Size(tuple):
-    """A tensor's shape: a tuple of ints (torch.Size)."""
+    """A tensor's shape: a tuple of ints.
+
+    >>> shape = torch.zeros(2, 3).shape
+    >>> shape, shape.numel(), shape[1:]
+    (torch.Size([2, 3]), 6, torch.Size([3]))
+    """
 
     __slots__ = ()
 

@@ -72,7 +72,14 @@ def _decorated(mode, fn):
 
 
 class no_grad(_Mode):
-    """Operations inside are not recorded for differentiation; a context manager and decorator."""
+    """Operations inside are not recorded for differentiation; a context manager and decorator.
+
+    >>> x = torch.ones(1, requires_grad=True)
+    >>> with torch.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
 
     __slots__ = ()
 
@@ -82,7 +89,17 @@ class no_grad(_Mode):
 
 
 class enable_grad(_Mode):
-    """Operations inside are recorded again within `no_grad`; a context manager and decorator."""
+    """Operations inside are recorded again within `no_grad`; a context manager and decorator.
+
+    >>> x = torch.ones(1, requires_grad=True)
+    >>> @torch.enable_grad()
+    ... def double(x):
+    ...     return 2 * x
+    >>> with torch.no_grad():
+    ...     y = double(x)
+    >>> y.requires_grad
+    True
+    """
 
     __slots__ = ()
     enabled = True
@@ -93,7 +110,14 @@ class enable_grad(_Mode):
 
 
 class set_grad_enabled(_Mode):
-    """Switch gradient recording on or off, at once and, as a context manager, until its end."""
+    """Switch gradient recording on or off, at once and, as a context manager, until its end.
+
+    >>> x = torch.ones(1, requires_grad=True)
+    >>> with torch.set_grad_enabled(False):
+    ...     y = x * 2
+    >>> y.requires_grad, torch.is_grad_enabled()
+    (False, True)
+    """
 
     __slots__ = ("enabled", "now")
 
@@ -117,6 +141,12 @@ class inference_mode(_Mode):
     """`no_grad` for code that never differentiates; results may still be used with autograd later.
 
     Unlike PyTorch, tensors made here are ordinary ones: they may be saved for backward.
+
+    >>> x = torch.ones(1, requires_grad=True)
+    >>> with torch.inference_mode():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
     """
 
     __slots__ = ("enabled_", "was")

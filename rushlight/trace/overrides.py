@@ -124,7 +124,16 @@ def disabled(func, types, args=(), kwargs=None):
 
 
 class DisableTorchFunction:
-    """Context manager: calls inside see plain tensors (torch._C.DisableTorchFunctionSubclass)."""
+    """Context manager: calls inside see plain tensors (torch._C.DisableTorchFunctionSubclass).
+
+    >>> class Celsius(torch.Tensor):
+    ...     pass
+    >>> x = Celsius([20.0])
+    >>> with torch.overrides.DisableTorchFunction():
+    ...     y = x + 1
+    >>> type(x + 1).__name__, type(y).__name__
+    ('Celsius', 'Tensor')
+    """
 
     def __enter__(self):
         _depth[0] += 1
@@ -135,7 +144,18 @@ class DisableTorchFunction:
 
 
 class TorchFunctionMode:
-    """Base class of modes: `__torch_function__` sees every call inside the with block."""
+    """Base class of modes: `__torch_function__` sees every call inside the with block.
+
+    >>> class Names(torch.overrides.TorchFunctionMode):
+    ...     def __torch_function__(self, func, types, args=(), kwargs=None):
+    ...         print(func.__name__)
+    ...         return func(*args, **(kwargs or {}))
+    >>> x = torch.zeros(2)
+    >>> with Names():
+    ...     y = x.exp() + 1
+    exp
+    add
+    """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         return func(*args, **(kwargs or {}))

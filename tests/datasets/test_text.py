@@ -54,7 +54,6 @@ def test_tokens():
 
 
 def test_subwords(tmp_path):
-    pytest.importorskip("tokenizers")
     bpe = text.train_bpe(LINES * 5, 300, specials=["<pad>"])
     line = "the cät \N{SNOWMAN} sat"
     assert bpe.decode(bpe(line)) == line and bpe["<pad>"] == 0 and len(bpe) <= 300

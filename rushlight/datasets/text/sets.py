@@ -32,15 +32,19 @@ def _lines(folder: str, file: str, root, encoding: str = "utf-8") -> tuple[Path,
 class TinyShakespeare(Dataset):
     """1.1 MB of Shakespeare's plays, for models of characters (text/tinyshakespeare.txt).
 
-    Samples are (characters, the characters that follow them), int64 tensors of `length` numbers each.
-    root: a folder to look in first. split: "train" (the first 90 %), "val" (the rest) or "all". stride:
-    how far samples are apart (1). `text`, `vocabulary` (sorted characters), `data` (numbers of all).
+    Samples are (characters, the characters that follow them), int64 tensors of `length` numbers
+    each. root: a folder to look in first. split: "train" (the first 90 %), "val" (the rest) or
+    "all". stride: how far samples are apart (1). `text`, `vocabulary` (sorted characters), `data`
+    (numbers of all).
 
     Raises files.DataFileError if the file is missing or corrupt, ValueError for another split.
 
+    >>> import pathlib, tempfile
     >>> from rushlight.datasets import text
-    >>> plays = text.TinyShakespeare(length=8)  # doctest: +SKIP
-    >>> "".join(plays.vocabulary.lookup_tokens(plays[0][1]))  # doctest: +SKIP
+    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (root / "tinyshakespeare.txt").write_text("First Citizen: Before we proceed")
+    >>> plays = text.TinyShakespeare(root, split="all", length=8)
+    >>> "".join(plays.vocabulary.lookup_tokens(plays[0][1]))
     'irst Cit'
     """
 
@@ -84,12 +88,16 @@ class Multi30k(_Rows):
     root: a folder to look in first. split: "train" (29,000), "valid" (1,014) or "test" (1,000).
     language_pair: of "en" and "de".
 
-    Raises files.DataFileError if files are missing, corrupt or of different length, ValueError for another
-    split or language.
+    Raises files.DataFileError if files are missing, corrupt or of different length, ValueError for
+    another split or language.
 
+    >>> import pathlib, tempfile
     >>> from rushlight.datasets import text
-    >>> text.Multi30k(split="valid", language_pair=("en", "de"))[0][0]  # doctest: +SKIP
-    'A group of men are loading cotton onto a truck'
+    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> for language, caption in (("de", "Ein Hund."), ("en", "A dog.")):
+    ...     _ = (root / f"val.{language}").write_text(caption)
+    >>> text.Multi30k(root, split="valid")[0]
+    ('Ein Hund.', 'A dog.')
     """
 
     names = {"train": "train", "valid": "val", "val": "val", "test": "test_2016_flickr"}
@@ -110,12 +118,15 @@ class Multi30k(_Rows):
 
 
 class EnglishFrench(_Rows):
-    """5,000 short sentences of Tatoeba's: samples are (English, French) (translation/eng-fra.txt).
+    r"""5,000 short sentences of Tatoeba's: samples are (English, French) (translation/eng-fra.txt).
 
     Raises files.DataFileError if the file is missing or a line has no tab.
 
+    >>> import pathlib, tempfile
     >>> from rushlight.datasets import text
-    >>> text.EnglishFrench()[0]  # doctest: +SKIP
+    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (root / "eng-fra.txt").write_text("Go.\tVa !")
+    >>> text.EnglishFrench(root)[0]
     ('Go.', 'Va !')
     """
 
@@ -137,9 +148,13 @@ class MovieReviews(_Rows):
 
     Raises files.DataFileError if a file is missing, ValueError for another split.
 
+    >>> import pathlib, tempfile
     >>> from rushlight.datasets import text
-    >>> len(text.MovieReviews(split="test"))  # doctest: +SKIP
-    1068
+    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (root / "rt-polarity.neg").write_text("too long")
+    >>> _ = (root / "rt-polarity.pos").write_text("a joy")
+    >>> list(text.MovieReviews(root))
+    [('too long', 0), ('a joy', 1)]
     """
 
     classes = ["negative", "positive"]
@@ -160,9 +175,14 @@ class Names(_Rows):
 
     `classes`: the languages, sorted. Raises files.DataFileError if there are no files.
 
+    >>> import pathlib, tempfile
     >>> from rushlight.datasets import text
-    >>> text.Names().classes[:2]  # doctest: +SKIP
-    ['Arabic', 'Chinese']
+    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> for language, name in (("Greek", "Kalas"), ("Irish", "Daly")):
+    ...     _ = (root / f"{language}.txt").write_text(name)
+    >>> names = text.Names(root)
+    >>> names[1], names.classes
+    (('Daly', 1), ['Greek', 'Irish'])
     """
 
     def __init__(self, root=None):

@@ -188,13 +188,13 @@ def _library():
 class Subwords:
     """Texts as numbers of subwords; made by `train_bpe`, `train_wordpiece` or `Subwords.load`.
 
-    Called with a text, it returns numbers; `decode` is the reverse. `library` is the tokenizer of the
-    `tokenizers` library inside, with everything that it can do.
+    Called with a text, it returns numbers; `decode` is the reverse. `library` is the tokenizer of
+    the `tokenizers` library inside, with everything that it can do.
 
     >>> from rushlight.datasets import text
-    >>> subwords = text.train_bpe(["low lower lowest"] * 9, 30)  # doctest: +SKIP
-    >>> subwords.decode(subwords("lower low"))  # doctest: +SKIP
-    'lower low'
+    >>> subwords = text.train_bpe(["low lower lowest"] * 9, 300)
+    >>> subwords.tokens("lower low"), subwords.decode(subwords("lower low"))
+    (['low', 'e', 'r', 'Ġlow'], 'lower low')
     """
 
     def __init__(self, library):

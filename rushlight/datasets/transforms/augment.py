@@ -97,14 +97,26 @@ class RandomInvert(_Sometimes):
 
 
 class RandomAutocontrast(_Sometimes):
-    """Stretched to the whole range with probability p."""
+    """Stretched to the whole range with probability p.
+
+    >>> from rushlight.datasets import transforms
+    >>> transforms.RandomAutocontrast(p=1.0)(torch.tensor([[[0.25, 0.5, 0.75]]]))
+    tensor([[[0.0000, 0.5000, 1.0000]]])
+    """
 
     def change(self, img):
         return F.autocontrast(img)
 
 
 class RandomPosterize(_Sometimes):
-    """Only the highest bits kept, with probability p."""
+    """Only the highest bits kept, with probability p.
+
+    bits: how many. For uint8 pictures; TypeError for others.
+
+    >>> from rushlight.datasets import transforms
+    >>> transforms.RandomPosterize(2, p=1.0)(torch.tensor([[[3, 100, 255]]], dtype=torch.uint8))
+    tensor([[[  0,  64, 192]]], dtype=torch.uint8)
+    """
 
     shown = ("bits", "p")
 
@@ -117,7 +129,12 @@ class RandomPosterize(_Sometimes):
 
 
 class RandomSolarize(_Sometimes):
-    """Values from a threshold on inverted, with probability p."""
+    """Values from a threshold on inverted, with probability p.
+
+    >>> from rushlight.datasets import transforms
+    >>> transforms.RandomSolarize(0.5, p=1.0)(torch.tensor([[[0.25, 0.75]]]))
+    tensor([[[0.2500, 0.2500]]])
+    """
 
     shown = ("threshold", "p")
 
@@ -130,7 +147,12 @@ class RandomSolarize(_Sometimes):
 
 
 class RandomAdjustSharpness(_Sometimes):
-    """Sharper (factor above 1) or softer with probability p."""
+    """Sharper (factor above 1) or softer with probability p.
+
+    >>> from rushlight.datasets import transforms
+    >>> transforms.RandomAdjustSharpness(2.0, p=1.0)(torch.eye(3).unsqueeze(0))[0, 1, 1].item()
+    1.0
+    """
 
     shown = ("sharpness_factor", "p")
 

@@ -60,11 +60,25 @@ class IterDataPipe(_Functional, IterableDataset[T]):
 
 
 class DFIterDataPipe(IterDataPipe):
-    """An IterDataPipe of data frames, by name only."""
+    """An IterDataPipe of data frames, by name only.
+
+    >>> issubclass(torch.utils.data.DFIterDataPipe, torch.utils.data.IterDataPipe)
+    True
+    """
 
 
 class MapDataPipe(_Functional, Dataset[T]):
-    """A data set with indices whose kind can be chained; see IterDataPipe."""
+    """A data set with indices whose kind can be chained; see IterDataPipe.
+
+    >>> class Letters(torch.utils.data.MapDataPipe):
+    ...     def __len__(self):
+    ...         return 3
+    ...     def __getitem__(self, index):
+    ...         return "abc"[index]
+    >>> letters = Letters()
+    >>> letters[2], len(letters)
+    ('c', 3)
+    """
 
     functions: dict[str, Callable] = {}
 
@@ -92,7 +106,17 @@ class DataChunk(list):
 
 
 class functional_datapipe:
-    """A decorator: pipes get a method of this name that makes the decorated pipe."""
+    """A decorator: pipes get a method of this name that makes the decorated pipe.
+
+    >>> @torch.utils.data.functional_datapipe("backwards_example")
+    ... class Backwards(torch.utils.data.IterDataPipe):
+    ...     def __init__(self, source):
+    ...         self.source = source
+    ...     def __iter__(self):
+    ...         return reversed(list(self.source))
+    >>> list(Backwards([1, 2, 3]).backwards_example())
+    [1, 2, 3]
+    """
 
     def __init__(self, name: str, enable_df_api_tracing: bool = False):
         self.name = name

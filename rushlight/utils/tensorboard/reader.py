@@ -21,8 +21,12 @@ class Event:
     wall_time: seconds since 1970. kind: "scalar", "histogram", "image", "audio", "text", "tensor",
     "pr_curve", "custom_scalars", "hparams", "graph", "purge" or "version". value: a float; a
     dictionary for histograms (min, max, num, sum, sum_squares, bucket_limits, bucket_counts),
-    pictures (height, width, channels, data: the encoded file) and sounds; a text; an array; bytes for
-    the rest.
+    pictures (height, width, channels, data: the encoded file) and sounds; a text; an array; bytes
+    for the rest.
+
+    >>> from rushlight.utils.tensorboard import Event
+    >>> Event(0.0, step=3, tag="loss", kind="scalar", value=0.5)
+    Event(scalar 'loss' at step 3: 0.5)
     """
 
     wall_time: float

@@ -18,7 +18,15 @@ _files = count()
 
 
 class FileWriter:
-    """Appends events to one file in `log_dir`; writes them out as SummaryWriter says."""
+    """Appends events to one file in `log_dir`; writes them out as SummaryWriter says.
+
+    >>> import os, tempfile
+    >>> from rushlight.utils.tensorboard import FileWriter
+    >>> writer = FileWriter(tempfile.mkdtemp())
+    >>> writer.close()
+    >>> os.path.basename(writer.path).startswith("events.out.tfevents")
+    True
+    """
 
     def __init__(self, log_dir: str | os.PathLike, max_queue: int = 10, flush_secs: float = 120,
                  filename_suffix: str = ""):
