@@ -90,7 +90,6 @@ class _Writer:
         self.error: str | None = None
         self.mask: str | None = None
         self.stage = 0
-        self.used = reachable([o.node for o in nest.outputs])
 
     def _lanes(self) -> int:
         """Lanes of one step: several registers, fewer where much is computed or rows are short."""
@@ -272,8 +271,7 @@ class _Writer:
         nest = self.nest
         self.stage = stage
         outputs = [o for o in nest.outputs if ready(o.node) == stage]
-        reduces = [n for n in nest.nodes if n.op == "reduce" and n.stage == stage
-                   and n in self.used]
+        reduces = [n for n in nest.nodes if n.op == "reduce" and n.stage == stage]
         sums = [o for o in outputs if o in self.scalar_partials]
         columns = [o for o in outputs if o.partial and o not in self.scalar_partials]
         plain = [o for o in outputs if not o.partial]
@@ -630,17 +628,6 @@ class _Writer:
             wrong = f.intrinsic(f"llvm.vector.reduce.or.v{lanes}i1", "i1",
                                 (vector("i1", lanes), wrong))
         f.branch(wrong, lambda: f.do(f"store i64 1, ptr {self.error}"))
-
-
-def reachable(roots) -> set:
-    """The nodes that some nodes depend on, with themselves."""
-    found, todo = set(), list(roots)
-    while todo:
-        n = todo.pop()
-        if n not in found:
-            found.add(n)
-            todo.extend(n.ins)
-    return found
 
 
 def describe(nest: Nest) -> str:

@@ -32,6 +32,15 @@ class View:
         return f"%{name}{list(self.shape)}:{self.strides}+{self.offset}"
 
 
+def row_major(shape) -> tuple[int, ...]:
+    """Strides in elements of an array stored row by row."""
+    strides, step = [], 1
+    for n in reversed(tuple(shape)):
+        strides.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(strides))
+
+
 class Expr:
     """One node; `attr` depends on `op`.
 

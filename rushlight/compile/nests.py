@@ -43,6 +43,17 @@ def ready(n: Node) -> int:
     return n.stage + (n.op == "reduce")
 
 
+def reachable(roots) -> set:
+    """The nodes that some nodes depend on, with themselves."""
+    found, todo = set(), list(roots)
+    while todo:
+        n = todo.pop()
+        if n not in found:
+            found.add(n)
+            todo.extend(n.ins)
+    return found
+
+
 @dataclass
 class Access:
     """Memory as the nest walks over it: bytes from one index of each domain dim to the next."""
@@ -112,20 +123,28 @@ class Builder:
         self.accesses: dict[Node, Access] = {}
         self.outputs: list[Output] = []
         self.nodes: list[Node] = []
+        self.written: set = set()  # roots of memory that was there before and is overwritten
 
     # ------------------------------------------------------------ adding a store
 
-    def add(self, store: Store) -> None:
-        """Resolve a store; NotLowered (and nothing changed) if it does not fit into this nest."""
-        before = (self.inner, dict(self.known), dict(self.values), dict(self.accesses),
-                  list(self.outputs), list(self.nodes))
-        try:
-            self._add(store)
-        except NotLowered:
-            (self.inner, self.known, self.values, self.accesses, self.outputs, self.nodes) = before
-            raise
+    def add(self, store: Store, fresh: bool = True) -> None:
+        """Resolve a store; NotLowered if it does not fit into this nest.
 
-    def _add(self, store: Store) -> None:
+        fresh: its memory is new; what is stored can be used in this nest without reading it.
+        """
+        self._add(store, fresh)
+
+    def state(self):
+        """What `restore` goes back to after a failed `add`."""
+        return (self.inner, dict(self.known), dict(self.values), dict(self.accesses),
+                list(self.outputs), list(self.nodes), set(self.written))
+
+    def restore(self, state) -> None:
+        """Forget everything since `state`."""
+        (self.inner, self.known, self.values, self.accesses, self.outputs, self.nodes,
+         self.written) = state
+
+    def _add(self, store: Store, fresh: bool) -> None:
         expr = store.expr
         axes = self._place(expr)
         if axes is None:
@@ -145,8 +164,10 @@ class Builder:
         if node.dtype != store.view.dtype:
             node = self._node("cast", (node,), store.view.dtype, None, node.dims)
         self.outputs.append(Output(Access(store.view, tuple(strides)), node, store.view, partial))
-        if partial is None:
+        if fresh:
             self.values[store.view.root] = (expr, store.view)
+        else:
+            self.written.add(store.view.root)
 
     def _place(self, e: Expr):
         """For each dim of `e`, the domain's dim (None: size 1), or None if it does not lie in it."""
@@ -343,6 +364,9 @@ class Builder:
 
     def finish(self) -> Nest:
         """Order, merge and divide the dims into outer and inner ones."""
+        used = reachable([o.node for o in self.outputs])
+        self.nodes = [n for n in self.nodes if n in used]
+        self.accesses = {n: a for n, a in self.accesses.items() if n in used}
         walks = [o.access.strides for o in self.outputs if o.partial is None or o.node.dims]
         walks += [a.strides for a in self.accesses.values()]
         counted = {n.attr for n in self.nodes if n.op == "index"}

@@ -17,6 +17,7 @@ import numpy as np
 from . import tier0
 
 HOT_AFTER = 2
+TIER1: list = [None]  # set by the compiler: called once with a program that keeps coming back
 _COMPILED: dict[str, object] = {}
 
 
@@ -33,13 +34,14 @@ class Program:
     """The executable form of a path; called with leaf buffers and scalars, returns arrays."""
 
     __slots__ = (
-        "instructions", "wanted", "saved", "runs", "function", "source", "consts", "lines", "facts"
+        "instructions", "wanted", "saved", "runs", "function", "source", "consts", "lines", "facts",
+        "native",
     )
 
     def __init__(self, instructions, wanted, saved):
         self.instructions, self.wanted, self.saved = instructions, wanted, saved
         self.runs = 0
-        self.function = self.source = self.consts = self.lines = self.facts = None
+        self.function = self.source = self.consts = self.lines = self.facts = self.native = None
 
     def __repr__(self) -> str:
         return f"Program({len(self.instructions)} instructions, {len(self.wanted)} results)"
@@ -52,6 +54,8 @@ class Program:
                 if self.runs <= HOT_AFTER:
                     return self.interpret(bufs, scalars)
                 compile_program(self)
+                if TIER1[0] is not None:
+                    TIER1[0](self)
             return self.function(bufs, scalars, self.consts)
         finally:
             tier0.restore(token)

@@ -81,6 +81,7 @@ class Operator:
         "mutates",
         "returns",
         "record",
+        "public",  # the function that users know it by
         "bare",
         "tensor_params",
         "ufunc",
@@ -91,15 +92,11 @@ class Operator:
         "saving",
         "slow_miss",
         "several",  # has several outputs (known from the first call)
+        "lower",  # its loops or kernels, where the reference cannot be followed
     )
 
     def __repr__(self) -> str:
         return self.name
-
-    @property
-    def absolute(self) -> bool:
-        """Whether its rule gives an offset that does not count from the input's."""
-        return self.name == "_as_strided"
 
     @property
     def grad_name(self) -> str:
@@ -121,6 +118,8 @@ _GRAD_NAMES = {
     "_softmax": "SoftmaxBackward0",
     "_log_softmax": "LogSoftmaxBackward0",
     "cross_entropy": "NllLossBackward0",
+    "_max_dim": "MaxBackward0",
+    "_min_dim": "MinBackward0",
 }
 
 
@@ -174,6 +173,7 @@ def op(
     random: bool = False,
     mutates: tuple[str, ...] = (),
     returns: tuple[str, ...] | None = None,
+    lower: Callable | None = None,
 ) -> Callable:
     """Define an operator by its NumPy reference.
 
@@ -184,6 +184,7 @@ def op(
     api, aliases: the namespaces and further names under which it is published.
     inplace: also publish `name_`. view: the result shares the input's memory. random: impure.
     mutates: the parameters that the reference writes into. returns: names of several outputs.
+    lower: what is compiled, where the reference cannot be followed by symbols (`compile/lowering.py`).
     """
 
     def define(fn: FunctionType):
@@ -196,6 +197,7 @@ def op(
         o.casts = tuple(notes.get(n, "") in CAST for n in names)
         o.rule, o.compute, o.definition, o.reference = rule, compute, fn, _positional(fn)
         o.view, o.random, o.returns, o.api = view, random, returns, api
+        o.lower = lower
         o.mutates = tuple(names.index(m) for m in mutates)
         o.gradients = tuple(GradientRule(p, f, names) for p, f in (gradient or {}).items())
         o.tensor_params = tuple(
@@ -211,7 +213,7 @@ def op(
         o.numbers = compute in ("result", "common")
         OPERATORS[o.name] = o
         public = MAKERS["recorder"](o, fn)
-        o.record, o.bare = public, None
+        o.record, o.public, o.bare = public, public, None
         _publish(public, o.name, api, aliases, inplace, o.saves_first)
         return public
 

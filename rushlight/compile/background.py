@@ -1,0 +1,66 @@
+"""Programs that keep coming back are compiled while tier 0 goes on running them.
+
+One daemon thread takes programs in the order in which they became hot. RUSHLIGHT_COMPILE says when: "background"
+(the default), "now" (at once, in the calling thread: for tests) or "never".
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import warnings
+
+from ..interpret import program as tier0_program
+
+MODE = os.environ.get("RUSHLIGHT_COMPILE", "background")
+_queue: queue.SimpleQueue = queue.SimpleQueue()
+_worker: list = [None]
+_lock = threading.Lock()
+failures: list = []  # (program, exception) of builds that went wrong: tier 0 goes on
+
+
+def hot(program) -> None:
+    """A program came back: compile it, now or soon."""
+    if MODE == "never":
+        return
+    if MODE == "now":
+        compile_now(program)
+        return
+    _queue.put(program)
+    if _worker[0] is None or not _worker[0].is_alive():
+        with _lock:
+            if _worker[0] is None or not _worker[0].is_alive():
+                _worker[0] = threading.Thread(target=_work, name="rushlight-compile", daemon=True)
+                _worker[0].start()
+
+
+def compile_now(program) -> None:
+    """Build the native form of a program and let it take over."""
+    from . import native
+
+    try:
+        made = native.build(program)
+    except Exception as e:
+        failures.append((program, e))
+        if os.environ.get("RUSHLIGHT_STRICT"):
+            raise
+        if len(failures) == 1:
+            warnings.warn(f"a program stays in tier 0: {type(e).__name__}: {e}", stacklevel=2)
+        return
+    program.native = made
+    program.function = made.function
+
+
+def _work():
+    while True:
+        compile_now(_queue.get())
+
+
+def after_fork() -> None:
+    """In a forked child: the thread did not come along."""
+    _worker[0] = None
+
+
+os.register_at_fork(after_in_child=after_fork)
+tier0_program.TIER1[0] = hot

@@ -1,0 +1,219 @@
+"""Matrix products from register tiles: what a chunk of C does with its part of A and B.
+
+All kinds of products share one argument block, `WORDS`, then `dims` times four words (size, strides of A, B
+and C in bytes) for the dimensions of the batch. A chunk is a range of batches, rows, columns and k:
+
+    chunk = ((batch chunk * k_chunks + k chunk) * m_chunks + row chunk) * n_chunks + column chunk
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..llvm.builder import Function, Operand, module
+from ..llvm.target import Target
+from . import micro
+from .micro import Tiles
+from .pack import call_pack, packers
+
+POINTERS = ("a", "b", "c", "bias", "epilogue", "epilogue_arguments", "scratch")
+WORDS = (
+    *POINTERS,
+    "m", "n", "k",
+    "a_row", "a_k", "b_k", "b_column", "c_row", "c_column",  # strides, in bytes
+    "accumulate",  # C += A @ B
+    "m_step", "n_step", "k_step", "batch_step",  # of a chunk
+    "m_chunks", "n_chunks", "k_chunks",
+    "c_part",  # bytes from one k chunk's C to the next one's
+    "batches", "dims",
+    # tiles: blocks of A and B; their places in a thread's scratch; what is packed there
+    "mc", "kc", "group", "scratch_bytes", "panels", "panel_bytes", "pack_a", "pack_b",
+    # dots: bias strides; whether rows and columns changed places
+    "bias_row", "bias_column", "swapped",
+)
+
+
+class Chunk:
+    """A chunk's kernel in the making: its words as attributes, and its ranges."""
+
+    def __init__(self, name: str):
+        parameters = [("ptr", "args"), ("i64", "chunk"), ("i64", "thread")]
+        self.f = f = Function(name, parameters)
+        self.words = {
+            w: f.argument("%args", i, "ptr" if w in POINTERS else "i64") for i, w in enumerate(WORDS)
+        }
+
+    def __getattr__(self, word: str) -> str:
+        return self.words[word]
+
+    def each_batch(self, body: Callable) -> Function:
+        """Write body(batch, a, b, c, ranges of m, n and k) for the chunk's batches."""
+        f = self.f
+        over = f.div("%chunk", self.n_chunks)
+        n = self._range(f.rem("%chunk", self.n_chunks), self.n_step, self.n)
+        m = self._range(f.rem(over, self.m_chunks), self.m_step, self.m)
+        over = f.div(over, self.m_chunks)
+        part = f.rem(over, self.k_chunks)
+        k = self._range(part, self.k_step, self.k)
+        batches = self._range(f.div(over, self.k_chunks), self.batch_step, self.batches)
+        c = f.at(self.c, f.mul(part, self.c_part))
+
+        def batch(number):
+            a_at, b_at, c_at = self._offsets(number)
+            body(number, f.at(self.a, a_at), f.at(self.b, b_at), f.at(c, c_at), m, n, k)
+
+        f.loop(*batches, 1, batch)
+        f.do("ret void")
+        return f
+
+    def _range(self, index: Operand, step: Operand, end: Operand) -> tuple[Operand, Operand]:
+        low = self.f.mul(index, step)
+        return low, self.f.minimum(self.f.add(low, step), end)
+
+    def _offsets(self, number: Operand) -> list[str]:
+        """Where a batch's A, B and C are, in bytes."""
+        f, table = self.f, self.f.at("%args", len(WORDS), "i64")
+
+        def dimension(d, rest, *offsets):
+            words = f.at(table, f.mul(d, 4), "i64")
+            size = f.argument(words, 0)
+            at = f.rem(rest, size)
+            moved = [
+                f.add(o, f.mul(at, f.argument(words, i + 1))) for i, o in enumerate(offsets)
+            ]
+            return [f.div(rest, size), *moved]
+
+        carry = [("i64", str(number)), *[("i64", "0")] * 3]
+        return f.loop(0, self.dims, 1, dimension, carry)[1:]
+
+    def end_block(
+        self, batch: Operand, row: Operand, rows: Operand, column: Operand, columns: Operand
+    ) -> None:
+        """A block of C is complete: call the epilogue, if there is one."""
+        f = self.f
+
+        def call():
+            first = f.add(f.mul(batch, self.m), row)
+            given = ", ".join(f"i64 {x}" for x in (first, rows, column, columns, "%thread"))
+            f.do(f"call void {self.epilogue}(ptr {self.epilogue_arguments}, {given})")
+
+        f.branch(f.op(f"icmp ne ptr {self.epilogue}, null"), call)
+
+
+def tiles_text(target: Target, dtype: np.dtype) -> str:
+    """The module of products from tiles; its function is `tiles`."""
+    tiles = Tiles(target, "float64" if dtype.name == "float64" else "float32")
+    functions = [*tiles.kernels(), *packers(target, dtype), _Tiled(tiles, dtype).write()]
+    return module(functions, tiles.extra())
+
+
+class _Tiled:
+    """Writes the function `tiles`."""
+
+    def __init__(self, tiles: Tiles, dtype: np.dtype):
+        self.t, self.dtype, self.chunk = tiles, dtype, Chunk("tiles")
+        self.f = self.chunk.f
+
+    def write(self) -> Function:
+        f, x = self.f, self.chunk
+        self.block = f.op(f"alloca [{micro.BLOCK_WORDS} x i64], align 8")
+        self.scratch = f.at(x.scratch, f.mul("%thread", x.scratch_bytes))
+        self.panels = f.at(self.scratch, x.panels)
+        self.packs_a = f.compare("ne", x.pack_a, 0)
+        self.packs_b = f.compare("ne", x.pack_b, 0)
+        micro.set_words(f, self.block, {micro.C_ROW: x.c_row})
+        return x.each_batch(self._batch)
+
+    def _batch(self, batch, a, b, c, m, n, k) -> None:
+        """Blocks of k, so that a panel of B stays in L1; blocks of rows, so that A's stays in L2."""
+        f, x = self.f, self.chunk
+
+        def k_block(low, _):
+            size = f.minimum(x.kc, f.sub(k[1], low))
+            first, last = f.compare("eq", low, k[0]), f.compare("sge", f.add(low, size), k[1])
+            add = f.op(f"select i1 {first}, i64 {x.accumulate}, i64 1")
+            bias = f.op(f"select i1 {last}, ptr {x.bias}, ptr null")
+            micro.set_words(f, self.block, {micro.ADD: add})
+            here_a, here_b = f.at(a, f.mul(low, x.a_k)), f.at(b, f.mul(low, x.b_k))
+
+            def m_block(row):
+                rows = f.minimum(x.mc, f.sub(m[1], row))
+                again = f.compare("ne", row, m[0])
+                left = self._left(f.at(here_a, f.mul(row, x.a_row)), rows, size)
+                self._columns(batch, left, here_b, c, row, rows, n, size, again, bias, last)
+
+            f.loop(*m, x.mc, m_block, at_least_once=True)
+            return [f.add(low, size)]
+
+        # at least once, for the zeros of an empty sum
+        end = f.maximum(k[1], f.add(k[0], 1))
+        f.loop(k[0], end, x.kc, k_block, [("i64", str(k[0]))], at_least_once=True)
+
+    def _left(self, a: str, rows: Operand, k: Operand) -> str:
+        """A block of A, packed if that is wanted; sets its strides."""
+        f, x, item = self.f, self.chunk, self.t.itemsize
+
+        def packed():
+            stride = f.mul(f.add(x.kc, 64 // item), item)  # apart from a power of two
+            call_pack(f, "pack", self.scratch, stride, a, x.a_row, x.a_k, rows, k)
+            return [self.scratch, stride, item]
+
+        types = ["ptr", "i64", "i64"]
+        left, row, step = f.branch(self.packs_a, packed, lambda: [a, x.a_row, x.a_k], types)
+        micro.set_words(f, self.block, {micro.A_ROW: row, micro.A_K: step})
+        return left
+
+    def _columns(self, batch, a, b, c, row, rows, n, k, again, bias, last) -> None:
+        """Groups of panels: after a group, the block of C is complete if this was the last of k."""
+        f, x, t = self.f, self.chunk, self.t
+
+        def group(low):
+            high = f.minimum(f.add(low, x.group), n[1])
+
+            def panel(j):
+                width = f.minimum(t.columns, f.sub(high, j))
+                right = self._right(b, j, n[0], width, k, again)
+                has_bias = f.op(f"icmp ne ptr {bias}, null")
+                here = f.op(f"select i1 {has_bias}, ptr {f.at(bias, j, t.type)}, ptr null")
+                f.store("ptr", here, f.at(self.block, micro.BIAS, "i64"), 8)
+                vectors = f.div(f.add(width, t.lanes - 1), t.lanes)
+                corner = f.at(f.at(c, f.mul(row, x.c_row)), j, t.type)
+
+                def tile(i, height):
+                    left = f.at(a, f.mul(i, self._word(micro.A_ROW)))
+                    out = f.at(corner, f.mul(i, x.c_row))
+                    t.call(f, height, vectors, left, right, out, k, width, self.block)
+
+                t.panels(f, rows, tile)
+
+            f.loop(low, high, t.columns, panel, at_least_once=True)
+            f.branch(last, lambda: x.end_block(batch, row, rows, low, f.sub(high, low)))
+
+        f.loop(*n, x.group, group, at_least_once=True)
+
+    def _right(self, b, j, first, width, k, again) -> str:
+        """A panel of B, packed if that is wanted or its last vector is not whole; sets its stride."""
+        f, x, t = self.f, self.chunk, self.t
+        source = f.at(b, f.mul(j, x.b_column))
+        ragged = f.compare("ne", f.op(f"and i64 {width}, {t.lanes - 1}"), 0)
+        row = t.columns * t.itemsize
+
+        def packed():
+            number = f.div(f.sub(j, first), t.columns)
+            out = f.at(self.panels, f.mul(number, x.panel_bytes))
+            kept = f.op(f"and i1 {again}, {f.compare('ne', x.panel_bytes, 0)}")
+            f.branch(
+                kept, lambda: None,
+                lambda: call_pack(f, "pack", out, row, source, x.b_k, x.b_column, k, width),
+            )
+            return [out, row]
+
+        wanted = f.op(f"or i1 {self.packs_b}, {ragged}")
+        right, stride = f.branch(wanted, packed, lambda: [source, x.b_k], ["ptr", "i64"])
+        micro.set_words(f, self.block, {micro.B_K: stride})
+        return right
+
+    def _word(self, index: int) -> str:
+        return self.f.argument(self.block, index)

@@ -1,0 +1,368 @@
+"""Instructions of a program as statements: loops over expressions, native calls, or tier 0.
+
+An operator is lowered by running its NumPy reference on symbols, or by its own `lower` function, which gets
+a `Lowering` and its arguments (a `Symbol` for each tensor and number that changes) and either returns symbols or
+adds statements itself. Whatever raises NotLowered stays a `Fallback`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import expressions as ex
+from .expressions import Expr, NotLowered, View, row_major
+from .kernels.call import Call
+from .nests import Builder, Store
+from .symbolic import Symbol
+
+
+class Temporary:
+    """Memory that only this program sees: what a node's memory is to its node."""
+
+    __slots__ = ("nbytes",)
+
+    def __init__(self, nbytes: int):
+        self.nbytes = nbytes
+
+
+@dataclass(eq=False)
+class Statement:
+    """One step. reads, writes: the roots (nodes or Temporaries) of the memory it touches."""
+
+    instruction: object
+    reads: frozenset = frozenset()
+    writes: frozenset = frozenset()
+
+
+@dataclass(eq=False)
+class Loops(Statement):
+    """Stores that all read what was there before.
+
+    fresh: their memory is new, so what is written can be used without reading it. nest: they fit into one.
+    """
+
+    stores: list[Store] = field(default_factory=list)
+    domain: tuple = ()
+    fresh: bool = False
+    nest: Builder | None = None
+
+
+@dataclass(eq=False)
+class Native(Statement):
+    """Calls of kernels; what an error word means."""
+
+    calls: list[Call] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Fallback(Statement):
+    """Tier 0 runs the instruction."""
+
+    why: str = ""
+
+
+def array_strides(m) -> tuple[int, ...]:
+    """A Meta's strides in elements."""
+    return tuple(m.strides)
+
+
+def base_of(node):
+    """The node that owns a value's address: the end of a chain of views, aliases and writes."""
+    while True:
+        name = node.op.name
+        if name in ("alias", "variable", "rebase", "write", "restride"):
+            node = node.ins[0]
+        elif getattr(node.op, "view", False) and not node.outs and name != "get":
+            if getattr(node.op, "absolute", False):
+                raise NotLowered("as_strided")
+            node = node.ins[0]
+        elif name == "function":
+            raise NotLowered("output of an autograd.Function")
+        else:
+            return node
+
+
+def view_of(node) -> View:
+    """The memory of a value."""
+    m = node.m
+    base = base_of(node)
+    start = base.m.offset if base.op.name == "leaf" else 0
+    if m.dtype is not base.m.dtype:
+        raise NotLowered("a view with another dtype")
+    return View(base, tuple(m.shape), array_strides(m), m.offset - start, m.dtype.np)
+
+
+def hazard_root(root):
+    """What stands for a root's memory when the order of reads and writes is decided."""
+    return getattr(root, "root", root)
+
+
+def roots_read(e: Expr, found=None) -> set:
+    """The hazard roots that an expression reads."""
+    found = set() if found is None else found
+    if e.op == "value":
+        found.add(hazard_root(e.attr.root))
+    elif e.op == "take":
+        found.add(hazard_root(e.attr[0].root))
+    for x in e.ins:
+        roots_read(x, found)
+    return found
+
+
+def domain_of(e: Expr) -> tuple[int, ...]:
+    """The shape over which an expression loops: that of its widest reduction, or its own."""
+    best = e.shape
+    seen = set()
+
+    def visit(x):
+        nonlocal best
+        if id(x) in seen:
+            return
+        seen.add(id(x))
+        if x.op == "reduce" and np.prod(x.ins[0].shape) >= np.prod(best):
+            best = x.ins[0].shape
+        for y in x.ins:
+            visit(y)
+
+    visit(e)
+    return tuple(best)
+
+
+class Lowering:
+    """The statements of one instruction in the making; what an operator's `lower` works with."""
+
+    def __init__(self, instruction):
+        self.instruction = instruction
+        self.node = instruction.node
+        self.statements: list[Statement] = []
+
+    # ------------------------------------------------------------ for `lower` functions
+
+    @property
+    def metas(self):
+        """The Metas of the operator's results."""
+        return [n.m for n in self.node.outs or (self.node,)]
+
+    def output(self, i: int = 0) -> View:
+        """The memory of result `i`."""
+        node = (self.node.outs or (self.node,))[i]
+        return View(node, tuple(node.m.shape), array_strides(node.m), 0, node.m.dtype.np)
+
+    def memory(self, x: Symbol) -> View:
+        """The memory of a tensor argument; what is computed goes into a temporary first."""
+        if x.expr.op == "value":
+            return x.expr.attr
+        made = self.temporary(x.shape, x.dtype)
+        self.store(made, x)
+        return made
+
+    def contiguous(self, x: Symbol) -> View:
+        """The memory of a tensor argument in row-major order, copied if need be."""
+        v = self.memory(x)
+        if all(n == 1 or s == t for n, s, t in zip(v.shape, v.strides, row_major(v.shape),
+                                                   strict=True)):
+            return v
+        made = self.temporary(v.shape, v.dtype)
+        self.store(made, Symbol(ex.value(v)))
+        return made
+
+    def temporary(self, shape, dtype) -> View:
+        """New memory, row-major."""
+        dtype = np.dtype(dtype)
+        root = Temporary(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        return View(root, tuple(shape), row_major(shape), 0, dtype)
+
+    def read(self, view: View) -> Symbol:
+        """What is in memory, as an operand."""
+        return Symbol(ex.value(view))
+
+    def store(self, view: View, x) -> None:
+        """Write a symbol (broadcast and cast) into memory."""
+        self.store_all([(view, x)])
+
+    def store_all(self, pairs) -> None:
+        """Several stores, whose values are all computed from what memory holds before them."""
+        stores = [Store(v, _fitted(x, v)) for v, x in pairs if 0 not in v.shape]
+        if not stores:
+            return
+        mine = self.node.outs or (self.node,)
+        fresh = all(
+            (isinstance(s.view.root, Temporary) or s.view.root in mine)
+            and not any(s.view.root in done.writes for done in self.statements)
+            for s in stores
+        )
+        domain = max((domain_of(s.expr) for s in stores), key=math.prod)
+        builder = Builder(domain)
+        try:
+            for s in stores:
+                builder.add(s, fresh)
+        except NotLowered:
+            if len(stores) > 1:
+                raise
+            self.store(stores[0].view, Symbol(self._split(stores[0].expr)))
+            return
+        self.statements.append(Loops(
+            self.instruction, frozenset().union(*(roots_read(s.expr) for s in stores)),
+            frozenset(hazard_root(s.view.root) for s in stores), stores, domain, fresh, builder,
+        ))
+
+    def _split(self, e: Expr) -> Expr:
+        """`e` with its innermost reductions computed into temporaries first; NotLowered if none."""
+        found = _innermost(e)
+        if not found or found == [e]:
+            raise NotLowered(f"no loops for {e.op}")
+        known = {}
+        for r in found:
+            view = self.temporary(r.shape, r.dtype)
+            self.store(view, Symbol(r))
+            known[id(r)] = ex.value(view)
+        return _replaced(e, known)
+
+    def call(self, calls: list[Call], reads, writes) -> None:
+        """Add calls of kernels, with the Views that they read and write."""
+        self.statements.append(Native(
+            self.instruction, frozenset(hazard_root(v.root) for v in reads),
+            frozenset(hazard_root(v.root) for v in writes), calls,
+        ))
+
+    # ------------------------------------------------------------ an instruction
+
+    def lower(self) -> list[Statement]:
+        """The statements; NotLowered if tier 0 must run the instruction."""
+        i, node = self.instruction, self.node
+        if i.kind == "write":
+            target = view_of(node.ins[0])
+            self.store(target, self._symbol(i.args[1]))
+        elif i.kind in ("alias", "restride"):
+            return []
+        elif node.op.view:
+            if node.outs:
+                raise NotLowered("a view with several results")
+            view_of(node)
+            return []
+        else:
+            self._operator()
+        return self.statements
+
+    def _operator(self):
+        i, node = self.instruction, self.node
+        o = node.op
+        if o.random or any(m.dtype.np.kind == "c" for m in self.metas):
+            raise NotLowered("random numbers" if o.random else "complex numbers")
+        args = [self._symbol(a) for a in i.args]
+        for at, d in i.call.casts:
+            args[at] = _cast(args[at], d)
+        own = getattr(o, "lower", None)
+        if own is not None:
+            made = own(self, *args)
+        elif o.mutates:
+            raise NotLowered("writes into its arguments")
+        else:
+            try:
+                made = o.reference(*args)
+            except NotLowered:
+                raise
+            except Exception as e:
+                raise NotLowered(f"{type(e).__name__}: {e}") from None
+        if made is None:
+            return
+        outs = node.outs or (node,)
+        several = made if isinstance(made, tuple) else (made,)
+        if len(several) != len(outs):
+            raise NotLowered("another number of results")
+        for j, (m, x) in enumerate(zip(self.metas, several, strict=True)):
+            if not isinstance(x, Symbol):
+                x = Symbol(ex.const(x.item() if isinstance(x, np.generic) else x))
+            if x.shape != tuple(m.shape):
+                x = Symbol(ex.reshape(x.expr, m.shape))
+            self.store(self.output(j), x)
+
+    def _symbol(self, a):
+        """An operand as a symbol; static arguments as they are."""
+        kind, what = a
+        if kind == "list":
+            return tuple(self._symbol(x) for x in what)
+        if kind == "scalar":
+            node_kind = _scalar_dtype(self.node, what)
+            return Symbol(Expr("scalar", (), (), node_kind, what, True))
+        if kind == "leaf":
+            what = next(n for n in self.node.ins if n.op.name == "leaf" and n.number == what)
+            kind = "value"
+        if kind != "value":
+            return what
+        view = view_of(what)
+        if view.dtype.kind == "c":
+            raise NotLowered("complex numbers")
+        e = ex.value(view)
+        e.weak = what.m.weak
+        return Symbol(e)
+
+
+def _fitted(x, view: View) -> Expr:
+    """A symbol or number cast and broadcast to the memory that it is written to."""
+    e = x.expr if isinstance(x, Symbol) else ex.const(x, view.dtype)
+    e = ex.cast(e, view.dtype)
+    lead = len(view.shape) - len(e.shape)
+    if lead < 0:
+        e, lead = ex.reshape(e, e.shape[-lead:]), 0
+    if e.shape == view.shape:
+        return e
+    return ex.rename(e, (None,) * lead + tuple(range(len(e.shape))), view.shape)
+
+
+def _innermost(e: Expr) -> list[Expr]:
+    """The reductions below which there are none."""
+    below = [r for x in {id(x): x for x in e.ins}.values() for r in _innermost(x)]
+    below = list({id(r): r for r in below}.values())
+    return below or ([e] if e.op == "reduce" else [])
+
+
+def _replaced(e: Expr, known: dict) -> Expr:
+    """`e` with some of its nodes exchanged."""
+    if id(e) in known:
+        return known[id(e)]
+    ins = [_replaced(x, known) for x in e.ins]
+    if all(a is b for a, b in zip(ins, e.ins, strict=True)):
+        known[id(e)] = e
+    else:
+        known[id(e)] = Expr(e.op, ins, e.shape, e.dtype, e.attr, e.weak)
+    return known[id(e)]
+
+
+def _cast(x, d):
+    if isinstance(d, tuple):
+        return tuple(a if e is None else _cast(a, e) for a, e in zip(x, d, strict=True))
+    return x.astype(d)
+
+
+def _scalar_dtype(node, number):
+    """float64 or int64: what kind of number a runtime scalar is."""
+    for x in node.ins:
+        if x.op.name == "scalar" and x.number == number:
+            if x.m.dtype.np.kind == "c":
+                raise NotLowered("complex numbers")
+            return x.m.dtype.np
+    raise NotLowered("a generator")
+
+
+def lower(instruction) -> list[Statement]:
+    """The statements of one instruction: `Fallback` where there is no other way."""
+    try:
+        return Lowering(instruction).lower()
+    except NotLowered as e:
+        return [fallback(instruction, str(e))]
+
+
+def fallback(instruction, why: str) -> Fallback:
+    """Tier 0 for one instruction, with the memory that it touches."""
+    node = instruction.node
+    reads = {hazard_root(x) for x in node.ins if x.op.name not in ("scalar", "root")}
+    writes = set(n.root for n in node.outs or (node,))
+    if instruction.kind == "write":
+        writes.add(node.ins[0].root)
+    mutates = getattr(node.op, "mutates", ())
+    writes |= {node.args[j].root for j in mutates if node.args[j] is not None}
+    return Fallback(instruction, frozenset(reads), frozenset(writes), why)

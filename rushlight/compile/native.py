@@ -1,0 +1,480 @@
+"""A program as native code: its calls, their argument blocks, its memory, and the Python around them.
+
+`build` lowers a Program, groups its loops, plans memory, loads the kernels and writes one short Python
+function: it makes the arrays of results, launches each stretch of kernels with one call, runs in tier 0
+what has no loops, and returns the arrays that the program promises.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import platform
+import sys
+
+import numpy as np
+
+from ..interpret import program as tier0_program
+from ..interpret import tier0
+from ..runtime import launch, pool
+from . import lowering, memory
+from .emit import emit
+from .groups import Group, drop_dead, group
+from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
+from .llvm import objects
+from .lowering import Fallback, Native, NotLowered, Temporary, base_of, hazard_root
+
+LONG = 2e-4  # seconds of estimated work from which the GIL is released
+FLOPS, BYTES = 3e10, 1e10  # a second, for that estimate
+
+
+class Runtime:
+    """The pool and the launcher, loaded once in a process."""
+
+    def __init__(self):
+        text = pool.text(platform.machine(), sys.platform)
+        functions = objects.load(text, pool.EXPORTS)
+        native = objects.load(launch.TEXT, launch.EXPORTS, {"pool_run": functions["pool_run"]})
+        self.launch = launch.python_function("launch", native["launch"])
+        one = ctypes.CFUNCTYPE(None, ctypes.c_int64)
+        self._start = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(functions["pool_start"])
+        self._use = one(functions["pool_use"])
+        self._forked = ctypes.CFUNCTYPE(None)(functions["pool_forked"])
+        self.started = 0
+        self.threads = 1
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def use(self, threads: int) -> None:
+        """Run kernels on so many threads, the caller's included."""
+        workers = max(threads, 1) - 1
+        if workers > self.started:
+            self._start(self.started + 1, workers)
+            self.started = workers
+        self._use(workers)
+        self.threads = threads
+
+    def _after_fork(self):
+        self._forked()
+        self.started = 0
+        self.threads = 1
+
+
+@functools.cache
+def runtime() -> Runtime:
+    """The process's runtime; NotLowered where Python's memory layout is not the expected one."""
+    if not launch.verify_layout():
+        raise NotLowered("this Python does not lay out its objects as CPython does")
+    return Runtime()
+
+
+MOST_THREADS = 64
+
+
+class Arena:
+    """Memory for temporaries: one block that all programs use in turn, and that only grows."""
+
+    block = np.empty(0, np.uint8)
+    address = 0
+
+    @classmethod
+    def reserve(cls, nbytes: int) -> int:
+        """The address of at least so many bytes; earlier addresses stay valid for who holds them."""
+        if nbytes > cls.block.nbytes:
+            cls.block = np.empty(nbytes + 4096, np.uint8)
+            cls.address = -(-cls.block.ctypes.data // 64) * 64
+        return cls.address
+
+
+class NativeProgram:
+    """What `build` makes; called like a Program's function."""
+
+    def __init__(self):
+        self.source = ""
+        self.items: list = []
+        self.calls: list[Call] = []
+        self.fallbacks: list[Fallback] = []
+        self.arena = 0
+        self.held: list = []  # blocks whose addresses native code knows
+        self.function = None
+
+    def __repr__(self) -> str:
+        return (f"NativeProgram({len(self.calls)} calls, {len(self.fallbacks)} in tier 0, "
+                f"{self.arena} bytes)")
+
+
+class KernelError(Exception):
+    """A kernel noted a value that it cannot use."""
+
+
+def build(program) -> NativeProgram:
+    """The native form of a Program."""
+    return _Build(program).made
+
+
+class _Build:
+    def __init__(self, program):
+        self.program = program
+        self.made = NativeProgram()
+        results = (*program.wanted, *program.saved)
+        self.kept = {n.root for n in results}
+        statements = [s for i in program.instructions for s in lowering.lower(i)]
+        statements = self._keep_numbers(statements, results)
+        items = group(statements)
+        drop_dead(items, self.kept)
+        self.items = [i for i in items if not isinstance(i, Group) or i.builder.outputs]
+        self.made.items = self.items
+        self.made.fallbacks = [i for i in self.items if isinstance(i, Fallback)]
+        self._calls()
+        self._visible(results)
+        self._memory()
+        self._write(results)
+
+    def _keep_numbers(self, statements, results):
+        """Python numbers that tier 0 or the program's caller gets come from tier 0."""
+        numbers = {n for n in results if n.m.weak}
+        while True:
+            for s in statements:
+                if isinstance(s, Fallback):
+                    node = s.instruction.node
+                    numbers |= {n for n in (*node.ins, *(node.outs or (node,)))
+                                if n.m.weak and n.op.name != "scalar"}
+            made, changed = [], set()
+            for s in statements:
+                node = s.instruction.node
+                touched = not numbers.isdisjoint((*node.ins, *(node.outs or (node,))))
+                if not touched or isinstance(s, Fallback):
+                    made.append(s)
+                elif s.instruction not in changed:
+                    changed.add(s.instruction)
+                    made.append(lowering.fallback(s.instruction, "a Python number"))
+            statements = made
+            if not changed:
+                return statements
+
+    # ------------------------------------------------------------ kernels
+
+    def _calls(self):
+        """The calls of each item."""
+        self.item_calls = []
+        for item in self.items:
+            if isinstance(item, Group):
+                calls = emit(item.builder.finish())
+            elif isinstance(item, Native):
+                calls = item.calls
+            else:
+                calls = []
+            self.item_calls.append(calls)
+            self.made.calls += calls
+
+    # ------------------------------------------------------------ memory
+
+    def _visible(self, results):
+        """The nodes whose memory Python must see as arrays: results, and operands of tier 0."""
+        self.fallback_made = set()
+        seen = set()
+
+        def see(n):
+            if n.op.name in ("leaf", "scalar", "root") or n in seen:
+                return
+            seen.add(n)
+            for x in self._sources(n):
+                see(x)
+
+        for item in self.items:
+            if isinstance(item, Fallback):
+                node = item.instruction.node
+                if item.instruction.kind == "call":
+                    self.fallback_made |= set(node.outs or (node,))
+                for x in node.ins:
+                    see(x)
+        for n in results:
+            see(n)
+        self.seen = seen
+
+    def _sources(self, n):
+        """What a value's array is made from: nothing if it has memory of its own."""
+        if n in getattr(self, "fallback_made", ()):
+            return ()
+        name = n.op.name
+        if name == "get":
+            return ()
+        if name in ("alias", "variable", "rebase", "write", "restride") or getattr(n.op, "view", False):
+            return (n.ins[0],)
+        return ()
+
+    def _memory(self):
+        """Give every root its place: an array of its own, or a part of the arena."""
+        first, last = {}, {}
+        sizes = {}
+        for at, (item, calls) in enumerate(zip(self.items, self.item_calls, strict=True)):
+            roots = {w.buffer for c in calls for w in c.words if isinstance(w, Address)}
+            roots |= {w for c in calls for w in c.words if isinstance(w, Workspace)}
+            for r in roots:
+                first.setdefault(r, at)
+                last[r] = at
+            if isinstance(item, Group):  # a root may also be an operand that was forwarded
+                continue
+        self.array_of: dict = {}  # root -> index into the list of arrays
+        self.leaf_of: dict = {}
+        lives, order = [], []
+        for r in first:
+            if isinstance(r, Workspace):
+                sizes[r] = r.nbytes * (MOST_THREADS if r.per_thread else 1)
+            elif isinstance(r, Temporary):
+                sizes[r] = r.nbytes
+            elif r.op.name == "leaf":
+                self.leaf_of[r] = r.number
+                continue
+            elif r in self.fallback_made or r in self.seen:
+                self._array(r)
+                continue
+            else:
+                sizes[r] = max(_span(r.m), 1) * r.m.dtype.itemsize
+            lives.append((first[r], last[r], sizes[r]))
+            order.append(r)
+        for r in self.seen:
+            if not self._sources(r):
+                self._array(r)
+        offsets, self.made.arena = memory.place(lives)
+        self.arena_at = dict(zip(order, offsets, strict=True))
+
+    def _array(self, root) -> int:
+        return self.array_of.setdefault(root, len(self.array_of))
+
+    # ------------------------------------------------------------ the function
+
+    def _write(self, results):
+        emitter = _Emitter(self)
+        token = 0
+        stretch: list = []
+        for item, calls in zip(self.items, self.item_calls, strict=True):
+            if isinstance(item, Fallback):
+                if stretch:
+                    emitter.launch(stretch)
+                    stretch = []
+                emitter.fallback(item)
+            else:
+                stretch += [(c, item) for c in calls]
+            token += 1
+        if stretch:
+            emitter.launch(stretch)
+        names = [emitter.value(n) for n in results]
+        emitter.lines.append(f"return ({''.join(n + ', ' for n in names)})")
+        emitter.finish(self.made)
+
+
+def _span(m) -> int:
+    """Elements from the first to the last of a dense result."""
+    return 1 + sum((n - 1) * s for n, s in zip(m.shape, m.strides, strict=True)) if m.numel else 0
+
+
+class _Emitter:
+    """Writes the Python function of a native program."""
+
+    def __init__(self, build: _Build):
+        self.build = build
+        self.lines: list[str] = []
+        self.names: dict = {}
+        self.consts: list = []
+        self.patchers: list = []
+        self.made_arrays: set = set()
+        self.held: list = build.made.held
+        self.plans: list = []
+        self.error_words = np.zeros(1, np.int64)
+        self.held.append(self.error_words)
+        for root, at in build.array_of.items():
+            if root in build.fallback_made:
+                continue
+            m = root.m
+            shape, dtype = self.const(tuple(m.shape)), self.const(m.dtype.np)
+            if m.contiguous:
+                self.lines.append(f"arrays[{at}] = empty({shape}, {dtype})")
+            else:
+                self.lines.append(f"arrays[{at}] = strided({self.const(m)})")
+            self.names[root] = f"arrays[{at}]"
+
+    def const(self, x) -> str:
+        self.consts.append(x)
+        return f"c{len(self.consts) - 1}"
+
+    def value(self, n) -> str:
+        """The Python expression of a value's array; writes what makes it."""
+        found = self.names.get(n)
+        if found is not None:
+            return found
+        name = n.op.name
+        if name == "leaf":
+            return f"bufs[{n.number}]"
+        if name == "scalar":
+            return f"scalars[{n.number}]"
+        source = self.value(n.ins[0])
+        if name in ("alias", "variable", "rebase", "write"):
+            made = source
+        else:
+            made = f"v{len(self.names)}"
+            if name == "restride":
+                i = next(i for i in self.build.program.instructions if i.node is n)
+                self.lines.append(f"{made} = {self.const(i.args[1][1])}({source})")
+            else:
+                rest = "".join(
+                    ", " + self._operand(tier0_program.operand(a)) for a in n.args[1:]
+                )
+                self.lines.append(f"{made} = {self.const(n.call.function)}({source}{rest})")
+        self.names[n] = made
+        return made
+
+    def _operand(self, a) -> str:
+        kind, what = a
+        if kind == "value":
+            return self.value(what)
+        if kind == "leaf":
+            return f"bufs[{what}]"
+        if kind == "scalar":
+            return f"scalars[{what}]"
+        if kind == "list":
+            return f"({''.join(self._operand(x) + ', ' for x in what)})"
+        return self.const(what)
+
+    def fallback(self, item: Fallback) -> None:
+        """One instruction in tier 0."""
+        i = item.instruction
+        n = i.node
+        args = "".join(self._operand(a) + ", " for a in i.args)
+        step = self.const(functools.partial(_run, i))
+        outs = n.outs or (n,)
+        if i.kind in ("write", "mutate"):
+            self.lines.append(f"{step}(({args}))")
+            return
+        made = [f"v{len(self.names)}_{j}" for j in range(len(outs))]
+        self.lines.append(f"{', '.join(made)}, = {step}(({args}))")
+        for o, name in zip(outs, made, strict=True):
+            self.names[o] = name
+            at = self.build.array_of.get(o)
+            if at is not None:
+                self.lines.append(f"arrays[{at}] = {name}")
+
+    # ------------------------------------------------------------ launches
+
+    def launch(self, stretch) -> None:
+        """One native call for consecutive kernels."""
+        calls = [c for c, _ in stretch]
+        words = np.zeros(sum(len(c.words) for c in calls) + 1, np.int64)
+        doubles = words.view(np.float64)
+        table = np.zeros(5 * len(calls), np.int64)
+        arrays, numbers, arena = [], [], []
+        base = words.ctypes.data
+        at = 0
+        for j, call in enumerate(calls):
+            code = objects.load(call.text, call.exports or (call.function,))
+            checked = 0
+            table[5 * j : 5 * j + 4] = (code[call.function], base + 8 * at, call.chunks,
+                                        int(call.parallel))
+            for w in call.words:
+                where = base + 8 * at
+                if isinstance(w, float):
+                    doubles[at] = w
+                elif isinstance(w, int):
+                    words[at] = w
+                elif isinstance(w, Scalar):
+                    numbers.append((w.index, where, int(w.whole)))
+                elif isinstance(w, ErrorWord):
+                    words[at] = checked = self.error_words.ctypes.data
+                elif isinstance(w, Workspace):
+                    arena.append((at, self.build.arena_at[w]))
+                elif isinstance(w, Address):
+                    self._address(w, at, where, arrays, arena)
+                else:
+                    raise TypeError(f"word {w!r}")
+                at += 1
+            table[5 * j + 4] = checked
+        arrays, numbers = (np.array(x, np.int64).reshape(-1) for x in (arrays, numbers))
+        seconds = sum(c.flops / FLOPS + c.nbytes / BYTES for c in calls)
+        plan = np.array([len(calls), table.ctypes.data, int(seconds > LONG), len(arrays) // 4,
+                         arrays.ctypes.data, len(numbers) // 3, numbers.ctypes.data], np.int64)
+        self.held += [words, table, arrays, numbers, plan]
+        self.patchers.append((words, arena))
+        failed = self.const(functools.partial(_failed, self.error_words,
+                                              [item for _, item in stretch]))
+        self.lines.append(f"r = launch({plan.ctypes.data}, scalars, bufs, arrays)")
+        self.lines.append(f"if r: {failed}(r)")
+
+    def _address(self, w: Address, at, where, arrays, arena):
+        b = self.build
+        r = w.buffer
+        if r in b.leaf_of:
+            arrays.append((0, b.leaf_of[r], where, w.offset))
+        elif r in b.array_of:
+            arrays.append((1, b.array_of[r], where, w.offset))
+        else:
+            arena.append((at, b.arena_at[r] + w.offset))
+
+    def finish(self, made: NativeProgram) -> None:
+        """Compile the function."""
+        parameters = ", ".join(f"c{j}" for j in range(len(self.consts)))
+        count = len(self.build.array_of)
+        patchers = [(words, np.array([p[0] for p in a], np.intp), np.array([p[1] for p in a], np.int64))
+                    for words, a in self.patchers if a]
+        state = [0]
+
+        def settle():
+            """Point at the arena, if it has moved since the last run."""
+            address = Arena.reserve(made.arena)
+            if address != state[0]:
+                for words, places, offsets in patchers:
+                    words[places] = offsets + address
+                state[0] = address
+                made.block = Arena.block
+
+        head = "def program(bufs, scalars, _):\n"
+        body = [f"if arena.address != state[0] or arena.block.nbytes < {made.arena}: settle()",
+                f"arrays = [None] * {count}"] if patchers else [f"arrays = [None] * {count}"]
+        body += self.lines
+        source = "def make(launch, empty, strided, settle, arena, state, consts):\n"
+        if parameters:
+            source += f"    {parameters}, = consts\n"
+        source += "    " + head + "".join(f"        {line}\n" for line in body)
+        source += "    return program\n"
+        space: dict = {}
+        exec(compile(source, "<rushlight native program>", "exec"), space)
+        made.source = source
+        made.function = space["make"](
+            runtime().launch, np.empty, _strided, settle, Arena, state, self.consts
+        )
+
+
+def _strided(m):
+    """An empty array with a Meta's dense strides."""
+    flat = np.empty(max(_span(m), 1), m.dtype.np)
+    return np.lib.stride_tricks.as_strided(flat, m.shape, m.np_strides)
+
+
+def _run(i, args):
+    """One instruction in tier 0: a tuple of its results."""
+    args = list(args)
+    if i.kind == "write":
+        tier0_program.write(args[0], args[1])
+        return ()
+    values: dict = {}
+    token = tier0.silence(tier0.QUIET)
+    try:
+        tier0_program.run_instruction(i, args, values)
+    except Exception as e:
+        e.rushlight_failure = ({}, i.node)
+        raise
+    finally:
+        tier0.restore(token)
+    return tuple(values[n] for n in i.node.outs or (i.node,)) if i.kind == "call" else ()
+
+
+def _failed(word, items, number):
+    """Raise for the kernel that noted a wrong value."""
+    word[0] = 0
+    item = items[number - 1]
+    first = item.statements[0] if isinstance(item, Group) else item
+    e = IndexError("index out of range in self")
+    e.rushlight_failure = ({}, first.instruction.node)
+    raise e
+
+
+__all__ = ["Arena", "NativeProgram", "base_of", "build", "hazard_root", "runtime"]
