@@ -137,7 +137,7 @@ class _Writer:
         sums = [(elements.register_type(o.node.dtype), elements.identity(o.partial, o.node.dtype))
                 for o in self.scalar_partials]
         if self.flat:
-            self.row_index = []
+            self.row_index: list = []
             made = self._row(None, [x for _, x in sums])
         else:
             made = f.loop(low, high, 1, self._row, sums)

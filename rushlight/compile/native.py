@@ -362,7 +362,9 @@ class _Emitter:
         words = np.zeros(sum(len(c.words) for c in calls) + 1, np.int64)
         doubles = words.view(np.float64)
         table = np.zeros(5 * len(calls), np.int64)
-        arrays, numbers, arena = [], [], []
+        arrays: list = []
+        numbers: list = []
+        arena: list = []
         base = words.ctypes.data
         at = 0
         for j, call in enumerate(calls):
@@ -388,11 +390,12 @@ class _Emitter:
                     raise TypeError(f"word {w!r}")
                 at += 1
             table[5 * j + 4] = checked
-        arrays, numbers = (np.array(x, np.int64).reshape(-1) for x in (arrays, numbers))
+        patches = np.array(arrays, np.int64).reshape(-1)
+        scalars = np.array(numbers, np.int64).reshape(-1)
         seconds = sum(c.flops / FLOPS + c.nbytes / BYTES for c in calls)
-        plan = np.array([len(calls), table.ctypes.data, int(seconds > LONG), len(arrays) // 4,
-                         arrays.ctypes.data, len(numbers) // 3, numbers.ctypes.data], np.int64)
-        self.held += [words, table, arrays, numbers, plan]
+        plan = np.array([len(calls), table.ctypes.data, int(seconds > LONG), len(arrays),
+                         patches.ctypes.data, len(numbers), scalars.ctypes.data], np.int64)
+        self.held += [words, table, patches, scalars, plan]
         self.patchers.append((words, arena))
         failed = self.const(functools.partial(_failed, self.error_words,
                                               [item for _, item in stretch]))

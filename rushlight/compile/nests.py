@@ -384,7 +384,7 @@ class Builder:
         outer = _merged(outer, self.domain, walks, counted)
         inner = _merged(inner, self.domain, walks, counted)
         if not inner:
-            inner = [outer.pop()] if outer else [((), 1)]
+            inner: list = [outer.pop()] if outer else [((), 1)]
         nest_dims = [*outer, *inner]
 
         def stride(w, dim):
