@@ -20,14 +20,14 @@ _lock = threading.Lock()
 failures: list = []  # (program, exception) of builds that went wrong: tier 0 goes on
 
 
-def hot(program) -> None:
+def hot(program, scalars) -> None:
     """A program came back: compile it, now or soon."""
     if MODE == "never":
         return
     if MODE == "now":
-        compile_now(program)
+        compile_now(program, scalars)
         return
-    _queue.put(program)
+    _queue.put((program, list(scalars)))
     if _worker[0] is None or not _worker[0].is_alive():
         with _lock:
             if _worker[0] is None or not _worker[0].is_alive():
@@ -35,12 +35,12 @@ def hot(program) -> None:
                 _worker[0].start()
 
 
-def compile_now(program) -> None:
+def compile_now(program, scalars) -> None:
     """Build the native form of a program and let it take over."""
     from . import native
 
     try:
-        made = native.build(program)
+        made = native.build(program, scalars)
     except Exception as e:
         failures.append((program, e))
         if os.environ.get("RUSHLIGHT_STRICT"):
@@ -54,7 +54,7 @@ def compile_now(program) -> None:
 
 def _work():
     while True:
-        compile_now(_queue.get())
+        compile_now(*_queue.get())
 
 
 def after_fork() -> None:

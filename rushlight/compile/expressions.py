@@ -98,7 +98,7 @@ TESTS = {"isnan", "isinf", "isfinite", "signbit"}
 FLOATING = {
     "divide", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "cbrt",
     "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh",
-    "arccosh", "arctanh", "sigmoid", "erf", "erfc", "erfinv", "reciprocal", "copysign", "lgamma",
+    "arccosh", "arctanh", "sigmoid", "fma", "erf", "erfc", "erfinv", "reciprocal", "copysign", "lgamma",
     "digamma",
 }
 

@@ -258,15 +258,8 @@ class Lowering:
         own = getattr(o, "lower", None)
         if own is not None:
             made = own(self, *args)
-        elif o.mutates:
-            raise NotLowered("writes into its arguments")
         else:
-            try:
-                made = o.reference(*args)
-            except NotLowered:
-                raise
-            except Exception as e:
-                raise NotLowered(f"{type(e).__name__}: {e}") from None
+            made = self._reference(args)
         if made is None:
             return
         outs = node.outs or (node,)
@@ -279,6 +272,24 @@ class Lowering:
             if x.shape != tuple(m.shape):
                 x = Symbol(ex.reshape(x.expr, m.shape))
             self.store(self.output(j), x)
+
+    def _reference(self, args):
+        """The reference, run on symbols; what it writes into its arguments is stored at its end."""
+        o = self.node.op
+        written = [args[j] for j in o.mutates if args[j] is not None]
+        before = [x.expr for x in written]
+        try:
+            made = o.reference(*args)
+        except NotLowered:
+            raise
+        except Exception as e:
+            raise NotLowered(f"{type(e).__name__}: {e}") from None
+        if not written:
+            return made
+        self.store_all([
+            (e.attr, x) for e, x in zip(before, written, strict=True) if x.expr is not e
+        ])
+        return None
 
     def _symbol(self, a):
         """An operand as a symbol; static arguments as they are."""

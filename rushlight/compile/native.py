@@ -18,7 +18,7 @@ import numpy as np
 from ..interpret import program as tier0_program
 from ..interpret import tier0
 from ..runtime import launch, pool
-from . import lowering, memory
+from . import lowering, memory, symbolic
 from .emit import emit
 from .groups import Group, drop_dead, group
 from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
@@ -107,14 +107,22 @@ class KernelError(Exception):
     """A kernel noted a value that it cannot use."""
 
 
-def build(program) -> NativeProgram:
-    """The native form of a Program."""
-    return _Build(program).made
+def build(program, scalars=()) -> NativeProgram:
+    """The native form of a Program; `scalars` are numbers that it was just run with.
+
+    Where its operations branch on such numbers, it holds for numbers that take the same branches.
+    """
+    guards = symbolic.Guards(scalars)
+    symbolic.GUARDS.append(guards)
+    try:
+        return _Build(program, guards).made
+    finally:
+        symbolic.GUARDS.pop()
 
 
 class _Build:
-    def __init__(self, program):
-        self.program = program
+    def __init__(self, program, guards):
+        self.program, self.guards = program, guards
         self.made = NativeProgram()
         results = (*program.wanted, *program.saved)
         self.kept = {n.root for n in results}
@@ -432,6 +440,11 @@ class _Emitter:
         head = "def program(bufs, scalars, _):\n"
         body = [f"if arena.address != state[0] or arena.block.nbytes < {made.arena}: settle()",
                 f"arrays = [None] * {count}"] if patchers else [f"arrays = [None] * {count}"]
+        conditions = [s if true else f"not {s}" for s, true in self.build.guards.conditions.items()]
+        if conditions:
+            other = self.const(self.build.program.interpret)
+            body.insert(0, f"if not ({' and '.join(conditions)}): return {other}(bufs, scalars)")
+        parameters = ", ".join(f"c{j}" for j in range(len(self.consts)))
         body += self.lines
         source = "def make(launch, empty, strided, settle, arena, state, consts):\n"
         if parameters:

@@ -39,6 +39,42 @@ def expression(x) -> Expr:
     raise NotLowered(f"a {type(x).__name__} in an expression")
 
 
+class Guards:
+    """Facts about a program's numbers that its native form relies on, as Python conditions."""
+
+    OPERATORS = {
+        "add": "({} + {})", "subtract": "({} - {})", "multiply": "({} * {})",
+        "divide": "({} / {})", "negative": "(-{})", "less": "({} < {})", "less_equal": "({} <= {})",
+        "greater": "({} > {})", "greater_equal": "({} >= {})", "equal": "({} == {})",
+        "not_equal": "({} != {})", "logical_not": "(not {})", "absolute": "abs({})",
+    }
+
+    def __init__(self, scalars):
+        self.scalars = scalars
+        self.conditions: dict[str, bool] = {}
+
+    def truth(self, e: Expr) -> bool:
+        """Whether a condition on the program's numbers holds now; it is noted."""
+        source = self._source(e)
+        if source not in self.conditions:
+            self.conditions[source] = bool(eval(source, {"scalars": self.scalars}))
+        return self.conditions[source]
+
+    def _source(self, e: Expr) -> str:
+        if e.op == "const":
+            return repr(e.attr)
+        if e.op == "scalar":
+            return f"scalars[{e.attr}]"
+        if e.op == "cast":
+            return self._source(e.ins[0])
+        if e.op in self.OPERATORS:
+            return self.OPERATORS[e.op].format(*[self._source(x) for x in e.ins])
+        raise NotLowered("a branch on a value")
+
+
+GUARDS: list[Guards] = []  # of the program that is being lowered
+
+
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """An array that is not there yet."""
 
@@ -59,9 +95,27 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return self.expr.shape[0]
 
     def __bool__(self):
-        raise NotLowered("a branch on a value")
+        """A branch on the program's numbers: what holds now is guarded when the program runs."""
+        if not GUARDS:
+            raise NotLowered("a branch on a value")
+        return GUARDS[-1].truth(self.expr)
 
-    __float__ = __int__ = __index__ = __iter__ = __bool__
+    def __float__(self):
+        raise NotLowered("the value of a symbol")
+
+    __int__ = __index__ = __iter__ = __float__
+
+    def scratch(self) -> Symbol:
+        """A symbol of the same shape and dtype, to be written before it is read."""
+        return Symbol(ex.rename(ex.const(0, self.dtype), (None,) * self.ndim, self.shape))
+
+    def assign(self, made) -> Symbol:
+        """Become another expression, as memory is overwritten."""
+        return _assign(self, made if isinstance(made, Symbol) else Symbol(expression(made)))
+
+    def fma(self, a, b) -> Symbol:
+        """`self + a * b`, rounded once."""
+        return Symbol(ex.apply("fma", expression(a), expression(b), self.expr))
 
     def __array__(self, *_, **__):
         raise NotLowered("the values of a symbol")
@@ -78,6 +132,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             raise NotLowered(f"{ufunc.__name__}.{method}({', '.join(options)})")
         elif name == "positive":
             made = Symbol(expression(inputs[0]))
+        elif name == "power":
+            made = Symbol(ex.apply(name, expression(inputs[0]), _exponent(inputs[1])))
         elif name in UFUNCS:
             made = Symbol(ex.apply(name, *[expression(x) for x in inputs]))
         else:
@@ -141,6 +197,16 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return Symbol(_item(self.expr, index if isinstance(index, tuple) else (index,)))
 
 
+def _exponent(x) -> Expr:
+    """An exponent; a number of the program that is one of the usual ones is taken as known."""
+    e = expression(x)
+    if e.op == "scalar" and GUARDS:
+        for usual in (2, 3, 0.5, -1, 1):
+            if Symbol(e) == usual:
+                return ex.const(usual)
+    return e
+
+
 def _in_place(method):
     def update(self, other):
         self.expr = ex.cast(method(self, other).expr, self.expr.dtype)
@@ -154,8 +220,10 @@ for _name in ("add", "sub", "mul", "truediv"):
 
 
 def _assign(target, made: Symbol):
-    if not isinstance(target, Symbol) or target.shape != made.shape:
+    if not isinstance(target, Symbol) or ex.broadcast(target.shape, made.shape) != target.shape:
         raise NotLowered("out= is not a symbol of this shape")
+    if target.shape != made.shape:
+        made = _broadcast_to(made, target.shape)
     target.expr = ex.cast(made.expr, target.dtype)
     return target
 
@@ -283,4 +351,5 @@ FUNCTIONS = {
     np.shape: lambda x: x.shape,
     np.ndim: lambda x: x.ndim,
     np.copy: lambda x, **_: Symbol(x.expr),
+    np.copyto: lambda target, x, **_: target.assign(x),
 }

@@ -17,7 +17,7 @@ import numpy as np
 from . import tier0
 
 HOT_AFTER = 2
-TIER1: list = [None]  # set by the compiler: called once with a program that keeps coming back
+TIER1: list = [None]  # set by the compiler: called with a program that keeps coming back, and its numbers
 _COMPILED: dict[str, object] = {}
 
 
@@ -55,7 +55,7 @@ class Program:
                     return self.interpret(bufs, scalars)
                 compile_program(self)
                 if TIER1[0] is not None:
-                    TIER1[0](self)
+                    TIER1[0](self, scalars)
             return self.function(bufs, scalars, self.consts)
         finally:
             tier0.restore(token)

@@ -27,6 +27,8 @@ def blocks(temporaries: int, *arrays: np.ndarray | None) -> Iterable[tuple]:
     """
     first = arrays[0]
     dtype = first.dtype
+    if first.__class__ is not np.ndarray:  # symbols of the compiler, which makes the blocks itself
+        return ((*arrays, *[first.scratch() for _ in range(temporaries)]),)
     if dtype.kind == "c":
         arrays = tuple([None if a is None else _as_real(a) for a in arrays])
         first = arrays[0]
@@ -117,6 +119,9 @@ def fused_subtract(p, g, lr, t):
 
     float32 products are exact in float64, so rounding their difference to float32 is one rounding.
     """
+    if p.__class__ is not np.ndarray:
+        p.assign(p.fma(g, -lr))
+        return
     if p.dtype != np.float32:
         np.multiply(g, lr, out=t)
         np.subtract(p, t, out=p)

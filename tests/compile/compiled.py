@@ -31,9 +31,9 @@ def run(function, mode: str, watch: Watch | None = None):
     trie.forget()
     background.MODE = mode
 
-    def hot(program):
+    def hot(program, scalars):
         count = len(background.failures)
-        background.hot(program)
+        background.hot(program, scalars)
         if len(background.failures) > count:
             raise background.failures[-1][1]
         if watch is not None and program.native is not None:

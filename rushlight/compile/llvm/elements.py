@@ -145,7 +145,7 @@ def supported(name: str, dtype: np.dtype) -> bool:
     floating = REGISTER[dtype.name] in ("float", "double")
     if name in MATHS:
         return floating and MATHS[name] in vector_math.FUNCTIONS
-    if name == "divide" or name in ("reciprocal", "copysign", "isnan", "isinf", "isfinite"):
+    if name in ("divide", "fma", "reciprocal", "copysign", "isnan", "isinf", "isfinite"):
         return floating
     if name == "signbit":
         return floating or dtype.kind == "i"
@@ -182,6 +182,8 @@ def _floating(f: Function, name: str, t: str, lanes: int, xs) -> str:
         return vector_math.emit(f, MATHS[name], t, lanes, *xs)
     number = lambda n: splat_literal(t, lanes, float_literal(n, t))  # noqa: E731
     call = lambda what, *a: f.intrinsic(f"llvm.{what}.{_suffix(t, lanes)}", v, *a)  # noqa: E731
+    if name == "fma":
+        return call("fma", (v, x), (v, xs[1]), (v, xs[2]))
     if name == "negative":
         return f.op(f"fneg {v} {x}")
     if name == "square":
