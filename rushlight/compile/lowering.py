@@ -14,9 +14,9 @@ import numpy as np
 
 from . import expressions as ex
 from .expressions import Expr, NotLowered, View, row_major
-from .kernels.call import Call
+from .kernels.call import Address, Call
 from .nests import Builder, Store
-from .symbolic import Symbol
+from .symbolic import LOWERING, Symbol
 
 
 class Temporary:
@@ -62,6 +62,53 @@ class Fallback(Statement):
     """Tier 0 runs the instruction."""
 
     why: str = ""
+
+
+@dataclass(eq=False)
+class Multiply(Native):
+    """A product of matrices whose calls are planned last: until then it may take up what follows.
+
+    a, b, c: Views of at least two dims, the leading ones a batch (a and b may be broadcast there).
+    bias: a View of c's last dim, added to each row.
+    """
+
+    a: View | None = None
+    b: View | None = None
+    c: View | None = None
+    bias: View | None = None
+
+    def plan(self) -> None:
+        """Find the calls."""
+        from .kernels import matmul
+
+        a, b, c = self.a, self.b, self.c
+        batch = c.shape[:-2]
+        product = matmul.Product(
+            *(_matrix(v, len(batch)) for v in (a, b, c)), m=c.shape[-2], n=c.shape[-1],
+            k=a.shape[-1], batch=batch, dtype=c.dtype.name,
+            bias=None if self.bias is None else _address(self.bias),
+        )
+        self.calls = matmul.plan(product)
+        for call in self.calls:
+            call.label = f"{call.label} {'x'.join(map(str, (*batch, c.shape[-2], a.shape[-1])))}" \
+                         f"x{c.shape[-1]}"
+
+
+def _address(v: View) -> Address:
+    return Address(v.root, v.offset * v.dtype.itemsize)
+
+
+def _matrix(v: View, batches: int):
+    from .kernels.matmul import Matrix
+
+    lead = batches - (len(v.shape) - 2)
+    batch = (0,) * lead + tuple(
+        0 if n == 1 else s for n, s in zip(v.shape[:-2], v.strides[:-2], strict=True)
+    )
+    return Matrix(_address(v), v.strides[-2], v.strides[-1], batch)
+
+
+PRODUCTS = ("float32", "float64", "bfloat16", "float16")
 
 
 def array_strides(m) -> tuple[int, ...]:
@@ -186,7 +233,7 @@ class Lowering:
     def store_all(self, pairs) -> None:
         """Several stores, whose values are all computed from what memory holds before them."""
         stores = [Store(v, _fitted(x, v)) for v, x in pairs if 0 not in v.shape]
-        if not stores:
+        if not stores or (len(stores) == 1 and self._absorbed(stores[0])):
             return
         mine = self.node.outs or (self.node,)
         fresh = all(
@@ -221,6 +268,54 @@ class Lowering:
             known[id(r)] = ex.value(view)
         return _replaced(e, known)
 
+    # ------------------------------------------------------------ products
+
+    def product(self, x: Symbol, y: Symbol) -> Symbol:
+        """np.matmul."""
+        a, b = self.memory(x), self.memory(y)
+        if a.dtype != b.dtype or a.dtype.name not in PRODUCTS:
+            raise NotLowered(f"product of {a.dtype} and {b.dtype}")
+        if 0 in a.shape or 0 in b.shape:
+            raise NotLowered("product of nothing")
+        row, column = len(a.shape) == 1, len(b.shape) == 1
+        a = _with_dim(a, 0) if row else a
+        b = _with_dim(b, 1) if column else b
+        batch = ex.broadcast(a.shape[:-2], b.shape[:-2])
+        c = self.temporary((*batch, a.shape[-2], b.shape[-1]), a.dtype)
+        self.statements.append(Multiply(
+            self.instruction, frozenset((hazard_root(a.root), hazard_root(b.root))),
+            frozenset([c.root]), a=a, b=b, c=c,
+        ))
+        shape = (*batch, *(() if row else (c.shape[-2],)), *(() if column else (c.shape[-1],)))
+        return Symbol(ex.reshape(ex.value(c), shape))
+
+    def _absorbed(self, store: Store) -> bool:
+        """Let the last product write its result (perhaps with a bias added) where it is stored."""
+        last = self.statements[-1] if self.statements else None
+        if not isinstance(last, Multiply) or not isinstance(last.c.root, Temporary):
+            return False
+        e, bias = store.expr, None
+        if e.op == "cast" and e.ins[0].dtype == np.float32 and e.dtype.name in PRODUCTS:
+            return False
+        if e.op == "add" and last.bias is None:
+            e, bias = e.ins if _is_whole(e.ins[0], last.c) else e.ins[::-1]
+            if bias.op != "value" or bias.shape != last.c.shape[-1:] or bias.attr.strides != (1,):
+                return False
+            bias = bias.attr
+        if not _is_whole(e, last.c) or store.view.dtype != last.c.dtype:
+            return False
+        try:
+            target = ex.reshape(ex.value(store.view), last.c.shape).attr
+        except NotLowered:
+            return False
+        root = hazard_root(target.root)
+        if root in last.reads:
+            return False
+        last.c, last.writes = target, frozenset([root])
+        if bias is not None:
+            last.bias, last.reads = bias, last.reads | {hazard_root(bias.root)}
+        return True
+
     def call(self, calls: list[Call], reads, writes) -> None:
         """Add calls of kernels, with the Views that they read and write."""
         self.statements.append(Native(
@@ -244,7 +339,14 @@ class Lowering:
             view_of(node)
             return []
         else:
-            self._operator()
+            LOWERING.append(self)
+            try:
+                self._operator()
+            finally:
+                LOWERING.pop()
+        for s in self.statements:
+            if isinstance(s, Multiply):
+                s.plan()
         return self.statements
 
     def _operator(self):
@@ -322,6 +424,22 @@ def _fitted(x, view: View) -> Expr:
     if e.shape == view.shape:
         return e
     return ex.rename(e, (None,) * lead + tuple(range(len(e.shape))), view.shape)
+
+
+def _with_dim(v: View, at: int) -> View:
+    """A vector as a matrix of one row (at 0) or one column (at 1)."""
+    shape, strides = list(v.shape), list(v.strides)
+    shape.insert(at, 1)
+    strides.insert(at, 0)
+    return View(v.root, tuple(shape), tuple(strides), v.offset, v.dtype)
+
+
+def _is_whole(e: Expr, c: View) -> bool:
+    """Whether an expression is just all of the memory `c`, in its order."""
+    return (e.op == "value" and e.attr.root is c.root and e.attr.offset == c.offset
+            and math.prod(e.shape) == math.prod(c.shape)
+            and all(n == 1 or s == t for n, s, t in zip(
+                e.shape, e.attr.strides, row_major(e.shape), strict=True)))
 
 
 def _innermost(e: Expr) -> list[Expr]:

@@ -442,7 +442,7 @@ class _Emitter:
                 f"arrays = [None] * {count}"] if patchers else [f"arrays = [None] * {count}"]
         conditions = [s if true else f"not {s}" for s, true in self.build.guards.conditions.items()]
         if conditions:
-            other = self.const(self.build.program.interpret)
+            other = self.const(self.build.program.in_tier0)
             body.insert(0, f"if not ({' and '.join(conditions)}): return {other}(bufs, scalars)")
         parameters = ", ".join(f"c{j}" for j in range(len(self.consts)))
         body += self.lines

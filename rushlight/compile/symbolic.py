@@ -73,6 +73,7 @@ class Guards:
 
 
 GUARDS: list[Guards] = []  # of the program that is being lowered
+LOWERING: list = []  # the instruction that is being lowered: where products go
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
@@ -132,6 +133,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             raise NotLowered(f"{ufunc.__name__}.{method}({', '.join(options)})")
         elif name == "positive":
             made = Symbol(expression(inputs[0]))
+        elif name == "matmul" and LOWERING:
+            made = LOWERING[-1].product(*[Symbol(expression(x)) for x in inputs])
         elif name == "power":
             made = Symbol(ex.apply(name, expression(inputs[0]), _exponent(inputs[1])))
         elif name in UFUNCS:

@@ -35,13 +35,13 @@ class Program:
 
     __slots__ = (
         "instructions", "wanted", "saved", "runs", "function", "source", "consts", "lines", "facts",
-        "native",
+        "native", "plain",
     )
 
     def __init__(self, instructions, wanted, saved):
         self.instructions, self.wanted, self.saved = instructions, wanted, saved
         self.runs = 0
-        self.function = self.source = self.consts = self.lines = self.facts = self.native = None
+        self.function = self.source = self.consts = self.lines = self.facts = self.native = self.plain = None
 
     def __repr__(self) -> str:
         return f"Program({len(self.instructions)} instructions, {len(self.wanted)} results)"
@@ -57,6 +57,14 @@ class Program:
                 if TIER1[0] is not None:
                     TIER1[0](self, scalars)
             return self.function(bufs, scalars, self.consts)
+        finally:
+            tier0.restore(token)
+
+    def in_tier0(self, bufs, scalars):
+        """Run as straight-line Python, also when there is a native form."""
+        token = tier0.silence(tier0.QUIET)
+        try:
+            return self.plain(bufs, scalars, self.consts)
         finally:
             tier0.restore(token)
 
@@ -286,6 +294,7 @@ def compile_program(p: Program) -> None:
             _COMPILED.clear()
         _COMPILED[source] = function
     p.source, p.function, p.consts = source, function, tuple(emit.consts)
+    p.plain = function
 
 
 class _Emitter:
