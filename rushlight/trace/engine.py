@@ -17,7 +17,7 @@ from .meta import weak_meta
 from .plan import FUNCTION_OUT, make_plan, op_node, rule_saves
 from .record import needed_rules, site
 from .segments import end_segment, enter
-from .tensor import Tensor, array
+from .tensor import Parameter, Tensor, array
 from .trie import (
     FUNCTION,
     HAS_HISTORY,
@@ -88,10 +88,16 @@ def handles_here(tr, plan, freed):
                 _check_unwritten(n, v.slot, writes)
                 if n in held:
                     continue
+                x = tr.leaves[n.number] if n.op is LEAF else None
+                if x.__class__ in (Tensor, Parameter) and x._s is n:
+                    held[n] = x  # (so that it stays the leaf if a rule ends the segment)
+                    continue
                 t = new(Tensor)
                 t._s, t._tr = n, tr
                 if n.op is LEAF:
                     t._buf = tr.bufs[n.number]
+                    if n.args[0] == HAS_HISTORY:
+                        t._history = x[:2]
                 elif tr.immediate:
                     t._buf = tr.saved.get(n)
                 tr.ts.append(t)

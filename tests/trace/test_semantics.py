@@ -456,6 +456,20 @@ def double_backward_across_flush(T):
 
 
 @case
+def double_backward_of_a_rule_that_reads(T):
+    """prod's gradient looks for zeros, which ends the segment in the middle of the sweep."""
+    x = tensor(T, [[1.0, 2], [3, -1]], requires_grad=True)
+    y = x * 2
+    float(y.sum())  # (y's history is in an executed segment, x's is its own)
+    found = []
+    for inner in (x, y):
+        (g,) = T.autograd.grad(inner.prod(0).sum(), x, create_graph=True)
+        (h,) = T.autograd.grad((g * g).sum(), x, retain_graph=True)
+        found += [num(g), num(h)]
+    return found
+
+
+@case
 def triple_backward(T):
     w = tensor(T, [1.5, 2], requires_grad=True)
     y = (w**4).sum()
