@@ -87,12 +87,15 @@ def as_scalar_operand(x, like):
     from ..trace.tensor import wrap
 
     if isinstance(x, (bool, int, float, complex)):
-        return number_tensor(x)
+        return number_tensor(x, like.dtype)
     return wrap(np.asarray(x))
 
 
-def number_tensor(x):
-    """A 0-dim tensor of a Python number, with the dtype that PyTorch's result type gives it."""
+def number_tensor(x, like=None):
+    """A 0-dim tensor of a Python number, with the dtype that PyTorch's result type gives it.
+
+    like: the other operand's dtype; beside float64, numbers are not rounded to float32.
+    """
     import numpy as np
 
     from ..trace import dtypes
@@ -104,6 +107,8 @@ def number_tensor(x):
         d = dtypes.int64
     else:
         d = dtypes.default_complex() if isinstance(x, complex) else dtypes.get_default_dtype()
+        if like in (dtypes.float64, dtypes.complex128):
+            d = dtypes.complex128 if isinstance(x, complex) else dtypes.float64
     return wrap(np.array(x, d.np))
 
 

@@ -322,7 +322,7 @@ def float_power(input: Tensor, exponent: Tensor):
         exponent = wide(exponent)
         from . import number_tensor
 
-        input = wide(number_tensor(input))
+        input = wide(number_tensor(input, dtypes.float64))
     return pow(wide(input), wide(exponent))
 
 

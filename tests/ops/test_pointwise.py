@@ -68,6 +68,14 @@ def test_python_numbers(name, number, dtype):
     check(name, Given(np.array([1, 0, 3]), dtype=dtype), number)
 
 
+@pytest.mark.parametrize("name", ["rsub", "rtruediv", "rpow", "rmod", "rfloordiv"])
+def test_numbers_on_the_left_are_not_rounded(name):
+    for number in (0.1, 1.7, 2):
+        check(f"Tensor.__{name}__", np.array([0.3, 1.0, 2.5]), number, rtol=1e-15, grad=False)
+    check("Tensor.__rsub__", np.array([0.3 + 1j]), 0.1j, rtol=1e-15, grad=False)
+    check("float_power", 0.1, np.array([2.0]), rtol=1e-15, grad=False)
+
+
 @pytest.mark.parametrize("mode", ["floor", "trunc"])
 def test_division_with_rounding(mode):
     check("div", A, P, rounding_mode=mode)
