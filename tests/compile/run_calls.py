@@ -15,6 +15,7 @@ from rushlight.compile.llvm.target import host
 from rushlight.runtime import pool
 
 KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+THREADS = 4  # at most, with the caller
 POISON = 0xFB  # workspaces are filled with it: a kernel that reads what it did not write is found
 
 
@@ -38,7 +39,7 @@ def run_calls(calls: list[Call], buffers: dict, *, workers: int = 0, order: str 
 
 def prepare(calls: list[Call], buffers: dict) -> list[tuple]:
     """(function, address of its argument block, chunks, what must stay alive) of each call."""
-    scratch: dict[int, np.ndarray] = {}  # one Workspace in several calls is the same memory
+    scratch: dict[Workspace, np.ndarray] = {}  # one Workspace in several calls is the same memory
     prepared = []
     for call in calls:
         block = np.array([_word(w, buffers, scratch) for w in call.words] or [0], np.int64)
@@ -47,12 +48,16 @@ def prepare(calls: list[Call], buffers: dict) -> list[tuple]:
     return prepared
 
 
-def _word(word, buffers: dict, scratch: dict[int, np.ndarray]) -> int:
-    if isinstance(word, Address):
+def _word(word, buffers: dict, scratch: dict[Workspace, np.ndarray]) -> int:
+    if isinstance(word, Address) and not isinstance(word.buffer, Workspace):
         return buffers[word.buffer].ctypes.data + word.offset
+    if isinstance(word, Address):
+        return _word(word.buffer, buffers, scratch) + word.offset
     if isinstance(word, Workspace):
-        found = scratch.setdefault(id(word), np.full(word.nbytes + 64, POISON, np.uint8))
-        return found.ctypes.data + -found.ctypes.data % 64
+        nbytes = word.nbytes * (THREADS if word.per_thread else 1) + 64
+        if word not in scratch:
+            scratch[word] = np.full(nbytes, POISON, np.uint8)
+        return scratch[word].ctypes.data + -scratch[word].ctypes.data % 64
     if isinstance(word, float):
         return struct.unpack("<q", struct.pack("<d", word))[0]
     return word

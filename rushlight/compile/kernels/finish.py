@@ -18,7 +18,7 @@ from .products import Chunk
 
 
 def finish_text(target: Target, dtype: np.dtype) -> str:
-    """The module of `finish`: products' words, with the parts as A, and chunks of m_step rows."""
+    """The module of `finish`: products' words; A are the parts, k their number, chunks m_step rows."""
     return module([_Finish(target, dtype).write()])
 
 
@@ -37,14 +37,14 @@ class _Finish:
 
         def batch(number, a, b, c, m, n, k):
             def row(i):
-                parts = f.at(x.a, f.mul(f.add(f.mul(number, x.m), i), x.a_row))
+                parts = f.at(x.a, f.mul(f.add(f.mul(number, x.m), i), x.a_row))  # no batch stride
                 out = f.at(c, f.mul(i, x.c_row))
                 f.branch(
                     dense, lambda: self._dense_row(parts, out), lambda: self._row(parts, out, 0, 1)
                 )
 
-            f.loop(*m, 1, row)
-            x.end_block(number, m[0], f.sub(m[1], m[0]), n[0], f.sub(n[1], n[0]))
+            f.loop(m[0], m[1], 1, row)
+            x.end_block(f.mul(number, x.m), m[0], f.sub(m[1], m[0]), n[0], f.sub(n[1], n[0]))
 
         return x.each_batch(batch)
 
@@ -55,8 +55,8 @@ class _Finish:
         self._row(parts, out, 0, self.lanes, whole)
 
         def ragged():
-            value = self._value(parts, out, whole, self.lanes, rest)
             where = f.at(out, f.mul(whole, self.dtype.itemsize))
+            value = self._value(parts, where, whole, self.lanes, rest)
             store_part(f, self.held, self.lanes, [value], [where], rest)
 
         f.branch(f.compare("ne", rest, 0), ragged)
@@ -85,16 +85,15 @@ class _Finish:
             return [f.op(f"fadd {v} {total}, {found}")]
 
         first = read(self.type, f.at(parts, j, self.type))
-        total = f.loop(1, x.k_chunks, 1, part, [(v, first)])[0]
-        for wanted, pointer in (
-            (f.op(f"icmp ne ptr {x.bias}, null"), f.at(x.bias, j, self.held)),
-            (f.compare("ne", x.accumulate, 0), where),
-        ):
-            total = f.branch(
-                wanted, lambda p=pointer: [f.op(f"fadd {v} {total}, {self._widened(read, p, lanes)}")],
-                lambda: [total], [v],
-            )[0]
-        return elements.to_memory(f, total, self.dtype, lanes)
+        sums = f.loop(1, x.k, 1, part, [(v, first)])[0]
+        biased = f.op(f"icmp ne ptr {x.bias}, null")
 
-    def _widened(self, read, pointer: str, lanes: int) -> str:
-        return elements.to_register(self.f, read(self.held, pointer), self.dtype, lanes)
+        def add(total, pointer):
+            found = elements.to_register(f, read(self.held, pointer), self.dtype, lanes)
+            return [f.op(f"fadd {v} {total}, {found}")]
+
+        bias = f.at(x.bias, j, self.held)
+        biased_sums = f.branch(biased, lambda: add(sums, bias), lambda: [sums], [v])[0]
+        adds = f.compare("ne", x.accumulate, 0)
+        total = f.branch(adds, lambda: add(biased_sums, where), lambda: [biased_sums], [v])[0]
+        return elements.to_memory(f, total, self.dtype, lanes)

@@ -10,3 +10,322 @@ A product that has little C but a long k is cut along k: every chunk makes a par
 `finish` (finish.py) adds them in order. It also ends products whose C has a half type or odd strides.
 Everything here depends on sizes only, never on the number of threads.
 """
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..llvm import elements
+from ..llvm.target import Target, host
+from . import finish, products, thin
+from .call import Address, Call, Workspace
+from .micro import Tiles
+
+WORTH = 1 << 19  # multiplications that are worth a chunk of their own
+CHUNKS = 16  # of a large product
+DOTS = 4  # up to so many rows (or columns) of C, dots are faster than packing B
+SWEEPS = 3
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Where the matrices of a batch lie: strides in elements, of rows, columns and the batch's dimensions."""
+
+    at: Address
+    row: int
+    column: int
+    batch: tuple[int, ...] = ()
+
+    @property
+    def transposed(self) -> Matrix:
+        """The same memory, rows and columns exchanged."""
+        return replace(self, row=self.column, column=self.row)
+
+
+@dataclass(frozen=True)
+class Product:
+    """C = A @ B with C m x n and A m x k, for every place in a batch of sizes `batch`."""
+
+    a: Matrix
+    b: Matrix
+    c: Matrix
+    m: int
+    n: int
+    k: int
+    batch: tuple[int, ...] = ()
+    dtype: str = "float32"
+    accumulate: bool = False  # C = C + A @ B
+    bias: Address | None = None  # n values, added to every row
+    epilogue: tuple = (0, 0)  # words: address of the function, and of its argument block
+
+    @property
+    def batches(self) -> int:
+        return int(np.prod(self.batch, dtype=np.int64))
+
+    @property
+    def half(self) -> bool:
+        return self.dtype in elements.HALF
+
+    @property
+    def itemsize(self) -> int:
+        return _dtype(self.dtype).itemsize
+
+    @property
+    def sum_bytes(self) -> int:
+        """Bytes of an element while it is summed up."""
+        return 8 if self.dtype == "float64" else 4
+
+
+@functools.cache
+def _dtype(name: str) -> np.dtype:
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+@functools.cache
+def _text(kind: str, target: Target, dtype: str) -> str:
+    write = {
+        "tiles": products.tiles_text, "dots": thin.dots_text, "sweeps": thin.sweeps_text,
+        "finish": finish.finish_text,
+    }[kind]
+    return write(target, _dtype(dtype))
+
+
+def plan(product: Product, target: Target | None = None) -> list[Call]:
+    """The calls that compute a product; none if C has no elements.
+
+    dtypes: float32, float64, float16 and bfloat16 (summed up in float32); of A, B, C and bias alike.
+    """
+    target = target or host()
+    p = _simplified(product)
+    if 0 in (p.m, p.n, p.batches):
+        return []
+    kind, swapped = _kind(p)
+    work = _swapped(p) if swapped else p
+    grid = _grid(work, kind, Tiles(target, "float64" if p.dtype == "float64" else "float32"))
+    direct = work.c.column == 1 and not p.half and not (swapped and (p.bias or p.epilogue[0]))
+    if kind == "dots" or (direct and grid.k_chunks == 1):
+        return [_call(kind, work, grid, target, swapped)]
+    end = p if p.n == 1 else work  # a single column lies like a single row
+    shape = (grid.k_chunks, *p.batch, work.m, work.n)
+    strides = [int(np.prod(shape[i + 1 :], dtype=np.int64)) for i in range(len(shape))]
+    parts = Matrix(
+        Address(Workspace(strides[0] * shape[0] * p.sum_bytes)), work.n, 1, tuple(strides[1:-2])
+    )
+    plain = replace(work, c=parts, accumulate=False, bias=None, epilogue=(0, 0))
+    return [
+        _call(kind, plain, grid, target, False, c_bytes=p.sum_bytes, part=strides[0] * p.sum_bytes),
+        _finish(end, parts, grid.k_chunks, strides[0] * p.sum_bytes, target),
+    ]
+
+
+# ---------------------------------------------------------------- the shape of a product
+
+
+def _swapped(p: Product) -> Product:
+    """The transposed product: C' = B' A'."""
+    return replace(p, a=p.b.transposed, b=p.a.transposed, c=p.c.transposed, m=p.n, n=p.m)
+
+
+def _simplified(p: Product) -> Product:
+    """The batch with fewer dimensions: merged where all strides agree, and into the rows of A and C."""
+    dims: list[list[int]] = []  # size, strides of A, B and C
+    for dim in zip(p.batch, p.a.batch, p.b.batch, p.c.batch, strict=True):
+        if dim[0] == 1:
+            continue
+        if dims and all(dims[-1][i] == dim[i] * dim[0] for i in (1, 2, 3)):
+            dims[-1] = [dims[-1][0] * dim[0], *dim[1:]]
+        else:
+            dims.append(list(dim))
+    m = p.m
+    if dims:
+        size, a, b, c = dims[-1]
+        if b == 0 and (m == 1 or (a == m * p.a.row and c == m * p.c.row)):
+            m *= dims.pop()[0]
+            p = replace(p, a=replace(p.a, row=a // p.m), c=replace(p.c, row=c // p.m)) if p.m else p
+    size, a, b, c = (tuple(d[i] for d in dims) for i in range(4))
+    return replace(
+        p, m=m, batch=size, a=_alone(p.a, m, p.k, a), b=_alone(p.b, p.k, p.n, b),
+        c=_alone(p.c, m, p.n, c),
+    )
+
+
+def _alone(x: Matrix, rows: int, columns: int, batch: tuple[int, ...]) -> Matrix:
+    """A matrix with harmless strides where there is only one row or column."""
+    row, column = x.row, x.column
+    if columns == 1:
+        column = 1
+    if rows == 1:
+        row = columns
+    return replace(x, row=row, column=column, batch=batch)
+
+
+def _kind(p: Product) -> tuple[str, bool]:
+    """Which kernels compute a product, and whether rows and columns change places for them."""
+    if p.k and p.a.column == 1 and p.b.row == 1 and min(p.m, p.n) <= DOTS:
+        return "dots", p.n < p.m
+    if p.m <= SWEEPS and p.b.column == 1:
+        return "sweeps", False
+    if p.n == 1 and p.a.row == 1:
+        return "sweeps", True
+    return "tiles", p.c.column != 1 and p.c.row == 1 and not (p.bias or p.epilogue[0] or p.half)
+
+
+# ---------------------------------------------------------------- chunks
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How a product is cut: steps of a chunk along each dimension, and their numbers."""
+
+    m_step: int
+    n_step: int
+    k_step: int
+    batch_step: int
+    m_chunks: int
+    n_chunks: int
+    k_chunks: int
+    batch_chunks: int
+
+    @property
+    def chunks(self) -> int:
+        return self.m_chunks * self.n_chunks * self.k_chunks * self.batch_chunks
+
+
+def _up(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _grid(p: Product, kind: str, tiles: Tiles) -> Grid:
+    """Chunks of about the same work: of batches, else of C's rows and columns, else of k."""
+    work = p.m * p.n * max(p.k, 1) * p.batches
+    wanted = min(CHUNKS, work // (WORTH if kind == "tiles" else WORTH // 8))
+    if wanted < 2:
+        return _steps(p, 1, 1, 1, 1, tiles)
+    if p.batches >= wanted:
+        return _steps(p, wanted, 1, 1, 1, tiles)
+    each = _up(wanted, p.batches)
+    if kind != "tiles":
+        n_chunks = min(each, _up(p.n, 64))
+        parts = 1 if kind == "dots" else max(1, min(each // n_chunks, p.k // 256))
+        return _steps(p, p.batches, 1, n_chunks, parts, tiles)
+    most = _up(p.m, 4 * tiles.rows) * _up(p.n, 4 * tiles.columns)
+    parts = 1 if most >= each else max(1, min(_up(each, most), p.k // 256))
+    each = _up(each, parts)
+
+    def cost(cut):
+        m_chunks, n_chunks = cut
+        rows = _up(_up(p.m, m_chunks), tiles.rows) * tiles.rows
+        columns = _up(_up(p.n, n_chunks), tiles.columns) * tiles.columns
+        # products, and the packing of both sides, in units of a multiplication
+        return m_chunks * n_chunks * (rows * columns + 8 * columns + 4 * rows)
+
+    cuts = [(i, _up(each, i)) for i in range(1, each + 1)]
+    return _steps(p, p.batches, *min(cuts, key=cost), parts, tiles)
+
+
+def _steps(p: Product, batch: int, m: int, n: int, k: int, tiles: Tiles) -> Grid:
+    """The grid with about so many chunks along each dimension."""
+    m_step = _up(_up(p.m, m), tiles.rows) * tiles.rows
+    n_step = _up(_up(p.n, n), tiles.columns) * tiles.columns
+    k_step, batch_step = max(_up(p.k, k), 1), _up(p.batches, batch)
+    return Grid(
+        m_step, n_step, k_step, batch_step, _up(p.m, m_step), _up(p.n, n_step),
+        max(_up(p.k, k_step), 1), _up(p.batches, batch_step),
+    )
+
+
+# ---------------------------------------------------------------- argument words
+
+
+def _call(
+    kind: str, p: Product, grid: Grid, target: Target, swapped: bool, c_bytes: int = 0, part: int = 0
+) -> Call:
+    """The call of a product's kernel, rows and columns already swapped."""
+    c_bytes = c_bytes or p.itemsize
+    words = _words(p, grid, c_bytes)
+    words |= {"c_part": part, "bias_row": p.itemsize * swapped, "bias_column": p.itemsize * (not swapped)}
+    words |= {"swapped": int(swapped), "group": 1024}
+    if kind == "tiles":
+        words |= _blocks(p, grid, Tiles(target, "float64" if p.dtype == "float64" else "float32"))
+    text = _text(kind, target, p.dtype)
+    return _filled(text, kind, words, p, c_bytes, grid.chunks)
+
+
+def _filled(text: str, function: str, words: dict, p: Product, c_bytes: int, chunks: int) -> Call:
+    item, table = p.itemsize, list[int]()
+    for size, a, b, c in zip(p.batch, p.a.batch, p.b.batch, p.c.batch, strict=True):
+        table = [size, a * item, b * item, c * c_bytes, *table]  # the innermost dimension first
+    size = f"{p.batches}x" if p.batches > 1 else ""
+    return Call(
+        text, function, [words.get(w, 0) for w in products.WORDS] + table, chunks, chunks > 1,
+        f"{function} {size}{p.m}x{p.k}x{p.n} {p.dtype}", 2 * p.batches * p.m * p.n * p.k,
+        p.batches * p.itemsize * (p.m * p.k + p.k * p.n + p.m * p.n),
+    )
+
+
+def _words(p: Product, grid: Grid, c_bytes: int) -> dict:
+    """What all kernels read."""
+    item = p.itemsize
+    return {
+        "a": p.a.at, "b": p.b.at, "c": p.c.at, "bias": p.bias or 0,
+        "epilogue": p.epilogue[0], "epilogue_arguments": p.epilogue[1],
+        "m": p.m, "n": p.n, "k": p.k,
+        "a_row": p.a.row * item, "a_k": p.a.column * item,
+        "b_k": p.b.row * item, "b_column": p.b.column * item,
+        "c_row": p.c.row * c_bytes, "c_column": p.c.column * c_bytes,
+        "accumulate": int(p.accumulate),
+        "m_step": grid.m_step, "n_step": grid.n_step, "k_step": grid.k_step,
+        "batch_step": grid.batch_step, "m_chunks": grid.m_chunks, "n_chunks": grid.n_chunks,
+        "k_chunks": grid.k_chunks, "batches": p.batches, "dims": len(p.batch),
+    }
+
+
+def _blocks(p: Product, grid: Grid, tiles: Tiles) -> dict:
+    """Blocks for the caches, and which sides are packed."""
+    item, target = tiles.itemsize, tiles.target
+    depth = max(target.l1_bytes // (2 * tiles.columns * item), 256)
+    k, rows = min(grid.k_step, p.k), min(grid.m_step, p.m)
+    columns = min(grid.n_step, p.n)
+    kc = _even(k, depth, tiles.lanes)
+    mc = _even(rows, max(target.l2_bytes // (2 * kc * item), tiles.rows), tiles.rows)
+    panels, m_blocks = _up(columns, tiles.columns), _up(rows, mc)
+    pack_b = p.half or p.b.column != 1 or rows >= 12 * tiles.rows
+    pack_a = p.half or (panels >= 8 and k >= 64 and (p.a.column != 1 or p.a.row * item % 2048 == 0))
+    panel_bytes = kc * tiles.columns * item
+    a_bytes = (mc + tiles.lanes) * (kc * item + 64) if pack_a else 0
+    b_bytes = panel_bytes * (panels if m_blocks > 1 and pack_b else 1)
+    nbytes = _up(a_bytes, 64) * 64 + b_bytes + tiles.lanes * tiles.columns * item
+    group = max((128 << 10) // (min(mc, rows) * item) // tiles.columns, 1) * tiles.columns
+    return {
+        "mc": mc, "kc": kc, "group": group, "scratch": Workspace(nbytes, per_thread=True),
+        "scratch_bytes": nbytes, "panels": _up(a_bytes, 64) * 64,
+        "panel_bytes": panel_bytes if m_blocks > 1 and pack_b else 0,
+        "pack_a": int(pack_a), "pack_b": int(pack_b),
+    }
+
+
+def _even(size: int, most: int, multiple: int) -> int:
+    """A step of at most about `most` that cuts `size` evenly."""
+    if size <= most:
+        return max(_up(size, multiple) * multiple, multiple)
+    return _up(_up(size, _up(size, most)), multiple) * multiple
+
+
+def _finish(p: Product, parts: Matrix, count: int, part: int, target: Target) -> Call:
+    """The call that adds the parts and stores C."""
+    rows = max(1, min(p.m, (1 << 16) // (p.n * count) or 1))
+    batch_step = max(1, (1 << 16) // (p.n * p.m * count)) if rows == p.m else 1
+    grid = Grid(rows, p.n, 1, batch_step, _up(p.m, rows), 1, 1, _up(p.batches, batch_step))
+    sums = replace(p, a=parts, b=replace(parts, batch=(0,) * len(p.batch)), k=count)
+    words = _words(sums, grid, p.itemsize)
+    words |= {"a_row": p.n * p.sum_bytes, "c_part": part}
+    call = _filled(_text("finish", target, p.dtype), "finish", words, sums, p.itemsize, grid.chunks)
+    call.flops = p.batches * p.m * p.n * count
+    return call

@@ -333,7 +333,7 @@ def load_part(
 ) -> str:
     """The first `count` (0 to lanes) elements of a vector in memory, then zeros; reads no more."""
     v = vector(type, lanes)
-    if target.masked:
+    if target.masked and type in _SUFFIX:
         mask = f"<{lanes} x i1>"
         return f.intrinsic(
             f"llvm.masked.load.v{lanes}{_SUFFIX[type]}.p0", v, ("ptr", pointer), ("i32", "1"),

@@ -30,7 +30,7 @@ WORDS = (
     "batches", "dims",
     # tiles: blocks of A and B; their places in a thread's scratch; what is packed there
     "mc", "kc", "group", "scratch_bytes", "panels", "panel_bytes", "pack_a", "pack_b",
-    # dots: bias strides; whether rows and columns changed places
+    # dots: strides of bias, and whether rows and columns of C changed places
     "bias_row", "bias_column", "swapped",
 )
 
@@ -64,7 +64,7 @@ class Chunk:
             a_at, b_at, c_at = self._offsets(number)
             body(number, f.at(self.a, a_at), f.at(self.b, b_at), f.at(c, c_at), m, n, k)
 
-        f.loop(*batches, 1, batch)
+        f.loop(batches[0], batches[1], 1, batch)
         f.do("ret void")
         return f
 
@@ -89,13 +89,13 @@ class Chunk:
         return f.loop(0, self.dims, 1, dimension, carry)[1:]
 
     def end_block(
-        self, batch: Operand, row: Operand, rows: Operand, column: Operand, columns: Operand
+        self, above: Operand, row: Operand, rows: Operand, column: Operand, columns: Operand
     ) -> None:
-        """A block of C is complete: call the epilogue, if there is one."""
+        """A block of C is complete: call the epilogue, if there is one; `above` are earlier batches' rows."""
         f = self.f
 
         def call():
-            first = f.add(f.mul(batch, self.m), row)
+            first = f.add(above, row)
             given = ", ".join(f"i64 {x}" for x in (first, rows, column, columns, "%thread"))
             f.do(f"call void {self.epilogue}(ptr {self.epilogue_arguments}, {given})")
 
@@ -141,18 +141,18 @@ class _Tiled:
             def m_block(row):
                 rows = f.minimum(x.mc, f.sub(m[1], row))
                 again = f.compare("ne", row, m[0])
-                left = self._left(f.at(here_a, f.mul(row, x.a_row)), rows, size)
+                left = self._left(f.at(here_a, f.mul(row, x.a_row)), rows, size)  # and its row stride
                 self._columns(batch, left, here_b, c, row, rows, n, size, again, bias, last)
 
-            f.loop(*m, x.mc, m_block, at_least_once=True)
+            f.loop(m[0], m[1], x.mc, m_block, at_least_once=True)
             return [f.add(low, size)]
 
         # at least once, for the zeros of an empty sum
         end = f.maximum(k[1], f.add(k[0], 1))
         f.loop(k[0], end, x.kc, k_block, [("i64", str(k[0]))], at_least_once=True)
 
-    def _left(self, a: str, rows: Operand, k: Operand) -> str:
-        """A block of A, packed if that is wanted; sets its strides."""
+    def _left(self, a: str, rows: Operand, k: Operand) -> tuple[str, str]:
+        """A block of A, packed if that is wanted, and its row stride; sets its strides in the block."""
         f, x, item = self.f, self.chunk, self.t.itemsize
 
         def packed():
@@ -163,9 +163,9 @@ class _Tiled:
         types = ["ptr", "i64", "i64"]
         left, row, step = f.branch(self.packs_a, packed, lambda: [a, x.a_row, x.a_k], types)
         micro.set_words(f, self.block, {micro.A_ROW: row, micro.A_K: step})
-        return left
+        return left, row
 
-    def _columns(self, batch, a, b, c, row, rows, n, k, again, bias, last) -> None:
+    def _columns(self, batch, left, b, c, row, rows, n, k, again, bias, last) -> None:
         """Groups of panels: after a group, the block of C is complete if this was the last of k."""
         f, x, t = self.f, self.chunk, self.t
 
@@ -182,16 +182,17 @@ class _Tiled:
                 corner = f.at(f.at(c, f.mul(row, x.c_row)), j, t.type)
 
                 def tile(i, height):
-                    left = f.at(a, f.mul(i, self._word(micro.A_ROW)))
+                    here = f.at(left[0], f.mul(i, left[1]))
                     out = f.at(corner, f.mul(i, x.c_row))
-                    t.call(f, height, vectors, left, right, out, k, width, self.block)
+                    t.call(f, height, vectors, here, right, out, k, width, self.block)
 
                 t.panels(f, rows, tile)
 
             f.loop(low, high, t.columns, panel, at_least_once=True)
-            f.branch(last, lambda: x.end_block(batch, row, rows, low, f.sub(high, low)))
+            above = f.mul(batch, x.m)
+            f.branch(last, lambda: x.end_block(above, row, rows, low, f.sub(high, low)))
 
-        f.loop(*n, x.group, group, at_least_once=True)
+        f.loop(n[0], n[1], x.group, group, at_least_once=True)
 
     def _right(self, b, j, first, width, k, again) -> str:
         """A panel of B, packed if that is wanted or its last vector is not whole; sets its stride."""
@@ -214,6 +215,3 @@ class _Tiled:
         right, stride = f.branch(wanted, packed, lambda: [source, x.b_k], ["ptr", "i64"])
         micro.set_words(f, self.block, {micro.B_K: stride})
         return right
-
-    def _word(self, index: int) -> str:
-        return self.f.argument(self.block, index)

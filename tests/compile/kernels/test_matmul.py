@@ -1,0 +1,199 @@
+"""Matrix products: sizes, strides, dtypes and targets; chunks in any order; what is added and called."""
+
+import ctypes
+from dataclasses import replace
+
+import ml_dtypes
+import numpy as np
+import pytest
+from compile.run_calls import THREADS, run_calls
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rushlight.compile.kernels import matmul
+from rushlight.compile.kernels.call import Address, Workspace
+from rushlight.compile.kernels.matmul import Matrix, Product, plan
+from rushlight.compile.llvm import objects, target
+
+HERE = [
+    t for t in (target.AVX512, target.AVX2, target.GENERIC)
+    if t.triple.split("-")[0] == target.host().triple.split("-")[0]
+    and t.vector_bytes <= target.host().vector_bytes
+]
+TOLERANCE = {"float32": 1e-5, "float64": 1e-13, "bfloat16": 1e-2, "float16": 1e-3}
+DTYPES = {n: np.dtype(getattr(ml_dtypes, n, n)) for n in TOLERANCE}
+SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 31, 33, 50, 65, 100]
+# few rows; few columns; long k; several blocks of k and of rows; several chunks of each kind
+LARGE = [(1, 700, 300), (600, 500, 1), (6, 20000, 10), (60, 700, 60), (330, 300, 150), (1, 5000, 40)]
+
+
+def matrix(x: np.ndarray, name: str) -> Matrix:
+    *batch, row, column = (s // x.itemsize for s in x.strides)
+    return Matrix(Address(name), row, column, tuple(batch))
+
+
+def product(a, b, c, bias=None, accumulate=False) -> Product:
+    """The product of arrays; A and B may have batch dimensions that C's are broadcast from."""
+    a, b = (np.broadcast_to(x, (*c.shape[:-2], *x.shape[-2:])) for x in (a, b))
+    return Product(
+        matrix(a, "a"), matrix(b, "b"), matrix(c, "c"), *a.shape[-2:-1], c.shape[-1], a.shape[-1],
+        c.shape[:-2], a.dtype.name, accumulate, Address("bias") if bias is not None else None,
+    )
+
+
+def run(a, b, c, bias=None, accumulate=False, level=None, **how):
+    calls = plan(product(a, b, c, bias, accumulate), level)
+    run_calls(calls, {"a": a, "b": b, "c": c, "bias": bias}, **how)
+    return calls
+
+
+def expected(a, b, c, bias, accumulate):
+    wide = [x.astype(np.float64) for x in (a, b, c)]
+    total = wide[0] @ wide[1] + (wide[2] if accumulate else 0)
+    return total + (bias.astype(np.float64) if bias is not None else 0)
+
+
+def check(a, b, c, bias, accumulate, level, **how):
+    wanted, tolerance = expected(a, b, c, bias, accumulate), TOLERANCE[a.dtype.name]
+    calls = run(a, b, c, bias, accumulate, level, **how)
+    scale = np.sqrt(a.shape[-1] + 1)
+    np.testing.assert_allclose(c.astype(np.float64), wanted, tolerance, tolerance * scale)
+    return calls
+
+
+class Arrays:
+    """Random matrices with the layouts that hypothesis chooses."""
+
+    def __init__(self, draw, dtype: str, seed: int):
+        self.draw, self.dtype, self.random = draw, DTYPES[dtype], np.random.default_rng(seed)
+
+    def __call__(self, *shape: int) -> np.ndarray:
+        *batch, rows, columns = shape
+        layout = self.draw(st.sampled_from(["plain", "transposed", "wide", "strided", "outer"]))
+        if layout == "transposed":
+            return self.numbers(*batch, columns, rows).swapaxes(-1, -2)
+        if layout == "wide":
+            return self.numbers(*batch, rows, columns + 3)[..., 1 : columns + 1]
+        if layout == "strided":
+            return self.numbers(*batch, 2 * rows, 3 * columns)[..., ::2, ::3]
+        if layout == "outer" and batch:
+            return np.moveaxis(self.numbers(rows, *batch, columns), 0, -2)
+        return self.numbers(*shape)
+
+    def numbers(self, *shape: int) -> np.ndarray:
+        return self.random.standard_normal(shape).astype(self.dtype)
+
+
+@pytest.mark.parametrize("level", HERE, ids=lambda t: t.name)
+@pytest.mark.parametrize("dtype", list(DTYPES))
+@given(data=st.data())
+@settings(max_examples=40)
+def test_any_sizes_and_strides(level, dtype, data):
+    draw = data.draw
+    array = Arrays(draw, dtype, draw(st.integers(0, 99)))
+    m, k, n = draw(st.tuples(*[st.sampled_from(SIZES)] * 3) | st.sampled_from(LARGE))
+    batch = draw(st.sampled_from([(), (1,), (3,), (2, 3)])) if m * k * n < 5000 else ()
+    a, b, c = array(*batch, m, k), array(*batch, k, n), array(*batch, m, n)
+    if batch and draw(st.booleans()):
+        b = b[:1]
+    bias = array.numbers(n) if draw(st.booleans()) else None
+    check(a, b, c, bias, draw(st.booleans()), level, order=draw(st.sampled_from(["up", "mixed"])))
+
+
+@pytest.mark.parametrize("shape", LARGE, ids=str)
+def test_the_same_bits_in_any_order_and_number_of_threads(shape):
+    m, k, n = shape
+    random = np.random.default_rng(0)
+    a, b = random.standard_normal((m, k)), random.standard_normal((k, n))
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    results = []
+    for how in ({"order": "up"}, {"order": "down"}, {"workers": THREADS - 1}):
+        c = np.full((m, n), np.nan, np.float32)
+        calls = run(a, b, c, **how)
+        results.append(c)
+    assert calls[0].chunks > 1
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)
+
+
+def test_what_was_there_does_not_matter():
+    """NaNs in C are overwritten; infinities and NaNs of A and B stay in their rows and columns."""
+    a, b = np.ones((20, 30), np.float32), np.ones((30, 21), np.float32)
+    a[3, 4], b[5, 6] = np.nan, np.inf
+    c = np.full((20, 21), np.nan, np.float32)
+    with np.errstate(invalid="ignore"):
+        run(a, b, c)
+        np.testing.assert_array_equal(c, a @ b)
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES))
+def test_an_empty_sum_is_zero(dtype):
+    c = np.full((3, 5), np.nan, DTYPES[dtype])
+    run(np.empty((3, 0), c.dtype), np.empty((0, 5), c.dtype), c)
+    np.testing.assert_array_equal(c.astype(np.float64), 0)
+    for shape in ((0, 4, 5), (3, 4, 0)):
+        m, k, n = shape
+        assert not run(np.ones((m, k)), np.ones((k, n)), np.empty((m, n)))
+    assert not run(np.ones((0, 2, 2)), np.ones((0, 2, 2)), np.empty((0, 2, 2)))
+
+
+EPILOGUE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)
+KINDS = [
+    (64, 33, 40), (6, 20000, 10), (330, 300, 150), (2, 100, 300), (300, 100, 2), (600, 500, 1)
+]
+
+
+@pytest.mark.parametrize("shape", KINDS, ids=str)
+@pytest.mark.parametrize("layout", ["nn", "nt", "tn"])
+def test_the_epilogue_sees_every_element_once_and_complete(shape, layout):
+    (m, k, n), batch = shape, 2
+    random = np.random.default_rng(0)
+    a, b = random.standard_normal((batch, m, k)), random.standard_normal((batch, k, n))
+    if layout[0] == "t":
+        a = np.ascontiguousarray(a.swapaxes(1, 2)).swapaxes(1, 2)
+    if layout[1] == "t":
+        b = np.ascontiguousarray(b.swapaxes(1, 2)).swapaxes(1, 2)
+    c, seen = np.zeros((batch, m, n)), np.zeros((batch * m, n))
+
+    def epilogue(argument, row, rows, column, columns, thread):
+        assert argument == 77 and rows > 0 and columns > 0
+        block = np.s_[row : row + rows, column : column + columns]
+        seen[block] += c.reshape(batch * m, n)[block]
+
+    held = EPILOGUE(epilogue)
+    words = (ctypes.cast(held, ctypes.c_void_p).value, 77)
+    calls = plan(replace(product(a, b, c), epilogue=words))
+    run_calls(calls, {"a": a, "b": b, "c": c})
+    np.testing.assert_allclose(c, a @ b, 1e-10, 1e-10)
+    np.testing.assert_array_equal(seen, c.reshape(batch * m, n))
+
+
+def test_large_strides_do_not_overflow():
+    """Rows that are gigabytes apart (memory that is never touched between them)."""
+    step = 3 << 28
+    wide = np.zeros((3, step), np.float32)
+    a, b = wide[:, 1000:1005], np.arange(10, dtype=np.float32).reshape(5, 2)
+    a[...] = np.arange(15).reshape(3, 5)
+    c = np.zeros((3, 2), np.float32)
+    run(a, b, c)
+    np.testing.assert_array_equal(c, a @ b)
+
+
+def test_the_plan_depends_on_sizes_alone():
+    """Words of two plans are alike, and their texts are the same objects."""
+    a, b, c = np.ones((70, 900), "f"), np.ones((900, 30), "f"), np.ones((70, 30), "f")
+    first, second = plan(product(a, b, c)), plan(product(a, b, c))
+    assert [x.chunks for x in first] == [x.chunks for x in second]
+    for x, y in zip(first, second):
+        assert x.text is y.text
+        assert [w for w in x.words if not _is_place(w)] == [w for w in y.words if not _is_place(w)]
+
+
+def _is_place(word) -> bool:
+    return isinstance(word, (Address, Workspace))
+
+
+@pytest.mark.parametrize("kind", ["tiles", "dots", "sweeps", "finish"])
+def test_other_processors(kind):
+    for level in (target.NEON, target.AVX512):
+        assert objects.compile_text(matmul._text(kind, level, "bfloat16"), level)
