@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .vector_values import Value, fma, polynomial, rarely
+from .vector_values import Value, fma, polynomial
 
-INFINITY, NAN = math.inf, math.nan
 LOG2_E = 1.4426950408889634
 
 
@@ -82,34 +81,36 @@ EXP2_WIDE = {
         0.6931472420692444, 0.24022670090198517, 0.05550365895032883, 0.009616794995963573,
         0.0013341708108782768, 0.0001564890262670815, 1.4918606211722363e-05,
     ),
+    "double": (
+        0.6931471805599453, 0.24022650695910064, 0.05550410866482214, 0.009618129107629922,
+        0.0013333558146389026, 0.00015403530392444067, 1.5252733815597589e-05,
+        1.3215487068823968e-06, 1.0178084565721739e-07, 7.05486985406534e-09,
+        4.445581848422549e-10, 2.57090688909269e-11, 1.37423152823344e-12, 5.919268418087728e-14,
+    ),
 }  # fmt: skip
-# (log(1 + x) - x + x**2 / 2) / x**3 for 1 + x from sqrt(1/2) to sqrt(2): 2**-27.3
-LOG_FLOAT = (
-    0.3333333134651184, -0.250008225440979, 0.2000124305486679, -0.16623319685459137,
-    0.14201465249061584, -0.13160282373428345, 0.1276349574327469, -0.0763653963804245,
-)  # fmt: skip
-# (2 atanh(s) - 2 s) / s**3 in s**2 for (1 + s) / (1 - s) from sqrt(1/2) to sqrt(2): 2**-59.5
-LOG_DOUBLE = (
-    0.6666666666666734, 0.39999999999415925, 0.28571428742325594, 0.2222219856263723,
-    0.18183565606822902, 0.15314001241488903, 0.14796593974419503,
-)  # fmt: skip
-# (tanh(x) - x) / x**3 in x**2 for |x| < 0.63: 2**-27.6
+# (tanh(x) - x) / x**3 in x**2 for |x| < 0.63: 2**-27.6 and 2**-61.0
 TANH_SMALL = {
     "float": (
         -0.33333277702331543, 0.13331325352191925, -0.053729742765426636,
         0.020605728030204773, -0.005666767712682486,
     ),
+    "double": (
+        -0.3333333333333331, 0.1333333333332917, -0.05396825396574087, 0.021869488459998757,
+        -0.008863234174711295, 0.003592112635650642, -0.0014557171401146953,
+        0.0005894141070610979, -0.0002369057226630181, 9.137009374755813e-05,
+        -2.9995675121029414e-05, 5.957469229988741e-06,
+    ),
 }  # fmt: skip
-# for pow of floats, in double: log2 as an odd polynomial of s = (m - 1) / (m + 1): 2**-37.7
-LOG2_SHORT = (
-    2.8853900817900207, 0.9617966733195741, 0.5770835937745968, 0.41167208199739064,
-    0.34074318910506085,
-)  # fmt: skip
-# (2**x - 1) / x for |x| < 1/2: 2**-34.3
-EXP2_SHORT = (
-    0.6931471807053287, 0.24022651067097156, 0.055504103642717705, 0.009618038069561524,
-    0.0013333936295006666, 0.00015466773888188467, 1.5195904009430284e-05,
-)  # fmt: skip
+# (sinh(x) - x) / x**3 in x**2 for |x| < 1: 2**-31.4 and 2**-61.6
+SINH_SMALL = {
+    "float": (
+        0.1666666716337204, 0.008333314210176468, 0.00019841887115035206, 2.788703568512574e-06,
+    ),
+    "double": (
+        0.16666666666666669, 0.008333333333332943, 0.00019841269841555314, 2.755731912313017e-06,
+        2.505212782405923e-08, 1.6056942742710058e-10, 7.767109844361302e-13,
+    ),
+}  # fmt: skip
 
 
 def split_power(shifted: Value, shift: float) -> tuple[Value, Value]:
@@ -143,64 +144,17 @@ def reduced_exp(x: Value, k: int = 0) -> tuple[Value, Value]:
     return fma(r * r, polynomial(r, EXP_NARROW[x.type]), r), scale
 
 
-def log(x: Value) -> Value:
-    """n ln 2 + log(m), m from sqrt(1/2) to sqrt(2); what is not a normal number takes a jump."""
-    form = FORMATS[x.type]
-    special = (x.bits() - (1 << form.mantissa)).compare(
-        "uge", form.infinity_bits - (1 << form.mantissa)
-    )
-    return rarely(special, lambda: [_log_special(x)], [_log_normal(x, 0.0)])[0]
-
-
-def _log_special(x: Value) -> Value:
-    form = FORMATS[x.type]
-    small = x < form.smallest_normal
-    shift = form.mantissa + 1
-    scaled = (x * 2.0**shift).where(small, x)
-    less = x.constant(shift).where(small, 0.0)
-    result = _log_normal(scaled, less)
-    result = result.where(x > 0.0, x.constant(-INFINITY).where(x.equals(0.0), NAN))
-    return result.where(x < INFINITY, x.constant(INFINITY).where(x.equals(INFINITY), NAN))
-
-
-def _log_normal(x: Value, less: Value | float) -> Value:
-    form = FORMATS[x.type]
-    n, f = split_exponent(x, less)
-    if x.type == "float":
-        rest = fma(f, polynomial(f, LOG_FLOAT), -0.5) * f * f
-        return fma(n, form.ln2[0], fma(n, form.ln2[1], rest) + f)
-    half_square = f * 0.5 * f
-    s = f / (f + 2.0)
-    z = s * s
-    rest = fma(s, fma(z, polynomial(z, LOG_DOUBLE), half_square), n * form.ln2[1])
-    return fma(n, form.ln2[0], f - (half_square - rest))
-
-
-def split_exponent(x: Value, less: Value | float = 0.0) -> tuple[Value, Value]:
-    """(n - less, m - 1) with x = 2**n m and m from sqrt(1/2) to sqrt(2), for normal positive x."""
-    form = FORMATS[x.type]
-    unit, root = 1 << form.mantissa, ROOT_HALF[x.type]
-    if x.type == "float":
-        above = x.bits() - root
-        n = (above >> form.mantissa).convert("sitofp", "float") - less
-    else:  # there are no conversions of 64-bit integers
-        above = x.bits() + (form.one_bits - root)
-        big = 2.0**form.mantissa
-        number = above.shift_in_zeros(form.mantissa) | ((form.bias + form.mantissa) << form.mantissa)
-        n = number.as_float() - (less + (big + form.bias))
-    return n, ((above & (unit - 1)) + root).as_float() - 1.0
-
-
-ROOT_HALF = {"float": 0x3F3504F3, "double": 0x3FE6A09E667F3BCD}  # the bits of sqrt(1/2)
-
-
 def sigmoid(x: Value) -> Value:
-    """exp(min(x, 0)) / (1 + exp(-|x|)), both times 2**k so that only the result is denormal."""
+    """c - c e / (1 + e) with e = exp(-|x|), c = exp(min(x, 0)): more exact than c / (1 + e).
+
+    Both are times 2**k, so that only the result is denormal.
+    """
     form = FORMATS[x.type]
     k = form.bias // 2 + 1
     q, scale = reduced_exp((-x.absolute()).at_least(form.exp_low), k)
     e = fma(q, scale, scale)
-    return e.where(x < 0.0, 2.0**k) / (e + 2.0**k)
+    c = e.where(x < 0.0, 2.0**k)
+    return fma(-c, e / (e + 2.0**k), c) * 2.0**-k
 
 
 def tanh(x: Value) -> Value:
@@ -214,41 +168,50 @@ def tanh(x: Value) -> Value:
     return small.where(a < 0.625, large).with_sign_of(x)
 
 
-def pow_float(x: Value, y: Value) -> Value:
-    """x**y of floats, by way of doubles: exp2(y log2|x|)."""
+def sinh(x: Value) -> Value:
+    """(e - 1 / e) / 2, an odd polynomial near 0."""
     a = x.absolute()
-    wide = a.convert("fpext", "double")  # has no denormals
-    n, f = split_exponent(wide)
-    s = f / (f + 2.0)
-    log2 = fma(s, polynomial(s * s, LOG2_SHORT), n)
-    log2 = log2.where(wide > 0.0, -INFINITY)
-    log2 = log2.where(wide < INFINITY, wide)
-    power = (y.convert("fpext", "double") * log2).at_least(-200.0).at_most(200.0)
-    shift = FORMATS["double"].rounder + FORMATS["double"].bias
-    n, scale = split_power(power + shift, shift)
-    r = power - n
-    result = fma(r * polynomial(r, EXP2_SHORT), scale, scale).convert("fptrunc", "float")
-    return pow_special(x, y, a, result)
+    quarter = _quarter_exp(a)
+    large = quarter - 0.0625 / quarter
+    z = x * x
+    small = fma(a, z * polynomial(z, SINH_SMALL[x.type]), a)
+    return small.where(a < 1.0, large + large).with_sign_of(x)
 
 
-def pow_special(x: Value, y: Value, a: Value, result: Value) -> Value:
-    """C's special cases of pow, where |x|**y is known for x not 1 and y not 0."""
-    result = x.constant(1.0).where(a.equals(1.0) | y.equals(0.0), result)
-    whole = y.call("trunc").equals(y)
-    half = y * 0.5
-    odd = whole & half.call("trunc").compare("une", half)
-    negative = result.with_sign_of(x)
-    result = negative.where(odd, result)
-    invalid = (x < 0.0) & ~whole & (x > -INFINITY)
-    result = x.constant(NAN).where(invalid, result)
-    return x.constant(1.0).where(x.equals(1.0), result)
+def cosh(x: Value) -> Value:
+    """(e + 1 / e) / 2."""
+    quarter = _quarter_exp(x.absolute())
+    sum = quarter + 0.0625 / quarter
+    return sum + sum
 
 
-def sqrt(x: Value) -> Value:
-    """The root, correctly rounded."""
-    return x.call("sqrt")
+def _quarter_exp(a: Value) -> Value:
+    """exp(a) / 4 for a >= 0: finite where exp(a) / 2 is."""
+    q, scale = reduced_exp(a.at_most(FORMATS[a.type].exp_high + 0.5), -2)
+    return fma(q, scale, scale)
 
 
-def rsqrt(x: Value) -> Value:
-    """1 / sqrt(x)."""
-    return 1.0 / sqrt(x)
+def expm1(x: Value) -> Value:
+    """exp(x) - 1 = 2 (2**(n - 1) (exp(r) - 1) + 2**(n - 1) - 1/2), with r's rounding error in it."""
+    form = FORMATS[x.type]
+    bounded = x.at_least(-math.log(form.digits) - 2).at_most(form.exp_high)
+    shift = form.rounder + form.bias - 1
+    n, scale = split_power(fma(bounded, LOG2_E, shift), shift)
+    high, low = fma(n, -form.ln2[0], bounded), n * -form.ln2[1]
+    r = high + low
+    rest = fma(r * r, polynomial(r, EXP_NARROW[x.type]), low)
+    half = fma(scale, rest, fma(scale, high, scale - 0.5))
+    return x.where(x.absolute() < 0.25 / form.digits, half + half)
+
+
+def exp2(x: Value, low: Value | None = None) -> Value:
+    """2**2n 2**r with |r| <= 1, n and r exact. `low` is a small addition to x."""
+    form = FORMATS[x.type]
+    shift = form.rounder + form.bias
+    least = -1.0 - form.bias - form.mantissa
+    x = x.at_least(least).at_most(form.bias + 2.0)
+    n, scale = split_power(fma(x, 0.5, shift), shift)
+    r = fma(n, -2.0, x)
+    if low is not None:
+        r = r + low
+    return fma(r, polynomial(r, EXP2_WIDE[x.type]), 1.0) * scale * scale

@@ -8,22 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import vector_exponential, vector_special, vector_trigonometric
+from . import vector_exponential as exponential
+from . import vector_logarithm as logarithm
+from . import vector_special as special
+from . import vector_trigonometric as trigonometric
 from .builder import Function
 from .vector_values import Value
 
-
 FUNCTIONS: dict[str, Callable[..., Value]] = {
-    "exp": vector_exponential.exp,
-    "log": vector_exponential.log,
-    "tanh": vector_exponential.tanh,
-    "sigmoid": vector_exponential.sigmoid,
-    "erf": vector_special.erf_float,
-    "sqrt": vector_exponential.sqrt,
-    "rsqrt": vector_exponential.rsqrt,
-    "pow": vector_exponential.pow_float,
-    "sin": vector_trigonometric.sin,
-    "cos": vector_trigonometric.cos,
+    "exp": exponential.exp,
+    "exp2": exponential.exp2,
+    "expm1": exponential.expm1,
+    "sigmoid": exponential.sigmoid,
+    "tanh": exponential.tanh,
+    "sinh": exponential.sinh,
+    "cosh": exponential.cosh,
+    "log": logarithm.log,
+    "log2": logarithm.log2,
+    "log10": logarithm.log10,
+    "log1p": logarithm.log1p,
+    "pow": logarithm.pow,
+    "sqrt": logarithm.sqrt,
+    "rsqrt": logarithm.rsqrt,
+    "cbrt": logarithm.cbrt,
+    "erf": special.erf,
+    "sin": trigonometric.sin,
+    "cos": trigonometric.cos,
+    "tan": trigonometric.tan,
+    "asin": trigonometric.asin,
+    "acos": trigonometric.acos,
+    "atan": trigonometric.atan,
+    "atan2": trigonometric.atan2,
+    "floor": lambda x: x.call("floor"),
+    "ceil": lambda x: x.call("ceil"),
+    "trunc": lambda x: x.call("trunc"),
+    "rint": Value.round,
 }
 
 

@@ -15,7 +15,7 @@ ERF = (
 ERF_ONE = 3.93  # erf rounds to 1 above
 
 
-def erf_float(x: Value) -> Value:
+def erf(x: Value) -> Value:
     """1 - exp(-p(|x|))."""
     a = x.absolute().at_most(ERF_ONE)
     power = fma(a, ERF_FIRST, a * polynomial(a, ERF))

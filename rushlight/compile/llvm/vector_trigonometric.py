@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from .builder import vector
 from .vector_exponential import FORMATS
-from .vector_values import INTEGER, Value, fma, polynomial, rarely
+from .vector_values import INTEGER, Value, fma, fma_once, polynomial, rarely
 
+HALF_PI = {
+    "float": (1.5707963705062866, -4.3711390001862426e-08),
+    "double": (1.5707963267948966, 6.123233995736766e-17),
+}
 # pi in parts whose products with an integer or a half below 2**12 (2**25) are exact,
 # the last part's apart
 PI = {
@@ -29,6 +34,48 @@ SIN = {
         -7.643043171950063e-13, 2.721674643937279e-15,
     ),
 }  # fmt: skip
+# (tan(x) - x) / x**3 in x**2 for |x| < pi/4: 2**-29.5 and 2**-56.2
+TAN = {
+    "float": (
+        0.33333349227905273, 0.13332673907279968, 0.054059211164712906, 0.021284161135554314,
+        0.01083382312208414, 8.899065142031759e-05, 0.004377772565931082,
+    ),
+    "double": (
+        0.33333333333332765, 0.1333333333341633, 0.05396825392585869, 0.02186948962831803,
+        0.008863218892224826, 0.003592291538735182, 0.0014547429603027858, 0.0005951282310198455,
+        0.000222191425137184, 0.00013691625859141087, -2.6940820651614124e-05,
+        8.996578800288207e-05, -4.5155755037992134e-05, 2.0930889273756698e-05,
+    ),
+}  # fmt: skip
+# (asin(x) - x) / x**3 in x**2 for |x| < 1/2: 2**-27.6 and 2**-59.9
+ASIN = {
+    "float": (
+        0.16666752099990845, 0.0749531239271164, 0.045468587428331375, 0.024187911301851273,
+        0.042152926325798035,
+    ),
+    "double": (
+        0.1666666666666676, 0.0749999999997088, 0.044642857174548196, 0.030381942710323084,
+        0.022372214927942377, 0.017351612912440896, 0.013980811512014826, 0.011398973779530624,
+        0.010779970841028351, 0.0037072485371129004, 0.02170593693445737, -0.020997674022375973,
+        0.03262822534985124,
+    ),
+}  # fmt: skip
+# (atan(x) - x) / x**3 in x**2 for |x| < 1: 2**-28.5 and 2**-57.6
+ATAN = {
+    "float": (
+        -0.33333298563957214, 0.1999853402376175, -0.14264102280139923, 0.10951509326696396,
+        -0.08401601761579514, 0.05792773887515068, -0.031149547547101974, 0.01090004201978445,
+        -0.001790479407645762,
+    ),
+    "double": (
+        -0.33333333333333065, 0.1999999999995109, -0.14285714282558135, 0.11111111006616563,
+        -0.09090906996915682, 0.07692279778638578, -0.06666403625606174, 0.058805255317850774,
+        -0.05253509356222471, 0.04722293458226195, -0.04219108369874861, 0.03664054391620661,
+        -0.029901769899949856, 0.021982350279779062, -0.013898235918455789, 0.007194866202133303,
+        -0.0028840737880811824, 0.000831020933949279, -0.00015209476944664298,
+        1.3218334242374456e-05,
+    ),
+}  # fmt: skip
 # 2**1280 / pi: enough for the product with the greatest double
 PI_PLACES, PI_REST = 1280, 1.2246467991473532e-16  # pi - math.pi
 INVERSE_PI = int(
@@ -44,92 +91,195 @@ PLACES = {"float": (256, 128), "double": (1280, 192)}
 
 def sin(x: Value) -> Value:
     """(-1)**n sin(r) with x = n pi + r."""
-    r, sign = _reduce(x, cosine=False)
+    r, sign = Reduction().apply(x)
     return (_sin(r).bits() ^ sign).as_float()
 
 
 def cos(x: Value) -> Value:
     """-(-1)**n sin(r) with x = (n + 1/2) pi + r."""
-    r, sign = _reduce(x, cosine=True)
+    r, sign = Reduction(cosine=True).apply(x)
     return (_sin(r).bits() ^ sign).as_float()
 
 
-def _sin(r: Value) -> Value:
-    """sin for |r| <= pi/2; adding 0 keeps the sign of a zero."""
+def tan(x: Value) -> Value:
+    """tan(r), or -1 / tan(r) for odd n, with x = n pi/2 + r. For floats in double."""
+    wide = x.convert("fpext", "double") if x.type == "float" else x
+    r, odd, excess = Reduction(halves=1, excess=True).apply(wide)
     z = r * r
-    return fma(r, fma(z, polynomial(z, SIN[r.type]), 0.0), r)
+    rest = r * fma(z, polynomial(z, TAN[x.type]), 0.0)
+    t = r + rest if x.type == "float" else r - (fma(z, excess, excess) - rest)
+    t = (-1.0 / t).where(odd < 0, t)
+    return t.convert("fptrunc", "float") if x.type == "float" else t
 
 
-def _reduce(x: Value, cosine: bool) -> tuple[Value, Value]:
-    """(r, the sign bit to flip): Cody and Waite's subtraction of parts, or Payne and Hanek's."""
-    form = FORMATS[x.type]
-    rounder = form.rounder + cosine  # an odd rounder flips the sign
-    shifted = fma(x, 1 / math.pi, -0.5) + rounder if cosine else fma(x, 1 / math.pi, rounder)
-    n = shifted - rounder
-    if cosine:
-        n = n + 0.5
-    r = x
-    for part in PI[x.type]:
-        r = fma(n, -part, r)
-    sign = shifted.bits() << (31 if x.type == "float" else 63)
-    far = x.absolute() > SHORT[x.type]
-    return tuple(rarely(far, lambda: _reduce_far(x, cosine, far, r, sign), [r, sign]))
+def _sin(r: Value) -> Value:
+    """sin for |r| <= pi/2."""
+    return odd_polynomial(r, SIN[r.type])
 
 
-def _reduce_far(x: Value, cosine: bool, far: Value, r: Value, sign: Value) -> list[Value]:
-    """The same where an argument is far from 0, lane by lane; inf and NaN stay."""
-    f = x.f
-    far = far & (x.absolute() < math.inf)
-    if x.lanes == 1:
-        made = _reduce_scalar(x, cosine)
-    else:
-
-        def lane(i: str, *held: str) -> list[str]:
-            one = Value(f, x.type, 1, f.op(f"extractelement {x.vector} {x.name}, i64 {i}"))
-            new = _reduce_scalar(one, cosine)
-            return [
-                f.op(f"insertelement {vector(v.type, x.lanes)} {h}, {v.type} {v.name}, i64 {i}")
-                for h, v in zip(held, new, strict=True)
-            ]
-
-        carry = [(r.vector, r.name), (sign.vector, sign.name)]
-        names = f.loop(0, x.lanes, 1, lane, carry)
-        made = [Value(f, v.type, v.lanes, n) for v, n in zip((r, sign), names, strict=True)]
-    return [made[0].where(far, r), made[1].where(far, sign)]
+def odd_polynomial(x: Value, coefficients: Sequence[float]) -> Value:
+    """x + x**3 (c0 + c1 x**2 + ...); adding 0 keeps the sign of a zero."""
+    z = x * x
+    return fma(x, fma(z, polynomial(z, coefficients), 0.0), x)
 
 
-def _reduce_scalar(x: Value, cosine: bool) -> list[Value]:
-    """(r, sign) of one large number: its mantissa times the bits of 1/pi that matter.
+@dataclass(frozen=True)
+class Reduction:
+    """x = n u + r with |r| <= u/2 and u = pi / 2**halves; or x = (n + 1/2) u + r (`cosine`).
 
-    x = m 2**e; the product m * (2**e / pi mod 2) is kept in `width` bits, of which the first is n's
-    last and the others are the fraction.
+    `apply` returns r and n's last bit (for cosine its opposite) in the place of a sign; with `excess`, also
+    what r has too much by its last rounding.
     """
-    form, integer = FORMATS[x.type], INTEGER[x.type]
-    places, width = PLACES[x.type]
-    bits = x.absolute().bits()
-    mantissa = (bits & ((1 << form.mantissa) - 1)) | (1 << form.mantissa)
-    exponent = (bits >> form.mantissa) - (form.bias + form.mantissa)
-    table = Value(x.f, f"i{places}", 1, str(INVERSE_PI >> (PI_PLACES - places)))
-    shift = (exponent.constant(places - width + 1) - exponent).convert("zext", table.type)
-    window = table.shift_in_zeros(shift).convert("trunc", f"i{width}")
-    product = window * mantissa.convert("zext", window.type)
-    half = 1 << (width - 2)
-    if cosine:
-        product = product - half
-    odd = product + (half + (half << 1) * cosine)
-    sign = odd.shift_in_zeros(width - 1).convert("trunc", integer)
-    sign = sign << (31 if x.type == "float" else 63)
-    fraction = product << 1
-    high = (fraction >> (width - 64)).convert("trunc", "i64").convert("sitofp", "double")
-    r = high * (math.pi * 2.0**-64)
-    if x.type == "float":
-        r = r.convert("fptrunc", "float")
-    else:
-        low = fraction.shift_in_zeros(width - 128).convert("trunc", "i64")
-        low = low.convert("uitofp", "double")
-        turns = fma(low, 2.0**-128, high * 2.0**-64)
-        r = fma(turns, math.pi, turns * PI_REST)
-    if not cosine:
-        negative = x.bits() & (1 << (31 if x.type == "float" else 63))
-        sign = sign ^ negative
-    return [r, sign]
+
+    cosine: bool = False
+    halves: int = 0
+    excess: bool = False
+
+    def apply(self, x: Value) -> list[Value]:
+        """Cody and Waite's subtraction of parts of pi; Payne and Hanek's method far from 0."""
+        rounder = FORMATS[x.type].rounder + self.cosine  # an odd rounder inverts the bit
+        turn = 2.0**self.halves / math.pi
+        if self.cosine:
+            shifted = fma(x, turn, -0.5) + rounder
+            n = shifted - rounder + 0.5
+        else:
+            shifted = fma(x, turn, rounder)
+            n = shifted - rounder
+        sign = shifted.bits() << (31 if x.type == "float" else 63)
+        r, excess = self._subtract(x, n)
+        near = [r, sign, excess] if self.excess else [r, sign]
+        far = x.absolute() > SHORT[x.type]
+        return rarely(far, lambda: self._far(x, far, near), near)
+
+    def _subtract(self, x: Value, n: Value) -> tuple[Value, Value]:
+        """x - n u and its excess; products with all parts but the last are exact."""
+        parts = [part / 2.0**self.halves for part in PI[x.type]]
+        r = fma(n, -parts[0], x)  # exact
+        if x.type == "float":  # fewer operations, three roundings
+            for part in parts[1:]:
+                r = fma(n, -part, r)
+            return r, r
+        high = fma(n, -parts[1], r)
+        excess = fma(n, parts[1], high - r)  # (its sign keeps that of a zero)
+        for part in parts[2:]:
+            excess = fma(n, part, excess)
+        r = high - excess
+        return r, excess - (high - r) if self.excess else r
+
+    def _far(self, x: Value, far: Value, near: list[Value]) -> list[Value]:
+        """`near` with the lanes far from 0 replaced, one by one; inf and NaN stay."""
+        f = x.f
+        if x.lanes == 1:
+            made = self._far_scalar(x)
+        else:
+
+            def lane(i: str, *held: str) -> list[str]:
+                one = Value(f, x.type, 1, f.op(f"extractelement {x.vector} {x.name}, i64 {i}"))
+                return [
+                    f.op(f"insertelement {v.vector} {h}, {s.type} {s.name}, i64 {i}")
+                    for h, v, s in zip(held, near, self._far_scalar(one), strict=True)
+                ]
+
+            names = f.loop(0, x.lanes, 1, lane, [(v.vector, v.name) for v in near])
+            made = [Value(f, v.type, v.lanes, n) for v, n in zip(near, names, strict=True)]
+        far = far & (x.absolute() < math.inf)
+        return [a.where(far, b) for a, b in zip(made, near, strict=True)]
+
+    def _far_scalar(self, x: Value) -> list[Value]:
+        """One large number: its mantissa times the bits of 1/pi that matter.
+
+        |x| = m 2**e; the product m (2**e / u mod 2) is kept in `width` bits, of which the first is n's
+        last and the others are the fraction.
+        """
+        form, integer = FORMATS[x.type], INTEGER[x.type]
+        places, width = PLACES[x.type]
+        bits = x.absolute().bits()
+        mantissa = (bits & ((1 << form.mantissa) - 1)) | (1 << form.mantissa)
+        exponent = (bits >> form.mantissa) - (form.bias + form.mantissa)
+        table = Value(x.f, f"i{places}", 1, str(INVERSE_PI >> (PI_PLACES - places)))
+        shift = (exponent.constant(places - width + 1) - exponent).convert("zext", table.type)
+        window = table.shift_in_zeros(shift).convert("trunc", f"i{width}")
+        product = (window * mantissa.convert("zext", window.type)) << self.halves
+        half = 1 << (width - 2)
+        if self.cosine:
+            product = product - half
+        odd = product + (half + (half << 1) * self.cosine)
+        odd = odd.shift_in_zeros(width - 1).convert("trunc", integer)
+        sign = odd << (31 if x.type == "float" else 63)
+        r = self._radians(product << 1, x.type)
+        if not self.cosine:
+            r = [(-v).where(x < 0.0, v) for v in r]
+        return [r[0], sign, *r[1:]]
+
+    def _radians(self, fraction: Value, type: str) -> list[Value]:
+        """A signed fraction of u as [r] or [r, its excess]."""
+        if type == "float":
+            turns = _number(fraction, 64, True) * 2.0 ** -(64 + self.halves)
+            return [(turns * math.pi).convert("fptrunc", "float")]
+        turns = _number(fraction, 53, True) * 2.0 ** -(53 + self.halves)
+        rest = _number(fraction, 117, False) * 2.0 ** -(117 + self.halves)
+        small = fma(turns, PI_REST, rest * math.pi)
+        r = fma(turns, math.pi, small)
+        return [r, fma_once(turns, -math.pi, r) - small] if self.excess else [r]
+
+
+def _number(x: Value, place: int, signed: bool) -> Value:
+    """The bits of a wide integer down to its `place`-th (64 at most), as a double."""
+    shift = int(x.type[1:]) - place
+    bits = x >> shift if signed else x.shift_in_zeros(shift)
+    return bits.convert("trunc", "i64").convert("sitofp" if signed else "uitofp", "double")
+
+
+def asin(x: Value) -> Value:
+    """pi/2 - 2 asin(sqrt((1 - |x|) / 2)) with x's sign, a polynomial for |x| < 1/2."""
+    large, s, p = _asin_parts(x)
+    high, low = HALF_PI[x.type]
+    return (fma(s, -2.0, high) - fma(p, 2.0, -low)).where(large, s + p).with_sign_of(x)
+
+
+def acos(x: Value) -> Value:
+    """pi/2 - asin(x), of which 2 asin(sqrt((1 - |x|) / 2)) is left for |x| > 1/2."""
+    large, s, p = _asin_parts(x)
+    p = (s + p).with_sign_of(x)
+    p = (p * -2.0).where(large, p)
+    quarter, half = HALF_PI[x.type][0], 2 * HALF_PI[x.type][0]
+    base = x.constant(half).where(x < 0.0, 0.0).where(large, quarter)
+    return base - fma(base, -_pi_excess(x.type), p)
+
+
+def _asin_parts(x: Value) -> tuple[Value, Value, Value]:
+    """(whether |x| > 1/2, s, asin(s) - s) with s = |x| or else sqrt((1 - |x|) / 2)."""
+    a = x.absolute()
+    large = a > 0.5
+    z = (0.5 - a * 0.5).where(large, a * a)
+    s = z.call("sqrt").where(large, a)
+    return large, s, s * z * polynomial(z, ASIN[x.type])
+
+
+def _pi_excess(type: str) -> float:
+    """pi less its nearest number in `type`, relative."""
+    high, low = HALF_PI[type]
+    return low / high
+
+
+def atan(x: Value) -> Value:
+    """pi/2 - atan(1 / |x|) for |x| > 1, with x's sign."""
+    a = x.absolute()
+    large = a > 1.0
+    p = odd_polynomial((1.0 / a).where(large, a), ATAN[x.type])
+    high, low = HALF_PI[x.type]
+    return (high - (p - low)).where(large, p).with_sign_of(x)
+
+
+def atan2(y: Value, x: Value) -> Value:
+    """The angle of the point (x, y)."""
+    b, a = y.absolute(), x.absolute()
+    steep = b > a
+    less, more = a.where(steep, b), b.where(steep, a)
+    t = a.constant(0.0).where(a.equals(0.0), 1.0).where(a.equals(b), less / more)
+    left = x.bits() < 0
+    p = odd_polynomial(t, ATAN[x.type])
+    p = (-p).where(steep ^ left, p)
+    quarter = HALF_PI[x.type][0]
+    base = x.constant(quarter).where(steep, x.constant(2 * quarter).where(left, 0.0))
+    return (base + fma(base, _pi_excess(x.type), p)).with_sign_of(y)

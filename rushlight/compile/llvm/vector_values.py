@@ -141,7 +141,7 @@ class Value:
         return self.convert("bitcast", INTEGER[self.type])
 
     def as_float(self) -> Value:
-        """The float with these bits."""
+        """The number with these bits."""
         return self.convert("bitcast", "float" if self.type == "i32" else "double")
 
     def call(self, name: str, *others: float | Value) -> Value:
@@ -185,7 +185,7 @@ def fma(a: Value, b: float | Value, c: float | Value) -> Value:
     return a.call("fmuladd", b, c)
 
 
-def exact_fma(a: Value, b: float | Value, c: float | Value) -> Value:
+def fma_once(a: Value, b: float | Value, c: float | Value) -> Value:
     """a*b + c, rounded once everywhere (slow without hardware)."""
     return a.call("fma", b, c)
 
