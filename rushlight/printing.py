@@ -185,6 +185,8 @@ def tensor_str(t) -> str:
         text = "[]"
     else:
         implied = d in (default, dtypes.default_complex(), dtypes.int64, dtypes.bool_)
+        if not options["edgeitems"]:
+            suffixes.append(f"size={tuple(t.shape)}")
         text = values_text(a, indent)
     if not implied:
         suffixes.append(f"dtype={d}")

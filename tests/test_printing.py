@@ -42,7 +42,8 @@ CASES = [
     "f.tensor(0.0)", "f.tensor([1e-5, 0.0])", "f.ones(1500, dtype=f.bool)",
     "f.complex(f.arange(1200.0), f.ones(1200))", "f.ones(3, requires_grad=True)[0]",
     "f.ones(3, requires_grad=True)[1:]", "f.ones(3, requires_grad=True)[[0]]",
-    "f.nn.Parameter(f.ones(2))",
+    "f.nn.Parameter(f.ones(2))", "f.ones(2, 3).max(0)",
+    "f.complex(f.tensor([1.5, INF, -0.0]), f.tensor([INF, 1.5, 0.0]))",
 ]
 
 
@@ -61,7 +62,7 @@ def test_repr(code):
 
 OPTIONS = [
     {"precision": 2}, {"precision": 0}, {"linewidth": 40}, {"linewidth": 200}, {"edgeitems": 1},
-    {"threshold": 5}, {"threshold": 5, "edgeitems": 2}, {"sci_mode": True}, {"sci_mode": False},
+    {"threshold": 5}, {"threshold": 5, "edgeitems": 2}, {"threshold": 5, "edgeitems": 0}, {"sci_mode": True}, {"sci_mode": False},
     {"profile": "short"}, {"profile": "full"}, {"profile": "default", "precision": 6},
 ]
 

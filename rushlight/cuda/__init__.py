@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from ..trace.device import NO_CUDA
+from ..trace.device import NoCuda
 
 
 def is_available() -> bool:
@@ -29,17 +29,17 @@ def is_bf16_supported(including_emulation: bool = True) -> bool:
 
 def current_device() -> NoReturn:
     """Raises RuntimeError: there is no CUDA device."""
-    raise RuntimeError(NO_CUDA)
+    raise NoCuda
 
 
 def get_device_name(device=None) -> NoReturn:
     """Raises RuntimeError: there is no CUDA device."""
-    raise RuntimeError(NO_CUDA)
+    raise NoCuda
 
 
 def set_device(device) -> NoReturn:
     """Raises RuntimeError: there is no CUDA device."""
-    raise RuntimeError(NO_CUDA)
+    raise NoCuda
 
 
 def manual_seed(seed: int) -> None:
@@ -54,9 +54,21 @@ def empty_cache() -> None:
     """Nothing to do without CUDA."""
 
 
+def memory_allocated(device=None) -> int:
+    """0: nothing lies in the memory of a CUDA device."""
+    return 0
+
+
+max_memory_allocated = memory_reserved = max_memory_reserved = memory_allocated
+
+
+def reset_peak_memory_stats(device=None) -> None:
+    """Nothing to do without CUDA."""
+
+
 def synchronize(device=None) -> NoReturn:
     """Raises RuntimeError: there is no CUDA device."""
-    raise RuntimeError(NO_CUDA)
+    raise NoCuda
 
 
 def __getattr__(name: str):

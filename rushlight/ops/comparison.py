@@ -7,6 +7,7 @@ import numpy as np
 from ..trace import dtypes
 from ..trace.meta import Meta
 from ..trace.operator import Tensor, function, op
+from ..trace.promotion import promote
 from ..trace.tensor import Tensor as TensorClass
 from ..trace.tensor import array, wrap
 from . import rules
@@ -30,7 +31,8 @@ def _ordered(name):
     @rules.cached
     def rule(input: Meta, other: Meta) -> Meta:
         if input.dtype.is_complex or other.dtype.is_complex:
-            rules.fail(RuntimeError, f'"{name}" not implemented for complex numbers')
+            shown = dtypes.type_name(promote(input, other))
+            rules.fail(NotImplementedError, f'"{name}_cpu" not implemented for \'{shown}\'')
         return rules.comparison(input, other)
 
     return rule

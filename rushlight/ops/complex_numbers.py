@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ..trace import dtypes
 from ..trace.meta import Meta, meta
 from ..trace.operator import Tensor, function, op
 from . import rules
@@ -126,15 +127,34 @@ def _angle_gradient(g, input):
     return where(input == 0, 0.0, g * (input / (input.abs() ** 2)) * 1j)
 
 
-@function(api="torch", out=True)
+@rules.cached
+def _parts_rule(real: Meta, imag: Meta) -> Meta:
+    kinds = [dtypes.type_name(m.dtype) for m in (real, imag)]
+    if real.dtype.category != dtypes.FLOAT or imag.dtype.category != dtypes.FLOAT:
+        rules.fail(
+            RuntimeError,
+            "Expected both inputs to be Half, Float or Double tensors but got "
+            f"{kinds[0]} and {kinds[1]}",
+        )
+    if real.dtype is not imag.dtype:
+        rules.fail(
+            RuntimeError,
+            f"Expected object of scalar type {kinds[0]} but got scalar type {kinds[1]} for second "
+            "argument",
+        )
+    return rules.like(real, imag, dtype=real.dtype.to_complex())
+
+
+@op(
+    _parts_rule,
+    gradient={"real": lambda g: real(g), "imag": lambda g: imag(g)},
+    api="torch",
+)
 def complex(real: Tensor, imag: Tensor):
     """Complex numbers from their parts."""
-    if real.dtype is not imag.dtype:
-        raise RuntimeError(
-            f"Expected object of scalar type {real.dtype.name} but got scalar type "
-            f"{imag.dtype.name} for second argument"
-        )
-    return real + imag * 1j
+    made = np.empty(np.broadcast_shapes(real.shape, imag.shape), np.result_type(real, np.complex64))
+    made.real, made.imag = real, imag
+    return made
 
 
 @function(api="torch", out=True)

@@ -111,7 +111,9 @@ def _rule(input: Meta, weight: Meta, stride, padding, dilation, groups) -> Meta:
                 "greater than actual input size",
             )
         space.append(n)
-    return meta((input.shape[0], weight.shape[0], *space), input.dtype)
+    return rules.images_like(
+        (input.shape[0], weight.shape[0], *space), input.dtype, input, weight
+    )
 
 
 def _flat(weight):
@@ -164,7 +166,7 @@ def _convolution_part(x, w, stride, padding, dilation):
 
 
 @op(
-    lambda grad, weight, shape, *_: meta(shape, grad.dtype),
+    lambda grad, weight, shape, *_: rules.images_like(shape, grad.dtype, grad, weight),
     gradient={
         "grad": lambda g, grad_meta, weight, stride, padding, dilation, groups: _cut(
             _convolution(g, conj(weight), stride, padding, dilation, groups), grad_meta.shape

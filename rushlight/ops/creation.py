@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 
+from ..interpret.tier0 import converted
 from ..trace import dtypes
 from ..trace.device import require
 from ..trace.dtypes import dtype as dtype_class
 from ..trace.dtypes import preserve_format
-from ..trace.layouts import _filled
-from ..trace.meta import is_dense, meta
+from ..trace.layouts import _filled, format_strides
+from ..trace.meta import contiguous_strides, is_dense, meta
 from ..trace.operator import Tensor, function, op
 from ..trace.record import sizes
 from ..trace.tensor import Tensor as TensorClass
@@ -61,7 +62,7 @@ def _shape(data):
 def _values(data, dtype):
     """A fresh array of nested data in a dtype; PyTorch's errors for ragged or odd data."""
     if isinstance(data, np.ndarray):
-        return data.astype(dtype.np)
+        return converted(data, dtype.np)
     if isinstance(data, (str, bytes)) or data is None:
         name = "NoneType" if data is None else type(data).__name__
         kind = RuntimeError if data is None else TypeError
@@ -76,9 +77,13 @@ def _values(data, dtype):
     elif dtype.category == dtypes.INTEGER:
         flat = [int(x) if not isinstance(x, complex) else x for x in flat]
     try:
-        made = np.array(flat, dtype=dtype.np)
+        made = np.array(flat, np.float32 if dtype is dtypes.float16 else dtype.np).astype(dtype.np)
     except OverflowError:
-        raise RuntimeError("Overflow when unpacking long long") from None
+        if any(not -(1 << 63) <= x < 1 << 63 for x in flat):
+            raise ValueError("Overflow when unpacking long long") from None
+        raise RuntimeError(
+            f"value cannot be converted to type {dtype.name} without overflow"
+        ) from None
     return made.reshape(shape)
 
 
@@ -130,7 +135,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_me
         return _finish(made if dtype is None else made.to(dtype), requires_grad)
     if isinstance(data, (np.ndarray, np.generic)):
         d = dtype or dtypes.from_numpy_dtype(data.dtype)
-        return wrap(np.array(data, d.np, copy=True, order="K"), requires_grad)  # dense stays dense
+        return wrap(converted(np.asarray(data), d.np), requires_grad)  # dense stays dense
     if data is None:
         raise RuntimeError("Could not infer dtype of NoneType")
     if isinstance(data, (str, bytes)):
@@ -171,6 +176,11 @@ def as_tensor(data, dtype=None, device=None):
 def asarray(obj, *, dtype=None, device=None, copy: bool | None = None, requires_grad: bool = False):
     """`obj` as a tensor; copy True always copies, False never does."""
     made = as_tensor(obj, dtype=dtype, device=device)
+    if copy is False and isinstance(obj, TensorClass) and made is not obj:
+        raise ValueError(
+            f"can't alias tensor with dtype '{dtypes.type_name(obj.dtype)}' into dtype "
+            f"'{dtypes.type_name(made.dtype)}'."
+        )
     if copy:
         made = made.detach().clone()
     return _finish(made, requires_grad)
@@ -197,15 +207,25 @@ def frombuffer(buffer, *, dtype, count: int = -1, offset: int = 0, requires_grad
 def from_dlpack(ext_tensor):
     """A tensor that shares the memory of any object with `__dlpack__`."""
     if isinstance(ext_tensor, TensorClass):
-        return ext_tensor
-    return wrap_shared(np.from_dlpack(ext_tensor))
+        return ext_tensor.detach()
+    a = np.from_dlpack(ext_tensor)
+    return wrap_shared(a if a.flags.writeable else np.asarray(_Writable(a)))
+
+
+class _Writable:
+    """Memory that NumPy takes for read-only: DLPack before 1.0 does not say whether it is."""
+
+    def __init__(self, a: np.ndarray):
+        self.array = a  # keeps the memory alive
+        self.__array_interface__ = {**a.__array_interface__, "data": (a.ctypes.data, False)}
 
 
 @function(api="torch")
 def scalar_tensor(s, *, dtype=None, device=None, layout=None, requires_grad: bool = False,
                   pin_memory: bool = False):
     """A 0-dim tensor, of the default dtype."""
-    return full((), s, dtype=dtype or dtypes.get_default_dtype(), requires_grad=requires_grad)
+    d = dtype or dtypes.get_default_dtype()
+    return full((), s, dtype=d, device=device, requires_grad=requires_grad)
 
 
 # ---------------------------------------------------------------- filled
@@ -275,22 +295,22 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None,
 
 def _like_strides(t, memory_format):
     m = t._s.m
-    if memory_format in (None, preserve_format) and is_dense(m.shape, m.strides):
-        return m.strides
-    return None
+    if memory_format in (None, preserve_format):
+        return m.strides if is_dense(m.shape, m.strides) else None
+    return format_strides(m.shape, memory_format)
 
 
 @op(lambda size, value, dtype, strides: meta(size, dtype, strides), compute="storage", api="")
 def _filled_strided(size: tuple, value: float, dtype: dtype_class, strides: tuple | None):
     """A filled tensor with given strides."""
-    return np.full(size, value, dtype.np)
+    return np.full(size, np.float32(value) if dtype is dtypes.float16 else value, dtype.np)
 
 
 def _like(t, value, dtype, device, requires_grad, memory_format):
     require(device)
     dtype = dtype or t.dtype
     strides = _like_strides(t, memory_format)
-    if strides is None or t._s.m.contiguous:
+    if strides is None or strides == contiguous_strides(t.shape):
         made = _filled(tuple(t.shape), value, dtype)
     else:
         made = _filled_strided(tuple(t.shape), value, dtype, strides)
@@ -331,6 +351,7 @@ def full_like(input: Tensor, fill_value, *, dtype=None, layout=None, device=None
 def new_zeros(self, *size, dtype=None, device=None, requires_grad: bool = False, layout=None,
               pin_memory: bool = False):
     """Zeros of a shape with this tensor's dtype."""
+    require(device)
     return _fill(_size(size), 0, dtype or self.dtype, requires_grad)
 
 
@@ -338,6 +359,7 @@ def new_zeros(self, *size, dtype=None, device=None, requires_grad: bool = False,
 def new_ones(self, *size, dtype=None, device=None, requires_grad: bool = False, layout=None,
              pin_memory: bool = False):
     """Ones of a shape with this tensor's dtype."""
+    require(device)
     return _fill(_size(size), 1, dtype or self.dtype, requires_grad)
 
 
@@ -345,6 +367,7 @@ def new_ones(self, *size, dtype=None, device=None, requires_grad: bool = False, 
 def new_empty(self, *size, dtype=None, device=None, requires_grad: bool = False, layout=None,
               pin_memory: bool = False):
     """Any values of a shape with this tensor's dtype (zeros here)."""
+    require(device)
     return _fill(_size(size), 0, dtype or self.dtype, requires_grad)
 
 
@@ -352,6 +375,7 @@ def new_empty(self, *size, dtype=None, device=None, requires_grad: bool = False,
 def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad: bool = False,
              layout=None, pin_memory: bool = False):
     """A number in a shape with this tensor's dtype."""
+    require(device)
     return _fill(_size((size,)), fill_value, dtype or self.dtype, requires_grad)
 
 
@@ -359,7 +383,7 @@ def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad: 
 def new_tensor(self, data, *, dtype=None, device=None, requires_grad: bool = False, layout=None,
                pin_memory: bool = False):
     """`torch.tensor(data)` with this tensor's dtype."""
-    return tensor(data, dtype=dtype or self.dtype, requires_grad=requires_grad)
+    return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
 
 @function(api="Tensor")
@@ -371,7 +395,7 @@ def fill_(self, value):
                 "fill_ only supports 0-dimension value tensor but got tensor with "
                 f"{value.ndim} dimensions."
             )
-        return self.copy_(value)
+        return self.copy_(value if value._storage is None else value.clone())
     return self.copy_(_filled((), value, self.dtype))
 
 

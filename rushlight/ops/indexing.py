@@ -14,10 +14,11 @@ import numpy as np
 
 from ..trace import array, overrides, wrap
 from ..trace import tensor as _tensor
-from ..trace.dtypes import bool_, int32, int64, type_name, uint8
+from ..trace.dtypes import bool_, float16, int32, int64, type_name, uint8
 from ..trace.meta import Meta, meta
 from ..trace.operator import PUBLISHED, IntTensors, Tensor, function, op
 from ..trace.trie import RECORDER
+from ..trace.write import refuse_overlap
 from . import rules
 from .view import _slice, select, unsqueeze
 
@@ -243,8 +244,8 @@ def index_tensor(x):
         if isinstance(x, (list, tuple)) and any(isinstance(e, TensorType) for e in x):
             x = [e.tolist() if isinstance(e, TensorType) else e for e in x]
         a = np.asarray(x)
-        if a.size == 0 and not isinstance(x, np.ndarray):
-            a = a.astype(np.int64)
+        if not isinstance(x, np.ndarray) and (a.size == 0 or a.dtype.kind == "f"):
+            a = a.astype(np.int64)  # PyTorch cuts the numbers of a sequence
         if a.dtype.kind not in "iufb":
             raise TypeError(f"an index of type {type(x).__name__} is not a tensor of integers")
         x = wrap(np.array(a))
@@ -487,7 +488,7 @@ def value_tensor(x, value):
             )
         value = value.real
     try:
-        return wrap(np.array(value, d.np))
+        return wrap(np.array(np.float32(value) if d is float16 else value, d.np))
     except (OverflowError, ValueError):
         raise RuntimeError(
             f"value cannot be converted to type {d.name} without overflow"
@@ -520,15 +521,19 @@ def setitem(self, index, value) -> None:
         if found is not None:
             overrides.call(TensorType.__setitem__, found, (self, index, value), {})
             return
-    items = checked(index if index.__class__ is tuple else as_items(index))
     value = value_tensor(self, value)
+    if index.__class__ is bool:  # a dim more, or nothing at all
+        if index:
+            _assign(unsqueeze(self, 0), value)
+        return
+    items = checked(index if index.__class__ is tuple else as_items(index))
     vm = value._s.m
     single = vm.numel == 1 and any(
         isinstance(i, (TensorType, list, np.ndarray)) for i in items
     )
     view, indices, dims = apply(self, items, masks=not single)
     if not indices:
-        view.copy_(trimmed(value, view._s.m.ndim))
+        _assign(view, value)
         return
     if single and any(is_mask(i) for i in indices):
         if len(indices) == 1:
@@ -539,20 +544,26 @@ def setitem(self, index, value) -> None:
     put(view, tuple(indices), trimmed(value, len(shape)), tuple(dims), False)
 
 
+def _assign(view, value) -> None:
+    """Overwrite a view with `value`; one number may come from the memory that is written."""
+    if value._s.m.ndim:
+        view.copy_(trimmed(value, view._s.m.ndim))
+    else:
+        view.fill_(value)
+
+
 def _fill_mask(view, mask, value, dim: int) -> None:
     """Fill `view` with one value where `mask`, whose first dim is `dim` of it, is True."""
     shape, given = view._s.m.shape, mask._s.m.shape
     for k, n in enumerate(given):
         if shape[dim + k] != n:
             mask_indices(mask, shape, dim, dim)  # raises
-    if mask._s.m.dtype is not bool_:
-        mask = mask != 0
     trailing = len(shape) - dim - len(given)
     if trailing:
         mask = mask.view(given + (1,) * trailing)
     if value._s.m.ndim:
         value = value.view(())
-    view.masked_fill_(mask, value)
+    view.masked_fill_(mask, value if value._storage is None else value.clone())
 
 
 def put(x, indices, values, dims, accumulate: bool):
@@ -560,6 +571,8 @@ def put(x, indices, values, dims, accumulate: bool):
     metas = tuple([i._s.m for i in indices])
     put_rule(x._s.m, metas, values._s.m, dims, accumulate)
     storage = x._storage
+    if storage is not None:
+        refuse_overlap(x, (values, *indices))
     if has_history(x, values) or x._silent or (storage is not None and storage.exposed):
         return x.copy_(_index_put(x, indices, values, dims, accumulate))
     x.check_writable("index_put_")

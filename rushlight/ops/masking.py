@@ -53,6 +53,8 @@ def masked_fill(input: Tensor, mask: Tensor, value):
     """
     if not isinstance(value, TensorType):
         _scalar_fits(input, value)
+    elif value.is_complex() and not input.is_complex():
+        _scalar_fits(input, value.item())
     return _masked_fill(input, mask, value)
 
 

@@ -25,10 +25,16 @@ def _max_gradient(g, out, input_meta):
     return piecewise(_put_flat(g[0], out[1], tuple(input_meta.shape)), out[0])
 
 
+def _both(shape, input: Meta):
+    """The Metas of maxima and of where they are."""
+    return rules.images_like(shape, input.dtype, input), rules.images_like(
+        shape, dtypes.int64, input
+    )
+
+
 def _max_rule(input: Meta, kernel, stride, padding, dilation, ceil_mode):
     space = output_space(input.shape[2:], kernel, stride, padding, dilation, ceil_mode)
-    shape = (*input.shape[:2], *space)
-    return meta(shape, input.dtype), meta(shape, dtypes.int64)
+    return _both((*input.shape[:2], *space), input)
 
 
 @op(
@@ -144,8 +150,7 @@ max_pool1d, max_pool2d, max_pool3d = (_max_public(r) for r in (1, 2, 3))
 
 
 def _adaptive_rule(input: Meta, out):
-    shape = (*input.shape[:2], *out)
-    return meta(shape, input.dtype), meta(shape, dtypes.int64)
+    return _both((*input.shape[:2], *out), input)
 
 
 @op(

@@ -19,21 +19,9 @@ def conj_of(t):
     return t.conj() if t.is_complex() else t
 
 
-def no_bool(rule, name: str):
-    """`rule`, refusing two boolean operands as PyTorch does for `name`."""
-
-    @rules.cached
-    def checked(*metas) -> Meta:
-        out = rule(*metas)
-        if out.dtype is dtypes.bool_:
-            rules.fail(
-                RuntimeError,
-                f"{name}: boolean operands are not supported; use logical_not, logical_xor or "
-                "bitwise operators instead",
-            )
-        return out
-
-    return checked
+def rounded(name: str):
+    """The rule of rounded quotients and remainders: integers and real floats."""
+    return rules.only(rules.broadcast, name + "_cpu", dtypes.INTEGER, dtypes.FLOAT)
 
 
 @op(
@@ -77,7 +65,7 @@ def _add(input: Tensor, other: Tensor):
 
 @rules.cached
 def _sub_rule(input: Meta, other: Meta) -> Meta:
-    if any(m.dtype is dtypes.bool_ and not m.weak for m in (input, other)):
+    if input.dtype is dtypes.bool_ or other.dtype is dtypes.bool_:
         rules.fail(
             RuntimeError,
             "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
@@ -189,7 +177,7 @@ def _floor_quotient(a, b):
         return np.where(np.asarray(b) == 0, np.divide(a, b), result)
 
 
-@op(no_bool(rules.broadcast, "floor_divide"), **ARITHMETIC)
+@op(rounded("div_floor"), **ARITHMETIC)
 def floor_divide(input: Tensor, other: Tensor):
     """The quotient rounded down. RuntimeError for integer division by zero."""
     return _floor_quotient(input, other)
@@ -203,13 +191,13 @@ def _flat(g):
 ROUNDED = {"gradient": {"input": _flat, "other": _flat}, "api": "", "compute": "result"}
 
 
-@op(no_bool(rules.broadcast, "div"), **ROUNDED)
+@op(rounded("div_floor"), **ROUNDED)
 def _floor_divide(input: Tensor, other: Tensor):
     """The quotient rounded down, with a gradient (of zeros)."""
     return _floor_quotient(input, other)
 
 
-@op(no_bool(rules.broadcast, "div"), **ROUNDED)
+@op(rounded("div_trunc"), **ROUNDED)
 def _trunc_divide(input: Tensor, other: Tensor):
     """The quotient rounded towards zero."""
     if np.result_type(input, other).kind in "iu":
@@ -241,7 +229,7 @@ def _remainder_quotient(g, input, other):
 
 
 @op(
-    no_bool(rules.broadcast, "remainder"),
+    rounded("remainder"),
     gradient={"input": lambda g: g, "other": _remainder_quotient},
     **ARITHMETIC,
 )
@@ -253,7 +241,7 @@ def remainder(input: Tensor, other: Tensor):
 
 
 @op(
-    no_bool(rules.broadcast, "fmod"),
+    rounded("fmod"),
     gradient={
         "input": lambda g: g,
         "other": lambda g, input, other: -g * div(input, other, rounding_mode="trunc"),

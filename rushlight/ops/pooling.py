@@ -98,10 +98,9 @@ def batched(input, rank, name):
 
 def _average_rule(input: Meta, kernel, stride, padding, ceil_mode, count_pad, divisor) -> Meta:
     one = (1,) * len(kernel)
-    return meta(
-        (*input.shape[:2], *output_space(input.shape[2:], kernel, stride, padding, one, ceil_mode)),
-        input.dtype,
-    )
+    space = output_space(input.shape[2:], kernel, stride, padding, one, ceil_mode)
+    images = (input,) if len(space) == 2 else ()
+    return rules.images_like((*input.shape[:2], *space), input.dtype, *images)
 
 
 def _divisors(space, out, kernel, stride, padding, count_pad, divisor):
@@ -231,7 +230,7 @@ def _shares(n, o):
 
 
 @op(
-    lambda input, size, back: meta((*input.shape[:2], *size), input.dtype),
+    lambda input, size, back: rules.images_like((*input.shape[:2], *size), input.dtype, input),
     gradient={"input": lambda g, input, back: piecewise(
         _adaptive_average(g, tuple(input.shape[2:]), not back), input)},
     api="",

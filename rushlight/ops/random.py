@@ -371,16 +371,20 @@ def randperm(n: int, *, generator=None, out=None, dtype=None, layout=None, devic
     return made if out is None else out.copy_(made)
 
 
+def _filled_like(input, draw, a, b, dtype, device, requires_grad, memory_format, generator):
+    """A tensor with the shape, dtype and layout of `input`, drawn in the order of its memory."""
+    from .creation import empty_like
+
+    t = empty_like(input, dtype=dtype, device=device, memory_format=memory_format)
+    _fill(t, draw, a, b, generator)
+    return t.requires_grad_() if requires_grad else t
+
+
 def _like(draw):
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False,
              memory_format=None, generator=None):
-        t = input.new_empty(input.shape, dtype=dtype) if input.is_contiguous() else None
-        if t is None:
-            from .creation import empty_like
-
-            t = empty_like(input, dtype=dtype)
-        _fill(t, draw, 0.0, 1.0, generator)
-        return t.requires_grad_() if requires_grad else t
+        return _filled_like(input, draw, 0.0, 1.0, dtype, device, requires_grad, memory_format,
+                            generator)
 
     return like
 
@@ -401,11 +405,11 @@ rand_like, randn_like = function(api="torch")(rand_like), function(api="torch")(
 @function(api="torch")
 def randint_like(input: Tensor, low, high=None, *, dtype=None, layout=None, device=None,
                  requires_grad: bool = False, memory_format=None, generator=None):
-    """Integers in [low, high) with the shape and dtype of `input`."""
+    """Integers in [low, high) with the shape, dtype and layout of `input`."""
     if high is None:
         low, high = 0, low
-    made = _below(tuple(input.shape), int(low), int(high), dtypes.int64, True, generator)
-    return made.to(dtype or input.dtype)
+    return _filled_like(input, _below_as_is, int(low), int(high), dtype, device, requires_grad,
+                        memory_format, generator)
 
 
 @function(api="torch")

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import NoReturn
 
 from ..trace import dtypes
+from ..trace.layouts import channels_last_strides
 from ..trace.meta import (
     Meta,
     contiguous_strides,
     inference_caches,
     is_dense,
     meta,
+    same_layout,
     weak_like,
 )
 from ..trace.promotion import promote
@@ -224,6 +226,16 @@ def only(rule, name: str, lowest: int, highest: int = dtypes.COMPLEX):
         return out
 
     return checked
+
+
+def images_like(shape, dtype: dtypes.dtype, *sources: Meta) -> Meta:
+    """A result of `shape` whose channels are innermost in memory if a source's are, else contiguous."""
+    for m in sources:
+        if 4 <= m.ndim <= 5 and not m.contiguous and same_layout(
+            m.strides, channels_last_strides(m.shape), m.shape
+        ):
+            return meta(shape, dtype, channels_last_strides(shape))
+    return meta(shape, dtype)
 
 
 def dense_like(shape, source: Meta, dtype: dtypes.dtype) -> Meta:

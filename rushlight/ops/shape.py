@@ -6,10 +6,11 @@ import itertools
 
 import numpy as np
 
+from ..interpret.tier0 import converted
 from ..trace import dtypes
 from ..trace.device import require
-from ..trace.dtypes import channels_last, channels_last_3d, contiguous_format, preserve_format
-from ..trace.layouts import channels_last_strides, is_in_format
+from ..trace.dtypes import contiguous_format, preserve_format
+from ..trace.layouts import format_strides, is_in_format
 from ..trace.meta import Meta, is_dense, meta
 from ..trace.operator import Tensor, Tensors, function, op
 from ..trace.tensor import Tensor as TensorClass
@@ -28,14 +29,7 @@ def _format_strides(m: Meta, memory_format):
             return m.strides
         made = rules.layout(tuple(m.shape), (m,)) if not m.contiguous else None
         return made
-    if memory_format is channels_last or memory_format is channels_last_3d:
-        rank = 4 if memory_format is channels_last else 5
-        if m.ndim != rank:
-            rules.fail(
-                RuntimeError, f"required rank {rank} tensor to use {memory_format.name} format"
-            )
-        return channels_last_strides(m.shape)
-    return None
+    return format_strides(m.shape, memory_format)
 
 
 def _clone_rule(input: Meta, memory_format) -> Meta:
@@ -70,7 +64,7 @@ def _to_dtype(input: Tensor, dtype: dtypes.dtype, memory_format):
     """The elements in another dtype."""
     if input.dtype.kind == "c" and dtype.category != dtypes.COMPLEX and dtype is not dtypes.bool_:
         input = input.real
-    return input.astype(dtype.np)
+    return converted(input, dtype.np)
 
 
 def _parse_to(args, kwargs):
@@ -101,7 +95,7 @@ def to(self, *args, **kwargs):
         return _to_dtype(self, dtype, memory_format)
     if copy or (
         memory_format not in (None, preserve_format)
-        and not is_in_format(self._s.m, memory_format)
+        and self.stride() != format_strides(self.shape, memory_format)
     ):
         return clone(self, memory_format=memory_format)
     return self
@@ -109,7 +103,9 @@ def to(self, *args, **kwargs):
 
 def _caster(name: str, dtype):
     def cast(self, memory_format=preserve_format):
-        return self if self.dtype is dtype else _to_dtype(self, dtype, None)
+        if self.dtype is dtype:
+            return self
+        return _to_dtype(self, dtype, None if memory_format is preserve_format else memory_format)
 
     cast.__name__, cast.__doc__ = name, f"`to(torch.{dtype.name})`."
     return function(api="Tensor")(cast)
@@ -268,7 +264,9 @@ def _cat_rule(tensors, dim) -> Meta:
                 )
         total += m.shape[d]
     shape = (*first.shape[:d], total, *first.shape[d + 1:])
-    return meta(shape, rules.promote(*tensors))
+    dtype = rules.promote(*tensors)
+    laid_out = [rules.images_like(shape, dtype, m) for m in real]
+    return laid_out[0] if all(m is laid_out[0] for m in laid_out) else meta(shape, dtype)
 
 
 def _cat_gradient(g, tensors_meta, dim):

@@ -159,7 +159,7 @@ def view_as(self, other):
     return _view(self, tuple(other.shape))
 
 
-def _as_strided_rule(input: Meta, size, stride, storage_offset) -> Meta:
+def _as_strided_rule(input: Meta, size, stride, move) -> Meta:
     if len(size) != len(stride):
         rules.fail(RuntimeError, "mismatch in length of strides and shape")
     if any(s < 0 for s in stride):
@@ -167,46 +167,48 @@ def _as_strided_rule(input: Meta, size, stride, storage_offset) -> Meta:
             RuntimeError, "as_strided: Negative strides are not supported at the moment, got "
             f"strides: {list(stride)}",
         )
-    offset = input.offset if storage_offset is None else storage_offset
-    if offset < 0:
-        rules.fail(RuntimeError, f"Tensor: invalid storage offset {offset}")
-    return meta(size, input.dtype, stride, offset)
+    return meta(size, input.dtype, stride, input.offset + move)
 
 
-def _as_strided_gradient(g, input_meta, size, stride, storage_offset):
+def _as_strided_gradient(g, input_meta, size, stride, move):
     from ..trace.layouts import scatter_into_zeros
 
-    offset = 0 if storage_offset is None else storage_offset - input_meta.offset
-    return scatter_into_zeros(g, input_meta, size, stride, offset)
+    return scatter_into_zeros(g, input_meta, size, stride, move)
 
 
 @op(_as_strided_rule, gradient={"input": _as_strided_gradient}, api="", **VIEW)
-def _as_strided(input: Tensor, size: tuple, stride: tuple, storage_offset: int | None):
-    """Any strides and offset on the same memory."""
+def _as_strided(input: Tensor, size: tuple, stride: tuple, move: int):
+    """Any strides on the same memory, from `move` elements after the input's first."""
     owner = input
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
     item = input.itemsize
+    strides = tuple(s * item for s in stride)
+    if not math.prod(size):
+        return np.lib.stride_tricks.as_strided(input, size, strides)
     start = input.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-    if storage_offset is not None:
-        start = storage_offset * item
-    last = start + sum((n - 1) * s * item for n, s in zip(size, stride, strict=True)) + item
-    if math.prod(size) and (last > owner.nbytes or start < 0):
+    start += move * item
+    last = start + sum((n - 1) * s for n, s in zip(size, strides, strict=True)) + item
+    if last > owner.nbytes or start < 0:
         raise RuntimeError(
             f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset "
             f"{start // item}, and itemsize {item} requiring a storage size of {last} are out of "
             f"bounds for storage of size {owner.nbytes}"
         )
     flat = owner.reshape(-1, order="A").view(np.uint8) if owner.flags.forc else owner
-    if not math.prod(size):
-        return np.lib.stride_tricks.as_strided(input, size, tuple(s * item for s in stride))
-    return np.ndarray(size, input.dtype, flat, start, tuple(s * item for s in stride))
+    return np.ndarray(size, input.dtype, flat, start, strides)
 
 
 @function()
 def as_strided(input: Tensor, size, stride, storage_offset: int | None = None):
-    """A view with any shape, strides and storage offset (in elements)."""
-    return _as_strided(input, tuple(size), tuple(stride), storage_offset)
+    """A view with any shape, strides and storage offset (in elements).
+
+    Raises RuntimeError for negative numbers and for what lies outside of the storage.
+    """
+    move = 0 if storage_offset is None else storage_offset - input.storage_offset()
+    if storage_offset is not None and storage_offset < 0:
+        raise RuntimeError(f"Tensor: invalid storage offset {storage_offset}")
+    return _as_strided(input, tuple(size), tuple(stride), move)
 
 
 def _permute_rule(input: Meta, dims) -> Meta:
@@ -382,7 +384,10 @@ def expand(input: Tensor, size: Size):
     shape = tuple(
         input.shape[i - extra] if n == -1 else n for i, n in enumerate(size)
     )
-    return np.broadcast_to(input, shape)
+    made = np.broadcast_to(input, shape)
+    if made.__class__ is np.ndarray and input.flags.writeable:
+        made.flags.writeable = True  # (what overlaps itself, `check_writable` refuses to write)
+    return made
 
 
 @function(api="Tensor")

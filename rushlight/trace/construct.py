@@ -6,6 +6,7 @@ import numpy as np
 
 from . import dtypes
 from .tensor import Parameter, Tensor, array, as_subclass, settle, wrap
+from .trie import Storage
 
 new = object.__new__
 
@@ -45,9 +46,15 @@ class _TypedTensor(type):
         return isinstance(instance, Tensor) and instance.dtype is cls.dtype
 
 
+_DOCUMENTATION = """A {dtype} tensor of data or of a shape; `isinstance` tests for this dtype.
+
+>>> x = torch.{name}([0, 1])
+>>> x.dtype, isinstance(x, torch.{name})
+({printed}, True)
+"""
 TYPED_TENSORS = {
     name: _TypedTensor(name, (), {"dtype": d, "__module__": "torch", "__doc__":
-                                  f"torch.{name}(...): a {d.name} tensor of data or of a shape."})
+                                  _DOCUMENTATION.format(name=name, dtype=d.name, printed=d)})
     for name, d in (
         ("FloatTensor", dtypes.float32), ("DoubleTensor", dtypes.float64),
         ("HalfTensor", dtypes.float16), ("BFloat16Tensor", dtypes.bfloat16),
@@ -74,7 +81,7 @@ def deep_copy(t, memo):
         owner = owner.base
     shared = memo.get(("memory", id(owner)))
     if shared is None:
-        shared = memo["memory", id(owner)] = (owner.copy(order="K"), owner)
+        shared = memo["memory", id(owner)] = (owner.copy(order="K"), owner, Storage())
     duplicate = shared[0]
     if a is owner:
         buf = duplicate
@@ -89,6 +96,9 @@ def deep_copy(t, memo):
 
     made = new(type(t))
     made._s, made._tr, made._buf = t._s if t._tr is None else _idle_of(t), None, buf
+    made._offset = t._offset
+    if t._storage is not None:  # other tensors may share this memory: so will their copies
+        made._storage = shared[2]
     memo[id(t)] = made
     for name, value in t.__dict__.items():
         made.__dict__[name] = deepcopy(value, memo)
@@ -110,32 +120,27 @@ def rebuild(data, dtype_name, shape, strides, offset, requires_grad, kind, state
 
     d = dtypes.ALL[dtype_name]
     flat = np.frombuffer(bytearray(data), dtype=d.np)
-    size = d.itemsize
-    buf = np.lib.stride_tricks.as_strided(flat[offset:], shape, tuple(s * size for s in strides))
+    m = meta(tuple(shape), d, strides)
+    buf = np.lib.stride_tricks.as_strided(flat[offset:], shape, m.np_strides)
     made = new(kind)
-    made._s, made._tr, made._buf = idle(meta(tuple(shape), d, strides), requires_grad), None, buf
+    made._s, made._tr, made._buf = idle(m, requires_grad), None, buf
     made.__dict__.update(state)
     return made
 
 
 def reduce_tensor(t):
-    """Pickle support: dtype, shape, strides and the bytes in the order of memory."""
+    """Pickle support: dtype, shape, strides and the bytes from the first element to the last."""
     if not t.is_leaf and t.requires_grad:
         t = t.detach().requires_grad_()
     settle(t)
-    from .meta import is_dense
-
     a = array(t)
-    strides = tuple(s // a.itemsize for s in a.strides)
-    if not is_dense(a.shape, strides):  # pickled without what lies between its elements
-        a = np.ascontiguousarray(a)
-        strides = tuple(s // a.itemsize for s in a.strides)
-    order = sorted(range(a.ndim), key=lambda d: -a.strides[d])
+    span = 1 + sum((n - 1) * s for n, s in zip(t.shape, t.stride(), strict=True)) if a.size else 0
+    flat = np.lib.stride_tricks.as_strided(a, (span,), (a.itemsize,))
     return rebuild, (
-        a.transpose(order).tobytes(),
+        flat.tobytes(),
         t.dtype.name,
         tuple(t.shape),
-        strides,
+        tuple(t.stride()),
         0,
         t.requires_grad,
         type(t),

@@ -9,7 +9,13 @@ NO_CUDA = (
 
 
 class device:
-    """`device("cpu")`, `device("cuda", 0)`, `device("cuda:1")`: where a tensor is kept."""
+    """`device("cpu")`, `device("cuda", 0)`, `device("cuda:1")`: where a tensor is kept.
+
+    `type` and `index` are its parts. Raises RuntimeError for other names.
+
+    >>> torch.device("cuda:1"), torch.zeros(2).device == torch.device("cpu")
+    (device(type='cuda', index=1), True)
+    """
 
     __slots__ = ("type", "index")
 
@@ -56,16 +62,23 @@ class device:
         return None
 
 
+class NoCuda(RuntimeError, AssertionError):
+    """There is no CUDA device. PyTorch raises AssertionError or RuntimeError, as it was built."""
+
+    def __init__(self, message: str = NO_CUDA):
+        super().__init__(message)
+
+
 CPU = device("cpu")
 
 
 def require(where) -> device:
-    """The device `where` names (None is the CPU), if it can hold tensors; else RuntimeError."""
+    """The device `where` names (None is the CPU), if it can hold tensors; else RuntimeError (NoCuda)."""
     if where is None or where is CPU or where == "cpu":
         return CPU
     where = device(where)
     if where.type == "cpu":
         return where
     if where.type == "cuda":
-        raise RuntimeError(NO_CUDA)
+        raise NoCuda
     raise RuntimeError(f"Rushlight has no device '{where}': this version computes on the CPU only.")

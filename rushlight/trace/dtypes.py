@@ -12,7 +12,11 @@ BOOL, INTEGER, FLOAT, COMPLEX = range(4)
 
 
 class dtype:
-    """A tensor's element type, e.g. `torch.float32`. There is one object for each type."""
+    """A tensor's element type, e.g. `torch.float32`. There is one object for each type.
+
+    >>> torch.float16.itemsize, torch.float16.is_floating_point, torch.complex64.to_real()
+    (2, True, torch.float32)
+    """
 
     __slots__ = (
         "name",
@@ -88,6 +92,7 @@ float64 = dtype("float64", FLOAT, 8, 2)
 complex64 = dtype("complex64", COMPLEX, 8, 1)
 complex128 = dtype("complex128", COMPLEX, 16, 2)
 
+_NARROW = {uint16, uint32, uint64}  # PyTorch stores these, and promotes them to floats only
 ALL = {
     d.name: d
     for d in (
@@ -190,6 +195,9 @@ def promote_types(a: dtype, b: dtype) -> dtype:
         return a
     if not isinstance(a, dtype) or not isinstance(b, dtype):
         raise TypeError("promote_types(): arguments must be torch.dtype")
+    if (a in _NARROW or b in _NARROW) and FLOAT not in (a.category, b.category):
+        raise RuntimeError("Promotion for uint16, uint32, uint64 types is not supported, attempted "
+                           f"to promote {type_name(a)} and {type_name(b)}")
     if a.category != b.category:
         low, high = (a, b) if a.category < b.category else (b, a)
         if high is complex64 and low is float64:
@@ -198,10 +206,7 @@ def promote_types(a: dtype, b: dtype) -> dtype:
     if a.category == INTEGER:
         if a.is_signed == b.is_signed:
             return a if a.rank > b.rank else b
-        unsigned, signed = (b, a) if a.is_signed else (a, b)
-        if unsigned is not uint8:
-            raise RuntimeError(f"Promotion for uint16, uint32, uint64 types is not supported, "
-                               f"attempted to promote {a.name} and {b.name}")
+        signed = a if a.is_signed else b
         return int16 if signed is int8 else signed
     if a.rank != b.rank:
         return a if a.rank > b.rank else b
@@ -218,7 +223,12 @@ def can_cast(from_: dtype, to: dtype) -> bool:
 
 
 class memory_format:
-    """How a tensor's dimensions are ordered in memory."""
+    """How a tensor's dimensions are ordered in memory.
+
+    >>> x = torch.zeros(1, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    >>> x.stride(), x.is_contiguous(), x.is_contiguous(memory_format=torch.channels_last)
+    ((60, 1, 15, 3), False, True)
+    """
 
     __slots__ = ("name",)
 
@@ -243,7 +253,11 @@ def _format_named(name: str) -> memory_format:
 
 
 class layout:
-    """How a tensor's elements are stored; Rushlight has strided tensors only."""
+    """How a tensor's elements are stored; Rushlight has strided tensors only.
+
+    >>> torch.zeros(2).layout
+    torch.strided
+    """
 
     __slots__ = ("name",)
 
@@ -253,12 +267,21 @@ class layout:
     def __repr__(self) -> str:
         return f"torch.{self.name}"
 
+    def __reduce__(self):
+        return "strided"  # the only one
+
 
 strided = layout("strided")
 
 
 class finfo:
-    """Limits of a floating-point dtype: bits, eps, max, min, tiny, smallest_normal, resolution."""
+    """Limits of a floating-point dtype: bits, eps, max, min, tiny, smallest_normal, resolution.
+
+    type: a floating-point dtype, by default the default one. Raises TypeError for others.
+
+    >>> torch.finfo(torch.float16).max, torch.finfo(torch.float32).bits
+    (65504.0, 32)
+    """
 
     def __init__(self, type: dtype | None = None):
         type = type or _default
@@ -290,7 +313,11 @@ class finfo:
 
 
 class iinfo:
-    """Limits of an integer dtype: bits, max, min."""
+    """Limits of an integer dtype: bits, max, min. Raises TypeError for other dtypes.
+
+    >>> torch.iinfo(torch.int8).min, torch.iinfo(torch.int64).max
+    (-128, 9223372036854775807)
+    """
 
     def __init__(self, type: dtype):
         if type.category != INTEGER:

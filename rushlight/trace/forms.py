@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from . import autocast, overrides
 from .operator import MAKERS, Operator
 from .record import record
@@ -36,25 +38,27 @@ def link(t, base):
     """Make `t` a view of `base`: the same storage, and the tensor whose history writes go to."""
     t._storage = base._storage or base.storage_identity()
     owner = base._base
-    t._base = base if owner is None else owner
+    if owner is None:
+        t._base = base
+    else:
+        t._base = owner
+        if base._offset:
+            t._offset = base._offset * base._s.m.dtype.itemsize // t._s.m.dtype.itemsize
     t._generation = t._storage.generation
     return t
 
 
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # keywords that PyTorch accepts too
-_RESULT_TYPES: dict[str, type] = {}
 
 
 def result_type(o: Operator):
     """torch.return_types.<name>: a named tuple of an operator's outputs."""
-    kind = _RESULT_TYPES.get(o.name)
-    if kind is None:
-        kind = _RESULT_TYPES[o.name] = make_result_type(o.name.strip("_"), o.returns)
-    return kind
+    return make_result_type(o.name.strip("_").removesuffix("_dim"), o.returns)
 
 
+@functools.cache
 def make_result_type(name: str, fields: tuple[str, ...]) -> type:
-    """A namedtuple class that prints as torch.return_types.<name>."""
+    """A namedtuple class that prints, and pickles, as torch.return_types.<name>."""
     from collections import namedtuple
 
     kind = namedtuple(name, fields, module="torch.return_types")
@@ -64,7 +68,12 @@ def make_result_type(name: str, fields: tuple[str, ...]) -> type:
         return f"torch.return_types.{name}(\n{inner})"
 
     kind.__repr__ = shown
+    kind.__reduce__ = lambda self: (_result, (name, fields, tuple(self)))
     return kind
+
+
+def _result(name, fields, values):
+    return make_result_type(name, fields)(*values)
 
 
 def general(o: Operator, args: tuple, out=None):
@@ -73,7 +82,7 @@ def general(o: Operator, args: tuple, out=None):
         found = overrides.find(args, out)
         if found is not None:
             kwargs = {} if out is None else {"out": out}
-            return overrides.call(o.record, found, *_as_call(o, args, kwargs))
+            return overrides.call(o.public, found, *_as_call(o, args, kwargs))
     if autocast.USED[0] and o.name in autocast.POLICY:
         args, _ = autocast.cast(o.name, args)
     result = record(o, args)

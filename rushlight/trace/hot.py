@@ -14,14 +14,14 @@ from types import FunctionType
 from . import autocast, overrides
 from .forms import NUMPY_NAMES, finish, general
 from .operator import LIST, MAKERS, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
-from .record import DEFAULT_GENERATOR, NUMBERS, missed, record, view
+from .record import DEFAULT_GENERATOR, NUMBERS, missed, operand, record, view
 from .segments import enter
 from .tensor import Tensor
 from .trie import LEAF, RECORDER
 
 new = object.__new__
 HOOKED = overrides.ACTIVE
-USED = (DEFAULT_GENERATOR, LEAF, RECORDER, Tensor, enter, finish, general, missed, record, view)  # by compiled code
+USED = (DEFAULT_GENERATOR, LEAF, RECORDER, Tensor, enter, finish, general, missed, operand, record, view)  # by compiled code
 
 _TEMPLATE = """
 def {name}({signature}):
@@ -31,7 +31,7 @@ def {name}({signature}):
     try:
         {lookup}
     except (TypeError, AttributeError):
-        return record(OP_{name}, ({arguments}))
+        return {unusual}(OP_{name}, ({arguments}))
     if _v_ is None:
         return missed(OP_{name}, _tr_, _k_, ({arguments}))
     {scalars}_tr_.st = _v_
@@ -177,6 +177,7 @@ def _source(o: Operator, fn, bare: bool) -> str:
         guard=renames + guard,
         arguments=given,
         lookup=lookup,
+        unusual="operand" if bare else "record",
         scalars="".join(line + "\n    " for line in scalars),
         result=result,
     )

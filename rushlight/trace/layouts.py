@@ -6,14 +6,14 @@ import numpy as np
 
 from . import dtypes
 from .dtypes import channels_last, channels_last_3d, contiguous_format
-from .meta import Meta, is_dense, meta, same_layout
+from .meta import Meta, contiguous_strides, is_dense, meta, same_layout
 from .operator import Scalar, Size, Tensor, op
 
 
 @op(lambda size, value, dtype: meta(size, dtype), compute="storage", api="")
 def _filled(size: Size, value: Scalar, dtype: dtypes.dtype):
     """A new tensor of `size` filled with a number."""
-    return np.full(size, value, dtype.np)
+    return np.full(size, np.float32(value) if dtype is dtypes.float16 else value, dtype.np)
 
 
 def filled(shape, value, dtype):
@@ -66,7 +66,10 @@ def _scatter_view(
     places = np.full((), offset)
     for n, s in zip(shape, strides, strict=True):
         places = places[..., None] + np.arange(n) * s
-    if _overlaps(shape, strides):
+    inside = (places >= 0) & (places < size)
+    if not inside.all():  # as_strided may reach beyond its input: that is no part of the base
+        np.add.at(flat, places[inside], input[inside])
+    elif _overlaps(shape, strides):
         np.add.at(flat, places, input)
     else:
         flat[places] = input
@@ -94,6 +97,16 @@ def channels_last_strides(shape) -> tuple[int, ...]:
         strides[d] = step
         step *= max(shape[d], 1)
     return tuple(strides)
+
+
+def format_strides(shape, memory_format) -> tuple[int, ...]:
+    """Strides of a tensor in a memory format. RuntimeError if it has another number of dims."""
+    if memory_format is channels_last or memory_format is channels_last_3d:
+        rank = 4 if memory_format is channels_last else 5
+        if len(shape) != rank:
+            raise RuntimeError(f"required rank {rank} tensor to use {memory_format.name} format")
+        return channels_last_strides(shape)
+    return contiguous_strides(shape)
 
 
 def is_in_format(m: Meta, memory_format) -> bool:

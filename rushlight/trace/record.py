@@ -16,7 +16,7 @@ from .meta import meta, weak_meta
 from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .promotion import cast_plan
 from .segments import drop_dead, end_segment, enter, run_pending, settle
-from .tensor import Parameter, Tensor
+from .tensor import Parameter, Tensor, wrap_shared
 from .traceback import PACKAGE, SHOW_INTERNAL
 from .trie import GET, LOCK, NO_CHILDREN, RECORDER, Stats, add_child, child, make_node
 
@@ -245,12 +245,10 @@ def _view_at_once(o: Operator, args):
     t._tr = None
     t._buf = o.reference(source._buf, *statics)
     t._s = trie.idle(out, False)
-    if not o.absolute:
-        before = source._offset
-        if before and m.dtype is not out.dtype:
-            before = before * m.dtype.itemsize // out.dtype.itemsize
-        offset += before
-    t._offset = offset
+    before = source._offset
+    if before and m.dtype is not out.dtype:
+        before = before * m.dtype.itemsize // out.dtype.itemsize
+    t._offset = offset + before
     t._storage = storage
     base = source._base
     t._base = source if base is None else base
@@ -567,3 +565,19 @@ def _user_traceback(e):
 
 
 record = _with_retry(record)
+
+
+OPERANDS = (Tensor, *NUMBERS, np.number, np.bool_)
+
+
+def operand(o: Operator, args: tuple):
+    """`record` for Python's operators: NotImplemented if the other operand is neither tensor nor number.
+
+    So `x == None` is False, and NumPy's arrays and others' classes get their turn.
+    """
+    input, other = args
+    if isinstance(other, np.ndarray) and o.name in ("eq", "ne"):
+        return record(o, (input, wrap_shared(other)))
+    if isinstance(other, OPERANDS) or overrides.found_late(args, None):
+        return record(o, args)
+    return NotImplemented

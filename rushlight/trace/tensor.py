@@ -104,7 +104,7 @@ class Tensor:
     is_cuda = is_sparse = is_quantized = is_meta = is_mps = is_nested = is_mkldnn = False
     is_sparse_csr = is_xpu = is_xla = is_ipu = is_vulkan = is_maia = is_mtia = False
     is_cpu = True
-    names = property(lambda self: (None,) * self.ndim)
+    names = property(lambda self: (None,) * self.ndim, doc="None for each dimension.")
 
     def size(self, dim=None):
         """The shape, or the size of dimension `dim`."""
@@ -480,6 +480,10 @@ class Tensor:
             return a.copy() if copy else a
         return a.astype(dtype, copy=bool(copy))
 
+    def __array_wrap__(self, array, context=None, return_scalar=False):
+        # the result of a NumPy function on tensors; bools as PyTorch gives them
+        return wrap_shared(array.astype(np.uint8) if array.dtype == bool else array)
+
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
         if self._s.rg:
             raise BufferError(
@@ -506,20 +510,26 @@ class Tensor:
         return bool(self.item())
 
     def __float__(self) -> float:
-        return float(self._only_number("float"))
+        return float(self._only_number("double"))
 
     def __int__(self) -> int:
-        return int(self._only_number("int"))
+        return int(self._only_number("int64_t"))
 
     def __complex__(self) -> complex:
-        return complex(self._only_number("complex"))
+        return complex(self._only_number())
 
-    def _only_number(self, kind):
+    def _only_number(self, real: str | None = None):
         if self._s.m.numel != 1:
-            raise RuntimeError(
-                f"a Tensor with {self._s.m.numel} elements cannot be converted to Scalar"
+            raise ValueError(
+                "only one element tensors can be converted to Python scalars, not shape "
+                f"{list(self.shape)}"
             )
-        return self.item()
+        number = self.item()
+        if real and number.__class__ is complex:
+            if number.imag:
+                raise RuntimeError(f"value cannot be converted to type {real} without overflow")
+            number = number.real
+        return number
 
     def __index__(self) -> int:
         if self._s.m.numel != 1 or self._s.m.dtype.category > 1:
@@ -540,6 +550,9 @@ class Tensor:
         if self._s.m.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
         return iter(self.unbind(0))
+
+    def __delitem__(self, index):
+        raise TypeError("Tensor does not support deleting items")
 
     def __hash__(self) -> int:
         return id(self)
@@ -579,13 +592,14 @@ class Tensor:
         return tensor_str(self)
 
     def __format__(self, spec: str) -> str:
-        if self._s.m.ndim == 0 and not self._s.rg or (self._s.m.ndim == 0 and spec):
-            return format(self.item(), spec)
-        if spec:
-            return format(str(self), spec)
-        return str(self)
+        return format(self.item(), spec) if self._s.m.ndim == 0 else object.__format__(self, spec)
 
     # ------------------------------------------------------------ copies and pickling
+
+    def __copy__(self):
+        made = as_subclass(self, type(self), self._s.rg)
+        made.__dict__.update(self.__dict__)
+        return made
 
     def __deepcopy__(self, memo):
         from .construct import deep_copy
@@ -665,7 +679,7 @@ def as_subclass(t, cls, requires_grad: bool = False):
     settle(t)
     made = new(cls)
     made._s, made._tr, made._buf = idle(t._s.m, requires_grad), None, t._buf
-    made._storage = t._storage
+    made._storage, made._offset = t.storage_identity(), t._offset
     if requires_grad and t._s.m.dtype.category < dtypes.FLOAT:
         raise RuntimeError(
             "Only Tensors of floating point and complex dtype can require gradients"

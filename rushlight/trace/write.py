@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..interpret.tier0 import converted
 from . import trie
 from .meta import is_dense, meta
 from .segments import end_segment, enter, run_pending
@@ -225,6 +226,8 @@ def write(t, source):
 def _copy(dst, src) -> None:
     if src.dtype.kind == "c" and dst.dtype.kind != "c":
         src = src.real
+    if dst.dtype.char == "e":
+        src = converted(src, dst.dtype)
     with np.errstate(all="ignore"):
         np.copyto(dst, src, casting="unsafe")
 

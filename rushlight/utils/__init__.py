@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SUBMODULES = ("checkpoint", "data", "hooks", "tensorboard")
+_SUBMODULES = ("checkpoint", "data", "dlpack", "hooks", "tensorboard")
 
 
 def __getattr__(name: str):
