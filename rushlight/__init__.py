@@ -122,6 +122,7 @@ def __getattr__(name: str):
     if entry is None:
         if not name.startswith("__"):
             _ops.load_layers()
+            _ops.load_further()
             if name in _operators:
                 globals()[name] = _operators[name]
                 return _operators[name]
@@ -136,6 +137,7 @@ def __getattr__(name: str):
 
 def __dir__():
     _ops.load_layers()
+    _ops.load_further()
     globals().update({n: f for n, f in _operators.items() if n not in globals()})
     return sorted(set(globals()) | set(_LAZY))
 

@@ -1,5 +1,7 @@
-"""torch.fft: filled from the operators that are published there."""
+"""torch.fft: discrete Fourier transforms; the operators that are published there."""
 
+from .ops import load_further as _load_further
 from .trace.operator import PUBLISHED as _PUBLISHED
 
+_load_further()
 globals().update(_PUBLISHED["fft"])

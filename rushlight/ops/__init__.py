@@ -32,8 +32,6 @@ FAMILIES = (
     "masking",
     "matmul",
     "contraction",
-    "factorization",
-    "triangular",
     "activation",
     "random",
 )
@@ -53,6 +51,18 @@ LAYER_FAMILIES = (
     "attention",
 )
 
+FURTHER_FAMILIES = (
+    "triangular",
+    "factorization",
+    "spectral",
+    "solving",
+    "matrix_functions",
+)
+FURTHER_METHODS = (  # of Tensor, from those
+    "cholesky cholesky_inverse cholesky_solve det geqrf inverse logdet lu lu_solve matrix_exp "
+    "matrix_power orgqr ormqr pinverse qr slogdet svd triangular_solve"
+)
+
 for _family in FAMILIES:
     importlib.import_module("." + _family, __name__)
 
@@ -64,6 +74,25 @@ def load_layers() -> None:
     """
     for family in LAYER_FAMILIES:
         importlib.import_module("." + family, __name__)
+
+
+def load_further() -> None:
+    """Load the families of linalg, fft and special that few programs use: with these modules, when
+    one of their names is used, or a method of Tensor that is theirs.
+    """
+    for family in FURTHER_FAMILIES:
+        importlib.import_module("." + family, __name__)
+    for name in FURTHER_METHODS.split():
+        setattr(Tensor, name, PUBLISHED["Tensor"][name])
+
+
+def _method_later(name: str):
+    def method(self, *args, **kwargs):
+        load_further()
+        return getattr(self, name)(*args, **kwargs)
+
+    method.__name__ = name
+    return method
 
 
 def _reflected(name: str, swapped=None):
@@ -133,6 +162,8 @@ def _attach() -> None:
     for name, fn in methods.items():
         if name not in Tensor.__dict__:
             setattr(Tensor, name, property(fn) if name in PROPERTIES else fn)
+    for name in FURTHER_METHODS.split():
+        setattr(Tensor, name, _method_later(name))
     torch = PUBLISHED["torch"]
     for operator, name in BINARY.items():
         o = OPERATORS.get(BASE.get(operator, name))

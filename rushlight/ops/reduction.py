@@ -451,15 +451,24 @@ def _norm_gradient(g, input, input_meta, out, ord, dim, keepdim):
     return where(size == 0, 0.0, sgn(input) * size.pow(ord - 1)) * scale
 
 
-@op(
-    lambda input, ord, dim, keepdim: meta(
-        rules.reduce_shape(input.shape, dim, keepdim),
-        input.dtype.to_real() if input.dtype.category >= dtypes.FLOAT else rules.fail(
+def _norm_rule(input: Meta, ord, dim, keepdim) -> Meta:
+    if input.dtype.category < dtypes.FLOAT:
+        rules.fail(
             RuntimeError,
             "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
             + _name(input.dtype),
-        ),
-    ),
+        )
+    if (ord < 0 or ord == math.inf) and not count(input, dim):
+        rules.fail(
+            RuntimeError,
+            f"linalg.vector_norm cannot compute the {ord:g} norm on the empty dimensions of "
+            f"{list(input.shape)}, as the operation does not have an identity",
+        )
+    return meta(rules.reduce_shape(input.shape, dim, keepdim), input.dtype.to_real())
+
+
+@op(
+    _norm_rule,
     gradient={"input": _norm_gradient},
     api="",
 )
@@ -470,7 +479,7 @@ def _vector_norm(input: Tensor, ord: float, dim: tuple | int | None, keepdim: bo
     if ord == 2:
         return np.sqrt(np.add.reduce(a * a, axis=ax, keepdims=keep))
     if ord == math.inf:
-        return np.max(a, axis=ax, keepdims=keep) if a.size else np.add.reduce(a, ax, keepdims=keep)
+        return np.max(a, axis=ax, keepdims=keep)
     if ord == -math.inf:
         return np.min(a, axis=ax, keepdims=keep)
     if ord == 0:
@@ -491,6 +500,10 @@ def vector_norm(x: Tensor, ord=2, dim=None, keepdim: bool = False, *, dtype=None
 def norm(input: Tensor, p="fro", dim=None, keepdim: bool = False, dtype=None):
     """The p-norm over all elements or over `dim` ("fro": 2)."""
     input = input if dtype is None else input.to(dtype)
+    if p == "nuc":
+        from .matrix_functions import matrix_norm
+
+        return matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim)
     return _vector_norm(input, 2.0 if p in ("fro", None) else float(p), dim, keepdim)
 
 

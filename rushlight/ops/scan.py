@@ -47,6 +47,8 @@ def _cumprod_gradient(g, input, out, dim):
         return t.flip(dim).cumsum(dim).flip(dim)
 
     # Through the first zero z, d out_j / d x_z is the product without it; further ones stay zero.
+    if input.is_complex():
+        input, out = input.conj(), out.conj()
     zero = input == 0
     first = zero & (zero.to(g.dtype).cumsum(dim) == 1)
     without = where(first, 1.0, input).cumprod(dim)

@@ -1,29 +1,31 @@
-"""Triangular systems, and what is computed with Cholesky factors."""
+"""Triangular systems, and what is solved with Cholesky factors."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..trace import dtypes
 from ..trace.meta import Meta, meta
 from ..trace.operator import Tensor, function, op
 from . import rules
-from .factorization import _cholesky_gradient, _square, cholesky, inv
+from .matrices import batch_of, check_same_dtype, check_square, named
+
+# ruff: noqa: N803 - A and B are PyTorch's names
 
 
-def _triangular_rule(A: Meta, B: Meta, upper, left, unitriangular) -> Meta:  # noqa: N803
-    _square("solve_triangular")(A)
+def _triangular_rule(A: Meta, B: Meta, upper, left, unitriangular) -> Meta:
+    name = "linalg.solve_triangular"
+    check_square(name, A)
+    check_same_dtype(name, A, B)
     if B.ndim < 2 or B.shape[-2 if left else -1] != A.shape[-1]:
         rules.fail(
             RuntimeError,
-            "linalg.solve_triangular: Incompatible shapes of A and B for the equation "
+            f"{name}: Incompatible shapes of A and B for the equation "
             f"{'AX = B' if left else 'XA = B'} ({list(A.shape)} and {list(B.shape)})",
         )
-    lead = rules.broadcast_shapes(tuple(A.shape[:-2]), tuple(B.shape[:-2]))
-    return meta((*lead, *B.shape[-2:]), A.dtype)
+    return meta((*batch_of(A, B), *B.shape[-2:]), A.dtype)
 
 
-def _triangular_gradient(g, A, out, upper, left, unitriangular):  # noqa: N803
+def _triangular_gradient(g, A, out, upper, left, unitriangular):
     options = {"upper": not upper, "left": left, "unitriangular": unitriangular}
     gb = solve_triangular(A.mH, g, **options)
     ga = -(gb @ out.mH if left else out.mH @ gb)
@@ -31,7 +33,7 @@ def _triangular_gradient(g, A, out, upper, left, unitriangular):  # noqa: N803
     return (ga.triu(offset) if upper else ga.tril(-offset)), gb
 
 
-def _substitute(A, B):  # noqa: N803
+def _substitute(A, B):
     """Forward substitution with a lower triangular A, which may be singular."""
     X = np.zeros(np.broadcast_shapes(A.shape[:-2], B.shape[:-2]) + B.shape[-2:], B.dtype)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -41,124 +43,90 @@ def _substitute(A, B):  # noqa: N803
     return X
 
 
+def _solved(A, B, upper, unitriangular=False):
+    A = np.triu(A) if upper else np.tril(A)
+    if unitriangular:
+        A = np.where(np.eye(A.shape[-1], dtype=bool), A.dtype.type(1), A)
+    try:
+        return np.linalg.solve(A, B)
+    except np.linalg.LinAlgError:
+        if upper:
+            return _substitute(A[..., ::-1, ::-1], B[..., ::-1, :])[..., ::-1, :]
+        return _substitute(A, B)
+
+
 @op(_triangular_rule, gradient={("A", "B"): _triangular_gradient}, compute="result", api="linalg")
-def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True,  # noqa: N803
+def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True,
                      unitriangular: bool = False):
     """X with A X = B (or X A = B) for a triangular A; the other triangle is not read.
 
     A: (..., n, n). B: (..., n, k), or (..., k, n) with left=False. A zero on the diagonal gives inf.
     """
-    A = np.triu(A) if upper else np.tril(A)
-    if unitriangular:
-        A = np.where(np.eye(A.shape[-1], dtype=bool), A.dtype.type(1), A)
-    if not left:
-        A, B, upper = np.swapaxes(A, -1, -2), np.swapaxes(B, -1, -2), not upper
-    try:
-        X = np.linalg.solve(A, B)
-    except np.linalg.LinAlgError:
-        if upper:
-            X = _substitute(A[..., ::-1, ::-1], B[..., ::-1, :])[..., ::-1, :]
-        else:
-            X = _substitute(A, B)
-    return X if left else np.swapaxes(X, -1, -2)
-
-
-def _ex_rule(A: Meta):  # noqa: N803
-    _square("cholesky_ex")(A)
-    return meta(A.shape, A.dtype), meta(A.shape[:-2], dtypes.int32)
-
-
-@op(
-    _ex_rule,
-    gradient={"A": lambda g, out: None if g[0] is None else _cholesky_gradient(g[0], out[0])},
-    api="", returns=("L", "info"),
-)
-def _cholesky_ex(A: Tensor):  # noqa: N803
-    """The Cholesky factor and, for each matrix, 0 or the order of the first bad minor."""
-    L, info = np.zeros_like(A), np.zeros(A.shape[:-2], np.int32)
-    for i in np.ndindex(A.shape[:-2]):
-        try:
-            L[i] = np.linalg.cholesky(A[i])
-        except np.linalg.LinAlgError:
-            for k in range(1, A.shape[-1] + 1):
-                try:
-                    L[i][:k, :k] = np.linalg.cholesky(A[i][:k, :k])
-                except np.linalg.LinAlgError:
-                    info[i] = k
-                    break
-    return L, info
-
-
-@function(api="linalg")
-def cholesky_ex(A, *, upper: bool = False, check_errors: bool = False):  # noqa: N803
-    """(L, info): the Cholesky factor, and 0 where a matrix is positive definite."""
-    from ..trace.forms import make_result_type
-
-    L, info = _cholesky_ex(A)
-    if check_errors and bool((info != 0).any()):
-        cholesky(A)
-    return make_result_type("linalg_cholesky_ex", ("L", "info"))(L.mH if upper else L, info)
-
-
-def _older_name():
-    def cholesky(input: Tensor, upper: bool = False):
-        """The lower (or upper) triangular Cholesky factor of positive definite matrices."""
-        made = factor(input)
-        return made.mH if upper else made
-
-    return function(api="torch Tensor", out=True)(cholesky)
-
-
-factor = cholesky
-_older_name()
+    if left:
+        return _solved(A, B, upper, unitriangular)
+    turned = _solved(np.swapaxes(A, -1, -2), np.swapaxes(B, -1, -2), not upper, unitriangular)
+    return np.swapaxes(turned, -1, -2)
 
 
 @function(api="torch Tensor", out=True)
-def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False):  # noqa: N803
-    """X with A X = B, from the Cholesky factor L of A."""
-    if upper:
-        L = L.mH
-    return solve_triangular(L.mH, solve_triangular(L, B, upper=False), upper=True)
+def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False,
+                     unitriangular: bool = False):
+    """(X with A X = b, a copy of A): the older form of `linalg.solve_triangular`."""
+    matrix, up = (A.mT, not upper) if transpose else (A, upper)
+    X = solve_triangular(matrix, b, upper=up, unitriangular=unitriangular)
+    copy = A.expand(*X.shape[:-2], *A.shape[-2:]).clone()
+    return named("triangular_solve", ("solution", "cloned_coefficient"), (X, copy))
 
 
-@function(api="torch Tensor", out=True)
-def cholesky_inverse(L: Tensor, upper: bool = False):  # noqa: N803
-    """The inverse of A, from its Cholesky factor L."""
-    from .creation import eye
-
-    return cholesky_solve(eye(L.shape[-1], dtype=L.dtype), L, upper)
+# ---------------------------------------------------------------- with a Cholesky factor
 
 
-def _slogdet_rule(A: Meta):  # noqa: N803
-    _square("slogdet")(A)
-    return meta(A.shape[:-2], A.dtype), meta(A.shape[:-2], A.dtype.to_real())
+def _factor_gradient(L, common, upper):
+    common = common + common.mH
+    return -(L @ common) if upper else -(common @ L)
+
+
+def _cholesky_solve_rule(B: Meta, L: Meta, upper) -> Meta:
+    check_square("cholesky_solve", L)
+    if B.ndim < 2 or B.shape[-2] != L.shape[-1]:
+        rules.fail(
+            RuntimeError,
+            "cholesky_solve: Incompatible matrix sizes: each A matrix is "
+            f"{L.shape[-2]} by {L.shape[-1]} but b has shape {list(B.shape)}",
+        )
+    return meta((*batch_of(B, L), *B.shape[-2:]), B.dtype)
+
+
+def _cholesky_solve_gradient(g, L, out, upper):
+    gb = cholesky_solve(g, L, upper)
+    return gb, _factor_gradient(L, gb @ out.mH, upper)
 
 
 @op(
-    _slogdet_rule,
-    gradient={"A": lambda g, A: None if g[1] is None else g[1][..., None, None] * inv(A).mH},
-    api="linalg torch Tensor", returns=("sign", "logabsdet"),
+    _cholesky_solve_rule,
+    gradient={("B", "L"): _cholesky_solve_gradient},
+    compute="result",
 )
-def slogdet(A: Tensor):  # noqa: N803
-    """The sign and the logarithm of the absolute value of the determinant of square matrices."""
-    return np.linalg.slogdet(A)
+def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False):
+    """X with A X = B, from the Cholesky factor L of A (upper: A = L^H L)."""
+    return _with_factor(L, B, upper)
 
 
-@function()
-def logdet(input: Tensor):
-    """The logarithm of the determinant: NaN if it is negative."""
-    from .pointwise import where
-
-    sign, size = slogdet(input)
-    return where(sign < 0, float("nan"), size)
+def _with_factor(L, B, upper):
+    H = np.conj(np.swapaxes(L, -1, -2))
+    lower, higher = (H, L) if upper else (L, H)
+    return _solved(higher, _solved(lower, B, False), True)
 
 
-def _eigvalsh_rule(A: Meta) -> Meta:  # noqa: N803
-    _square("eigvalsh")(A)
-    return meta(A.shape[:-1], A.dtype.to_real())
+def _cholesky_inverse_gradient(g, L, out, upper):
+    return _factor_gradient(L, out @ g @ out, upper)
 
 
-@op(_eigvalsh_rule, api="")
-def _eigvalsh(A: Tensor):  # noqa: N803
-    """The eigenvalues of symmetric matrices, ascending."""
-    return np.linalg.eigvalsh(A)
+@op(
+    lambda L, upper: _cholesky_solve_rule(L, L, upper),
+    gradient={"L": _cholesky_inverse_gradient},
+    compute="result",
+)
+def cholesky_inverse(L: Tensor, upper: bool = False):
+    """The inverse of A, from its Cholesky factor L (upper: A = L^H L)."""
+    return _with_factor(L, np.eye(L.shape[-1], dtype=L.dtype), upper)
