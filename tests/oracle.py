@@ -196,13 +196,17 @@ def _outcome(program, framework):
         return e
 
 
-def check_program(program, strides=True, rtol=None, atol=None):
+MODES = ("traced", "traced", "traced", "eager")
+
+
+def check_program(program, strides=True, rtol=None, atol=None, modes=MODES):
     """`program(framework)` must return (or yield) the same, or raise the same type, in both frameworks.
 
-    Rushlight runs it three times traced (first time and deferred) and once in eager mode.
+    Rushlight runs it three times traced (first time and deferred) and once in eager mode, or as
+    `modes` say.
     """
     theirs = _outcome(program, torch)
-    for mode in ("traced", "traced", "traced", "eager"):
+    for mode in modes:
         flush()
         trie.set_eager(mode == "eager")
         try:

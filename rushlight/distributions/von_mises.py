@@ -22,7 +22,7 @@ class VonMises(Distribution):
     concentration (c): near 0 nearly uniform, large ones nearly normal with variance 1 / c.
 
     >>> VonMises(torch.tensor(0.0), torch.tensor(4.0)).log_prob(torch.tensor(0.0))
-    tensor(-0.2627)
+    tensor(-0.2628)
     """
 
     arg_constraints = {"loc": constraints.real, "concentration": constraints.positive}
