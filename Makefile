@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench
+.PHONY: demo test lint bench docs
 
 demo: .venv/run
 	$(BIN)/rushlight demo
@@ -18,9 +18,18 @@ lint: .venv/dev
 bench: .venv/dev
 	$(BIN)/python benchmarks/recording.py
 
+docs: .venv/docs
+	$(BIN)/python docs/reference.py
+	@echo "The API reference is docs/_build/index.html"
+
 .venv/run: pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -e '.[plots,data]'
+	touch $@
+
+.venv/docs: pyproject.toml
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -e '.[plots,data,docs]'
 	touch $@
 
 # PyTorch is the tests' oracle. It goes first and alone, so that exactly this version is taken.

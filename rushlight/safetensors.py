@@ -90,7 +90,6 @@ def _encode(tensors: dict[str, Tensor], metadata: dict[str, str] | None):
 def save(tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
     """The bytes of a safetensors file.
 
-    >>> import rushlight as torch
     >>> from rushlight import safetensors
     >>> safetensors.load(safetensors.save({"a": torch.ones(2)}))
     {'a': tensor([1., 1.])}

@@ -20,7 +20,6 @@ _cache = [True]
 def is_autocast_available(device_type: str) -> bool:
     """Whether autocast works on a type of device: here on "cpu".
 
-    >>> import rushlight as torch
     >>> torch.amp.is_autocast_available("cpu")
     True
     """
@@ -71,7 +70,6 @@ class autocast:
     device_type: "cpu" (others are accepted by name). dtype: bfloat16 (default) or float16.
     cache_enabled: accepted; casts are operations of the trace here.
 
-    >>> import rushlight as torch
     >>> with torch.autocast("cpu"):
     ...     print((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
     torch.bfloat16

@@ -28,7 +28,6 @@ class GradScaler:
     The scale grows by `growth_factor` after `growth_interval` good steps, and is multiplied by
     `backoff_factor` after a bad one.
 
-    >>> import rushlight as torch
     >>> p = torch.ones(1, requires_grad=True)
     >>> optimizer, scaler = torch.optim.SGD([p], lr=0.5), torch.amp.GradScaler("cpu", init_scale=4.0)
     >>> scaler.scale((p * 2).sum()).backward()

@@ -19,7 +19,6 @@ class record_function(ContextDecorator):
     that what was recorded inside it also runs inside it. name: the label. args: added to the name's
     details in the exported trace.
 
-    >>> import rushlight as torch
     >>> with torch.profiler.profile() as prof:
     ...     with torch.profiler.record_function("double"):
     ...         y = torch.ones(3) * 2

@@ -1,4 +1,4 @@
-"""`torch.nn.functional`: every operator published there, and a few compositions of them.
+"""torch.nn.functional: what layers and losses compute, as functions.
 
 The operators fill this module from their table (`PUBLISHED`); nothing about them is here.
 """

@@ -75,7 +75,6 @@ def schedule(*, wait: int, warmup: int, active: int, repeat: int = 0, skip_first
     After `skip_first` steps; repeat: number of cycles, 0 for no end; skip_first_wait: nonzero to
     leave out the first cycle's wait. ValueError for negative numbers, or no active step.
 
-    >>> import rushlight as torch
     >>> s = torch.profiler.schedule(wait=1, warmup=1, active=2)
     >>> [s(n).name for n in range(5)]
     ['NONE', 'WARMUP', 'RECORD', 'RECORD_AND_SAVE', 'NONE']
@@ -137,7 +136,6 @@ class profile:
     acc_events: keep the events of all cycles, not only the last one's.
     See the module's docstring for what is measured.
 
-    >>> import rushlight as torch
     >>> x = torch.randn(8, 16)
     >>> with torch.profiler.profile(record_shapes=True, with_flops=True) as prof:
     ...     y = (x @ x.T).relu().sum().item()

@@ -219,7 +219,6 @@ class EventList(list):
         row_limit: rows shown, -1 for all. time_unit: "s", "ms" or "us" instead of what fits best.
         Raises ValueError for a field that does not exist.
 
-        >>> import rushlight as torch
         >>> with torch.profiler.profile() as prof:
         ...     y = (torch.ones(4) * 3).sum()
         >>> text = prof.key_averages().table(sort_by="cpu_time_total", row_limit=5)

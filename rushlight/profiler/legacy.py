@@ -11,7 +11,6 @@ from .events import EventList, FunctionEventAvg
 class profile(_profile):
     """`torch.profiler.profile` as it was called before; enabled: False measures nothing.
 
-    >>> import rushlight as torch
     >>> with torch.autograd.profiler.profile() as prof:
     ...     y = torch.ones(3).sum().item()
     >>> prof.total_average().count > 0

@@ -125,7 +125,6 @@ def confusion_matrix(labels: Any, predictions: Any, classes: int | Sequence[str]
     counts. classes: their number, or their names; else the largest that occurs. ValueError if the
     lengths differ, RuntimeError if a label lies outside.
 
-    >>> import rushlight as torch
     >>> from rushlight.tools.plots import confusion_matrix
     >>> confusion_matrix(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]))
     tensor([[1, 1],
@@ -163,7 +162,6 @@ def plot_confusion_matrix(matrix: Any, classes: Sequence[str] | None = None, pat
 
     normalize: shares of each row in per cent. classes: their names. Returns the matplotlib figure.
 
-    >>> import rushlight as torch
     >>> from rushlight.tools.plots import confusion_matrix, plot_confusion_matrix
     >>> m = confusion_matrix(torch.tensor([0, 1, 1]), torch.tensor([0, 1, 0]))
     >>> figure = plot_confusion_matrix(m, ["cat", "dog"])
@@ -203,7 +201,6 @@ def show_images(images: Any, titles: Sequence[Any] | None = None, path: Any = No
     of [0, 1] or uint8; one channel is scaled to its range. titles: n texts. Returns the figure.
     ValueError for other shapes or another number of titles.
 
-    >>> import rushlight as torch
     >>> from rushlight.tools.plots import show_images
     >>> figure = show_images(torch.rand(6, 1, 8, 8), titles=range(6))
     """

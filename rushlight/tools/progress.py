@@ -25,7 +25,7 @@ class progress:
     kept as they are and read only when the line is redrawn, so that showing a loss at each step
     does not force deferred operations to run at each step. tqdm draws the line, if it is installed.
 
-    >>> import rushlight as torch, sys
+    >>> import sys
     >>> from rushlight.tools.progress import progress
     >>> bar = progress(range(3), description="epoch 1", file=sys.stdout)
     >>> for x in bar:  # doctest: +ELLIPSIS

@@ -176,7 +176,6 @@ def summary(model: Any, input_size: Any = None, input_data: Any = None, *,
 
     Raises ValueError for unknown columns or modes, RuntimeError naming the module that failed.
 
-    >>> import rushlight as torch
     >>> from rushlight.tools.summary import summary
     >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU())
     >>> info = summary(net, input_size=(2, 4))

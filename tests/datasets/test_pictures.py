@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import doctest
 import gzip
 import hashlib
-import importlib
 import io
 import pickle
 import tarfile
@@ -16,12 +14,6 @@ import pytest
 import rushlight as torch
 from rushlight import datasets
 from rushlight.datasets import cifar, files, folder
-
-
-@pytest.mark.parametrize("name", ["pictures", "cifar", "folder"])
-def test_examples(name):
-    found = doctest.testmod(importlib.import_module(f"rushlight.datasets.{name}"))
-    assert found.failed == 0 and found.attempted > 0
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import doctest
 import gzip
-import importlib
 import pickle
 
 import numpy as np
@@ -14,12 +12,6 @@ import rushlight as torch
 from rushlight.datasets import files, text
 
 data = torch.utils.data
-
-
-@pytest.mark.parametrize("name", ["vocabulary", "batching", "sets"])
-def test_examples(name):
-    found = doctest.testmod(importlib.import_module(f"rushlight.datasets.text.{name}"))
-    assert found.failed == 0 and found.attempted > 0
 
 
 LINES = ["the cat sat", "the dog sat", "a cat"]

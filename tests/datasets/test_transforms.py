@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import doctest
 import importlib
 import random
 
@@ -16,12 +15,6 @@ from rushlight.datasets import transforms as T
 
 F = T.functional
 BILINEAR, BICUBIC = T.InterpolationMode.BILINEAR, T.InterpolationMode.BICUBIC
-
-
-@pytest.mark.parametrize("name", ["fixed", "augment", "functional"])
-def test_examples(name):
-    found = doctest.testmod(importlib.import_module(f"rushlight.datasets.transforms.{name}"))
-    assert found.failed == 0 and found.attempted > 0
 
 
 def picture():

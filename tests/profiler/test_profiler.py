@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import gzip
 import json
 import subprocess
@@ -18,9 +17,6 @@ from rushlight.interpret.program import Program
 from rushlight.profiler import (
     ProfilerAction,
     ProfilerActivity,
-    collect,
-    events,
-    legacy,
     profile,
     record_function,
     schedule,
@@ -349,9 +345,3 @@ def test_loaded_only_when_used():
             "or 'rushlight.interpret.measure' in m]; "
             "torch.profiler.profile; torch.utils.tensorboard.SummaryWriter")
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@pytest.mark.parametrize("module", [sys.modules["rushlight.profiler"], events, collect, legacy,
-                                    torch.autograd.profiler])
-def test_examples(module):
-    assert doctest.testmod(module).failed == 0

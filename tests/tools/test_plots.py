@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
 import sys
 
 import numpy as np
 import pytest
 
 import rushlight as torch
-from rushlight.tools import plots
 from rushlight.tools.plots import (
     confusion_matrix,
     plot_confusion_matrix,
@@ -98,7 +96,3 @@ def test_a_missing_matplotlib_is_named(monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match="pip install"):
         plot_curves([1, 2])
-
-
-def test_examples():
-    assert doctest.testmod(plots).failed == 0

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
 import io
 import sys
 
 import pytest
 
 import rushlight as torch
-from rushlight.tools import progress as module
 from rushlight.tools.progress import progress
 
 
@@ -114,7 +112,3 @@ def test_by_hand(kind):
     assert len(bar) == 10 and "10 files in" in out.getvalue()
     with pytest.raises(TypeError, match="nothing to iterate"):
         list(progress(total=3))
-
-
-def test_examples():
-    assert doctest.testmod(module).failed == 0

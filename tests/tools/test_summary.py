@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 import torch as reference
 from torch.utils.flop_counter import FlopCounterMode
 
 import rushlight as torch
 from rushlight.interpret import measure
-from rushlight.tools import flops
 from rushlight.tools import summary as module
 from rushlight.tools.summary import summary
 
@@ -181,8 +178,3 @@ def test_text(capsys):
     lines = text.splitlines()
     assert len({len(x) for x in lines if set(x) == {"-"}}) == 1 and "Linear" in text
     assert "3 (Sequential)" in text and "Tanh" not in text and "Kernel" in text
-
-
-@pytest.mark.parametrize("m", [module, flops])
-def test_examples(m):
-    assert doctest.testmod(m).failed == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import io
 import struct
 import sys
@@ -12,8 +11,6 @@ import pytest
 
 import rushlight as torch
 from rushlight.utils.tensorboard import FileWriter, SummaryWriter, read_events, records, wire
-from rushlight.utils.tensorboard import reader as reader_module
-from rushlight.utils.tensorboard import writer as writer_module
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -375,8 +372,3 @@ def test_tensorboard_reads_it(tmp_path):
     found = accumulator.EventAccumulator(str(tmp_path))
     found.Reload()
     assert found.Scalars("x")[0].value == 1.5 and found.Histograms("h")[0].histogram_value.num == 3
-
-
-@pytest.mark.parametrize("module", [writer_module, reader_module, records])
-def test_examples(module):
-    assert doctest.testmod(module).failed == 0

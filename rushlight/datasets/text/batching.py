@@ -84,7 +84,6 @@ class BucketBatchSampler(Sampler):
     Raises ValueError unless exactly one of batch_size and max_tokens is given, or for a sample longer than
     max_tokens.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import text
     >>> words = ["a", "be", "sea", "b", "it", "not"]
     >>> batches = text.BucketBatchSampler([len(w) for w in words], 2, shuffle=False)

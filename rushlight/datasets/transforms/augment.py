@@ -44,7 +44,6 @@ class _Sometimes(Transform):
 class RandomHorizontalFlip(_Sometimes):
     """Mirrored left to right with probability p.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.RandomHorizontalFlip(p=1.0)(torch.arange(3).reshape(1, 1, 3))
     tensor([[[2, 1, 0]]])
@@ -57,7 +56,6 @@ class RandomHorizontalFlip(_Sometimes):
 class RandomVerticalFlip(_Sometimes):
     """Upside down with probability p.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.RandomVerticalFlip(p=1.0)(torch.arange(2).reshape(1, 2, 1)).flatten()
     tensor([1, 0])
@@ -70,7 +68,6 @@ class RandomVerticalFlip(_Sometimes):
 class RandomGrayscale(_Sometimes):
     """In shades of grey with probability p, with as many channels as before.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.RandomGrayscale(p=1.0)(torch.ones(3, 1, 1)).shape
     torch.Size([3, 1, 1])
@@ -86,7 +83,6 @@ class RandomGrayscale(_Sometimes):
 class RandomInvert(_Sometimes):
     """The negative with probability p.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.RandomInvert(p=1.0)(torch.zeros(1, 1, 1)).item()
     1.0
@@ -170,7 +166,6 @@ class RandomCrop(Transform):
     size: one number or (height, width). padding: a border first (see Pad). pad_if_needed: pad pictures
     that are too small; otherwise they are a ValueError.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> _ = torch.manual_seed(0)
     >>> transforms.RandomCrop(2, padding=1)(torch.ones(1, 2, 2))
@@ -217,7 +212,6 @@ class RandomResizedCrop(Transform):
 
     scale: bounds of the part of the area. ratio: bounds of width / height.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.RandomResizedCrop(8)(torch.zeros(3, 20, 30)).shape
     torch.Size([3, 8, 8])
@@ -275,7 +269,6 @@ class RandomRotation(Transform):
 
     expand: make the result hold the whole picture. center: (x, y). fill: the colour around it.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.RandomRotation((90, 90))(torch.arange(4).reshape(1, 2, 2))
     tensor([[[1, 3],
@@ -308,7 +301,6 @@ class RandomAffine(Transform):
 
     Raises ValueError for parts outside of [0, 1] or factors that are not positive.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.RandomAffine(20, (0.1, 0.1), (0.5, 2), shear=5)(torch.zeros(1, 6, 5)).shape
     torch.Size([1, 6, 5])
@@ -358,7 +350,6 @@ class ColorJitter(Transform):
     Each is a number x (factors from max(0, 1 - x) to 1 + x; for hue from -x to x) or two bounds.
     Raises ValueError for negative numbers, or hues outside of [-0.5, 0.5].
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.ColorJitter(0.2, 0.2, 0.2, 0.1)(torch.rand(3, 4, 4)).shape
     torch.Size([3, 4, 4])
@@ -411,7 +402,6 @@ class GaussianBlur(Transform):
     kernel_size: odd, one number or two. Raises ValueError for an even or negative one, or bounds that are
     not positive.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.GaussianBlur(3)(torch.ones(1, 4, 4)).shape
     torch.Size([1, 4, 4])
@@ -451,7 +441,6 @@ class RandomErasing(Transform):
     scale, ratio: bounds of the window's part of the area and of its height / width. value: a number,
     one for each channel, or "random" for normal noise. Raises ValueError for a p outside of [0, 1].
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.RandomErasing(p=1.0)(torch.ones(1, 8, 8)).min().item()
     0.0

@@ -98,7 +98,6 @@ class PILToTensor(Transform):
 class ToPILImage(Transform):
     """A tensor (C, H, W) or array (H, W, C) as one of Pillow's images of `mode` (None: what fits).
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.ToPILImage()(torch.zeros(3, 4, 5)).size
     (5, 4)
@@ -116,7 +115,6 @@ class ToPILImage(Transform):
 class ConvertImageDtype(Transform):
     """Values scaled to a dtype: floats in [0, 1], integers from 0 to their maximum.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.ConvertImageDtype(torch.uint8)(torch.ones(1, 1, 1))
     tensor([[[255]]], dtype=torch.uint8)
@@ -134,7 +132,6 @@ class ConvertImageDtype(Transform):
 class Normalize(Transform):
     """`(x - mean) / std` for each channel of a float tensor.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.Normalize([0.5], [0.25])(torch.ones(1, 1, 2))
     tensor([[[2., 2.]]])
@@ -169,7 +166,6 @@ class Resize(Transform):
     size: one number or two. max_size: a limit for the longer side. antialias: smooth when reducing
     tensors; Pillow's images always are. Raises TypeError or ValueError for another size.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.Resize(5)(torch.zeros(1, 20, 10)).shape
     torch.Size([1, 10, 5])
@@ -194,7 +190,6 @@ class Resize(Transform):
 class CenterCrop(Transform):
     """The middle of a picture; a smaller one is padded with black.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.CenterCrop(2)(torch.arange(12).reshape(1, 3, 4))
     tensor([[[1, 2],
@@ -213,7 +208,6 @@ class CenterCrop(Transform):
 class Pad(Transform):
     """A border; see `functional.pad`.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.Pad([1, 0])(torch.ones(1, 1, 1))
     tensor([[[0., 1., 0.]]])
@@ -259,7 +253,6 @@ class Lambda(Transform):
 class Grayscale(Transform):
     """In shades of grey, one or three equal channels.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.Grayscale(3)(torch.ones(3, 2, 2)).shape
     torch.Size([3, 2, 2])
@@ -277,7 +270,6 @@ class Grayscale(Transform):
 class FiveCrop(Transform):
     """The four corners and the middle of a picture, as a tuple.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> len(transforms.FiveCrop(2)(torch.zeros(1, 4, 4)))
     5
@@ -295,7 +287,6 @@ class FiveCrop(Transform):
 class TenCrop(FiveCrop):
     """`FiveCrop` of a picture and of its mirror image.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> len(transforms.TenCrop(2)(torch.zeros(1, 4, 4)))
     10

@@ -18,7 +18,13 @@ from .pictures import is_picture, pillow
 
 
 class InterpolationMode(enum.Enum):
-    """How pixels are resampled."""
+    """How pixels are resampled: the nearest, or means of 2x2 (bilinear) or 4x4 (bicubic).
+
+    >>> from rushlight.datasets import transforms
+    >>> row = torch.tensor([[[0.0, 4.0]]])
+    >>> transforms.functional.resize(row, (1, 4), transforms.InterpolationMode.NEAREST)
+    tensor([[[0., 0., 4., 4.]]])
+    """
 
     NEAREST = "nearest"
     NEAREST_EXACT = "nearest-exact"
@@ -61,7 +67,6 @@ def check(img) -> None:
 def get_dimensions(img) -> list[int]:
     """[channels, height, width].
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.functional.get_dimensions(torch.zeros(2, 3, 4, 5))
     [3, 4, 5]
@@ -144,7 +149,6 @@ def convert_image_dtype(image, dtype=torch.float32):
 
     Raises RuntimeError where a float cannot hold the integers.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> white = torch.full((1, 1, 1), 255, dtype=torch.uint8)
     >>> transforms.functional.convert_image_dtype(white).item()
@@ -202,7 +206,6 @@ def output_size(image_size, size, max_size=None) -> list[int]:
 def resize(img, size, interpolation=InterpolationMode.BILINEAR, max_size=None, antialias=True):
     """Resampled to [height, width], or with the shorter side of the given length.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.functional.resize(torch.zeros(3, 10, 20), 5).shape
     torch.Size([3, 5, 10])
@@ -255,7 +258,6 @@ def crop(img, top: int, left: int, height: int, width: int):
 def center_crop(img, output_size):
     """The middle, of one number's or [height, width]'s size; a smaller picture is padded first.
 
-    >>> import rushlight as torch
     >>> from rushlight.datasets import transforms
     >>> transforms.functional.center_crop(torch.arange(16).reshape(1, 4, 4), 2)
     tensor([[[ 5,  6],
@@ -328,22 +330,34 @@ def rgb_to_grayscale(img, num_output_channels: int = 1):
 to_grayscale = rgb_to_grayscale
 
 
-def _adjust(kind, on_tensor):
-    def adjust(img, factor: float):
-        check(img)
-        if factor < 0:
-            raise ValueError(f"{kind.lower()} factor ({factor}) is not non-negative.")
-        if is_picture(img):
-            return pictures.enhance(kind, img, factor)
-        return on_tensor(img, float(factor))
-
-    return adjust
+def _adjusted(kind: str, img, factor: float, on_tensor):
+    check(img)
+    if factor < 0:
+        raise ValueError(f"{kind.lower()} factor ({factor}) is not non-negative.")
+    if is_picture(img):
+        return pictures.enhance(kind, img, factor)
+    return on_tensor(img, float(factor))
 
 
-adjust_brightness = _adjust("Brightness", lambda i, f: tensors.blend(i, torch.zeros_like(i), f))
-adjust_contrast = _adjust("Contrast", tensors.contrast)
-adjust_saturation = _adjust("Color", tensors.saturation)
-adjust_sharpness = _adjust("Sharpness", tensors.sharpness)
+def adjust_brightness(img, brightness_factor: float):
+    """Brighter (a factor above 1) or darker; 0 is black. ValueError for a negative factor."""
+    dark = lambda i, f: tensors.blend(i, torch.zeros_like(i), f)
+    return _adjusted("Brightness", img, brightness_factor, dark)
+
+
+def adjust_contrast(img, contrast_factor: float):
+    """More contrast (a factor above 1) or less; 0 is grey. ValueError for a negative factor."""
+    return _adjusted("Contrast", img, contrast_factor, tensors.contrast)
+
+
+def adjust_saturation(img, saturation_factor: float):
+    """More colour (a factor above 1) or less; 0 is grey. ValueError for a negative factor."""
+    return _adjusted("Color", img, saturation_factor, tensors.saturation)
+
+
+def adjust_sharpness(img, sharpness_factor: float):
+    """Sharper (a factor above 1) or softer; 0 is smoothed. ValueError for a negative factor."""
+    return _adjusted("Sharpness", img, sharpness_factor, tensors.sharpness)
 
 
 def adjust_hue(img, hue_factor: float):

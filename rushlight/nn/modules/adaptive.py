@@ -28,11 +28,11 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     their negatives. Raises ValueError for cutoffs that do not rise, RuntimeError for a target
     outside of [0, n_classes).
 
-    >>> softmax = nn.AdaptiveLogSoftmaxWithLoss(8, 100, cutoffs=[10, 40])
-    >>> result = softmax(torch.rand(4, 8), torch.tensor([2, 99, 25, 0]))
+    >>> softmax = nn.AdaptiveLogSoftmaxWithLoss(16, 100, cutoffs=[10, 40])
+    >>> result = softmax(torch.rand(4, 16), torch.tensor([2, 99, 25, 0]))
     >>> result.output.shape, torch.allclose(result.loss, -result.output.mean())
     (torch.Size([4]), True)
-    >>> softmax.log_prob(torch.rand(4, 8)).exp().sum(1).detach()
+    >>> softmax.log_prob(torch.rand(4, 16)).exp().sum(1).detach()
     tensor([1.0000, 1.0000, 1.0000, 1.0000])
     """
 

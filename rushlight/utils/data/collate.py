@@ -47,7 +47,6 @@ def default_convert(data):
     """Arrays in nested data become tensors; everything else stays. For loaders without batching.
 
     >>> import numpy as np
-    >>> import rushlight as torch
     >>> torch.utils.data.default_convert({"x": np.arange(3), "name": "three"})
     {'x': tensor([0, 1, 2]), 'name': 'three'}
     """
@@ -78,7 +77,6 @@ def default_collate(batch):
 
     Raises RuntimeError for samples of different sizes, TypeError for unknown types.
 
-    >>> import rushlight as torch
     >>> torch.utils.data.default_collate([{"x": 1, "s": "a"}, {"x": 2, "s": "b"}])
     {'x': tensor([1, 2]), 's': ['a', 'b']}
     >>> torch.utils.data.default_collate([(0, 1.5), (2, 3.5)])

@@ -42,7 +42,6 @@ class _Functional:
 class IterDataPipe(_Functional, IterableDataset[T]):
     """An iterable data set whose kind can be chained: `pipe.name(...)`.
 
-    >>> import rushlight as torch
     >>> @torch.utils.data.functional_datapipe("doubled_example")
     ... class Doubled(torch.utils.data.IterDataPipe):
     ...     def __init__(self, source):
@@ -86,7 +85,6 @@ class MapDataPipe(_Functional, Dataset[T]):
 class DataChunk(list):
     """A list of samples that belong together.
 
-    >>> import rushlight as torch
     >>> torch.utils.data.DataChunk([1, 2]).as_str()
     '[1, 2]'
     """

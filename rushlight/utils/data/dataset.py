@@ -43,7 +43,6 @@ class Dataset(Generic[T]):
     A subclass may define `__getitems__(indices)`, which returns a list of samples at once, and
     `sample_path(index)`, the file that errors about a sample are to name. `a + b` is a ConcatDataset.
 
-    >>> import rushlight as torch
     >>> class Squares(torch.utils.data.Dataset):
     ...     def __len__(self):
     ...         return 4
@@ -67,7 +66,6 @@ class IterableDataset(Dataset[T], Iterable[T]):
     its own. With `state_dict` and `load_state_dict` (of the data set, or of what `__iter__` returns), a
     DataLoader resumes without reading what was read before. `a + b` is a ChainDataset.
 
-    >>> import rushlight as torch
     >>> class Count(torch.utils.data.IterableDataset):
     ...     def __iter__(self):
     ...         info = torch.utils.data.get_worker_info()
@@ -86,7 +84,6 @@ class TensorDataset(Dataset[tuple]):
 
     tensors: one or more. Raises AssertionError if their first dimensions differ.
 
-    >>> import rushlight as torch
     >>> torch.utils.data.TensorDataset(torch.arange(3), torch.eye(3))[1]
     (tensor(1), tensor([0., 1., 0.]))
     """
@@ -110,7 +107,6 @@ class StackDataset(Dataset):
 
     Raises ValueError for both kinds of arguments, none, or data sets of different lengths.
 
-    >>> import rushlight as torch
     >>> torch.utils.data.StackDataset(x=[1, 2], y=["a", "b"])[1]
     {'x': 2, 'y': 'b'}
     """
@@ -164,7 +160,6 @@ class ConcatDataset(Dataset[T]):
 
     Raises AssertionError for no data sets, or an iterable one.
 
-    >>> import rushlight as torch
     >>> both = torch.utils.data.ConcatDataset([[1, 2], [3]])
     >>> len(both), both[2], both[-3]
     (3, 3, 1)
@@ -221,7 +216,6 @@ class ChainDataset(IterableDataset):
 
     Raises AssertionError when a data set that is not iterable is reached.
 
-    >>> import rushlight as torch
     >>> class Letters(torch.utils.data.IterableDataset):
     ...     def __iter__(self):
     ...         return iter("ab")
@@ -252,7 +246,6 @@ class Subset(Dataset[T]):
     A subclass that overrides `__getitem__` must override `__getitems__` as well, or
     NotImplementedError is raised.
 
-    >>> import rushlight as torch
     >>> list(torch.utils.data.Subset("abcd", [3, 0]))
     ['d', 'a']
     """
@@ -302,7 +295,6 @@ def random_split(dataset: Dataset, lengths: Sequence[int | float], generator=Non
     if None. Raises ValueError if the lengths do not add up to the data set's, or for a fraction outside
     of [0, 1]. Warns about empty subsets.
 
-    >>> import rushlight as torch
     >>> g = torch.Generator().manual_seed(42)
     >>> [list(s) for s in torch.utils.data.random_split(range(10), [0.3, 0.7], generator=g)]
     [[2, 6, 1], [8, 4, 5, 0, 9, 3, 7]]

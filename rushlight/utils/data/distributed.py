@@ -28,7 +28,6 @@ class DistributedSampler(Sampler[T]):
 
     Raises ValueError for a rank outside of [0, num_replicas), RuntimeError without a process group.
 
-    >>> import rushlight as torch
     >>> list(torch.utils.data.DistributedSampler(range(7), num_replicas=2, rank=1, shuffle=False))
     [1, 3, 5, 0]
     """

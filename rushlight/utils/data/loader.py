@@ -41,7 +41,6 @@ class DataLoader(Generic[T]):
 
     `state_dict()` and `load_state_dict(state)` save and take up an epoch in its middle.
 
-    >>> import rushlight as torch
     >>> data = torch.utils.data.TensorDataset(torch.arange(5))
     >>> [batch for batch, in torch.utils.data.DataLoader(data, batch_size=2)]
     [tensor([0, 1]), tensor([2, 3]), tensor([4])]
@@ -257,7 +256,6 @@ class DataLoader(Generic[T]):
 
         With `in_order=False` the same samples follow, in whatever order they come.
 
-        >>> import rushlight as torch
         >>> def loader():
         ...     return torch.utils.data.DataLoader(range(6), batch_size=2, shuffle=True)
         >>> _ = torch.manual_seed(0)

@@ -25,7 +25,6 @@ class Sampler(Generic[T]):
     A sampler that remembers something between epochs may define `state_dict` and `load_state_dict`;
     after the latter, the next `__iter__` goes on from there (see `DataLoader.state_dict`).
 
-    >>> import rushlight as torch
     >>> class Backwards(torch.utils.data.Sampler):
     ...     def __init__(self, data):
     ...         self.data = data
@@ -45,7 +44,6 @@ class Sampler(Generic[T]):
 class SequentialSampler(Sampler):
     """0, 1, 2, ... to the data set's length.
 
-    >>> import rushlight as torch
     >>> list(torch.utils.data.SequentialSampler("abc"))
     [0, 1, 2]
     """
@@ -67,7 +65,6 @@ class RandomSampler(Sampler):
     seeded from the default generator for each iteration. Raises TypeError for a `replacement` that is
     no bool, ValueError for a `num_samples` that is not positive.
 
-    >>> import rushlight as torch
     >>> g = torch.Generator().manual_seed(0)
     >>> list(torch.utils.data.RandomSampler(range(5), generator=g))
     [4, 0, 1, 3, 2]
@@ -119,7 +116,6 @@ class RandomSampler(Sampler):
 class SubsetRandomSampler(Sampler):
     """Given indices in random order.
 
-    >>> import rushlight as torch
     >>> sorted(torch.utils.data.SubsetRandomSampler([3, 5, 8]))
     [3, 5, 8]
     """
@@ -144,7 +140,6 @@ class WeightedRandomSampler(Sampler):
     than once. Raises ValueError for a `num_samples` that is not positive, a `replacement` that is no bool,
     weights that are no sequence of numbers.
 
-    >>> import rushlight as torch
     >>> list(torch.utils.data.WeightedRandomSampler([0.0, 1.0, 0.0], 3))
     [1, 1, 1]
     """
@@ -186,7 +181,6 @@ class BatchSampler(Sampler):
 
     Raises ValueError for a `batch_size` that is no positive integer or a `drop_last` that is no bool.
 
-    >>> import rushlight as torch
     >>> list(torch.utils.data.BatchSampler(range(5), 2, drop_last=False))
     [[0, 1], [2, 3], [4]]
     """

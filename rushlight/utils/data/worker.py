@@ -47,7 +47,6 @@ _worker_info: WorkerInfo | None = None
 def get_worker_info() -> WorkerInfo | None:
     """The WorkerInfo in a worker process, None in the main process.
 
-    >>> import rushlight as torch
     >>> torch.utils.data.get_worker_info() is None
     True
     """

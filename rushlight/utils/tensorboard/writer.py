@@ -82,7 +82,7 @@ class SummaryWriter:
     behind this. filename_suffix: of the event file. Every `add_` method takes a `global_step` and a
     `walltime` (seconds since 1970; now if not given). Read the files with `read_events`.
 
-    >>> import rushlight as torch, tempfile
+    >>> import tempfile
     >>> from rushlight.utils.tensorboard import SummaryWriter, read_events
     >>> folder = tempfile.mkdtemp()
     >>> with SummaryWriter(folder) as writer:
