@@ -46,6 +46,7 @@ a = T.ones(2).as_subclass(Logged)
 b = T.add(a, 2)
 c = b.mul(3).sum()
 d = T.nn.functional.relu(a)
+e = a + 1 - b
 show([n for n in calls if not n.startswith("__")], type(d).__name__, float(c))
 """,
     "duck_type": """
