@@ -184,21 +184,20 @@ def result_type(tensor1, tensor2) -> dtype:
     ])
 
 
-_threads = [None]
-
-
 def get_num_threads() -> int:
     """Number of threads that native kernels use (NumPy's own library decides for tier 0)."""
-    import os
+    from .compile.threads import threads
 
-    return _threads[0] or os.cpu_count() or 1
+    return threads()
 
 
 def set_num_threads(n: int) -> None:
     """Set the number of threads of native kernels; also of NumPy's BLAS if threadpoolctl is there."""
     if not isinstance(n, int) or n < 1:
         raise RuntimeError("set_num_threads expects a positive integer")
-    _threads[0] = n
+    from .compile.threads import use
+
+    use(n)
     try:
         import threadpoolctl
     except ImportError:

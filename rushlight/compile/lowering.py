@@ -370,7 +370,7 @@ class Lowering:
             raise NotLowered("another number of results")
         for j, (m, x) in enumerate(zip(self.metas, several, strict=True)):
             if not isinstance(x, Symbol):
-                x = Symbol(ex.const(x.item() if isinstance(x, np.generic) else x))
+                x = Symbol(_known(x))
             if x.shape != tuple(m.shape):
                 x = Symbol(ex.reshape(x.expr, m.shape))
             self.store(self.output(j), x)
@@ -424,6 +424,16 @@ def _fitted(x, view: View) -> Expr:
     if e.shape == view.shape:
         return e
     return ex.rename(e, (None,) * lead + tuple(range(len(e.shape))), view.shape)
+
+
+def _known(x) -> Expr:
+    """A result that depends on no tensor: one number, everywhere."""
+    if isinstance(x, (bool, int, float)):
+        return ex.const(x)
+    x = np.asarray(x)
+    if not x.size or (x != x.flat[0]).any():
+        raise NotLowered("a constant array")
+    return ex.rename(ex.const(x.flat[0].item(), x.dtype), (None,) * x.ndim, x.shape)
 
 
 def _with_dim(v: View, at: int) -> View:

@@ -7,68 +7,22 @@ what has no loops, and returns the arrays that the program promises.
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import os
-import platform
-import sys
 
 import numpy as np
 
 from ..interpret import program as tier0_program
 from ..interpret import tier0
-from ..runtime import launch, pool
 from . import lowering, memory, symbolic
 from .emit import emit
 from .groups import Group, drop_dead, group
 from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
 from .llvm import objects
-from .lowering import Fallback, Native, NotLowered, Temporary, base_of, hazard_root
+from .lowering import Fallback, Native, Temporary, base_of, hazard_root
+from .threads import MOST_THREADS, runtime
 
 LONG = 2e-4  # seconds of estimated work from which the GIL is released
 FLOPS, BYTES = 3e10, 1e10  # a second, for that estimate
-
-
-class Runtime:
-    """The pool and the launcher, loaded once in a process."""
-
-    def __init__(self):
-        text = pool.text(platform.machine(), sys.platform)
-        functions = objects.load(text, pool.EXPORTS)
-        native = objects.load(launch.TEXT, launch.EXPORTS, {"pool_run": functions["pool_run"]})
-        self.launch = launch.python_function("launch", native["launch"])
-        one = ctypes.CFUNCTYPE(None, ctypes.c_int64)
-        self._start = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(functions["pool_start"])
-        self._use = one(functions["pool_use"])
-        self._forked = ctypes.CFUNCTYPE(None)(functions["pool_forked"])
-        self.started = 0
-        self.threads = 1
-        os.register_at_fork(after_in_child=self._after_fork)
-
-    def use(self, threads: int) -> None:
-        """Run kernels on so many threads, the caller's included."""
-        workers = max(threads, 1) - 1
-        if workers > self.started:
-            self._start(self.started + 1, workers)
-            self.started = workers
-        self._use(workers)
-        self.threads = threads
-
-    def _after_fork(self):
-        self._forked()
-        self.started = 0
-        self.threads = 1
-
-
-@functools.cache
-def runtime() -> Runtime:
-    """The process's runtime; NotLowered where Python's memory layout is not the expected one."""
-    if not launch.verify_layout():
-        raise NotLowered("this Python does not lay out its objects as CPython does")
-    return Runtime()
-
-
-MOST_THREADS = 64
 
 
 class Arena:
@@ -97,14 +51,21 @@ class NativeProgram:
         self.arena = 0
         self.held: list = []  # blocks whose addresses native code knows
         self.function = None
+        self.done: dict = {}  # node with an array: (its place, the line after which it is whole)
 
     def __repr__(self) -> str:
         return (f"NativeProgram({len(self.calls)} calls, {len(self.fallbacks)} in tier 0, "
                 f"{self.arena} bytes)")
 
-
-class KernelError(Exception):
-    """A kernel noted a value that it cannot use."""
+    def computed(self, traceback) -> dict:
+        """{node: array} of the results that were whole when an error was raised."""
+        while traceback is not None:
+            frame = traceback.tb_frame
+            if frame.f_code is self.function.__code__:
+                arrays, line = frame.f_locals.get("arrays", ()), traceback.tb_lineno
+                return {n: arrays[at] for n, (at, whole) in self.done.items() if whole < line}
+            traceback = traceback.tb_next
+        return {}
 
 
 def build(program, scalars=()) -> NativeProgram:
@@ -232,7 +193,10 @@ class _Build:
             elif isinstance(r, Temporary):
                 sizes[r] = r.nbytes
             elif r.op.name == "leaf":
-                self.leaf_of[r] = r.number
+                if r.m.weak:
+                    self._array(r)
+                else:
+                    self.leaf_of[r] = r.number
                 continue
             elif r in self.fallback_made or r in self.seen:
                 self._array(r)
@@ -286,7 +250,7 @@ class _Emitter:
         self.names: dict = {}
         self.consts: list = []
         self.patchers: list = []
-        self.made_arrays: set = set()
+        self.done: dict = {}
         self.held: list = build.made.held
         self.plans: list = []
         self.error_words = np.zeros(1, np.int64)
@@ -296,6 +260,9 @@ class _Emitter:
                 continue
             m = root.m
             shape, dtype = self.const(tuple(m.shape)), self.const(m.dtype.np)
+            if root.op.name == "leaf":  # a Python number that an earlier segment has saved
+                self.lines.append(f"arrays[{at}] = array(bufs[{root.number}], {dtype})")
+                continue
             if m.contiguous:
                 self.lines.append(f"arrays[{at}] = empty({shape}, {dtype})")
             else:
@@ -360,6 +327,7 @@ class _Emitter:
             self.names[o] = name
             at = self.build.array_of.get(o)
             if at is not None:
+                self.done[o] = len(self.lines)
                 self.lines.append(f"arrays[{at}] = {name}")
 
     # ------------------------------------------------------------ launches
@@ -407,6 +375,9 @@ class _Emitter:
         self.patchers.append((words, arena))
         failed = self.const(functools.partial(_failed, self.error_words,
                                               [item for _, item in stretch]))
+        for r in {r for _, item in stretch for r in item.writes}:
+            if r in self.build.array_of:
+                self.done[r] = len(self.lines)
         self.lines.append(f"r = launch({plan.ctypes.data}, scalars, bufs, arrays)")
         self.lines.append(f"if r: {failed}(r)")
 
@@ -445,8 +416,10 @@ class _Emitter:
             other = self.const(self.build.program.in_tier0)
             body.insert(0, f"if not ({' and '.join(conditions)}): return {other}(bufs, scalars)")
         parameters = ", ".join(f"c{j}" for j in range(len(self.consts)))
+        start = len(body) + 4 if parameters else len(body) + 3  # of self.lines in the source
+        made.done = {n: (self.build.array_of[n], at + start) for n, at in self.done.items()}
         body += self.lines
-        source = "def make(launch, empty, strided, settle, arena, state, consts):\n"
+        source = "def make(launch, empty, strided, array, settle, arena, state, consts):\n"
         if parameters:
             source += f"    {parameters}, = consts\n"
         source += "    " + head + "".join(f"        {line}\n" for line in body)
@@ -455,7 +428,7 @@ class _Emitter:
         exec(compile(source, "<rushlight native program>", "exec"), space)
         made.source = source
         made.function = space["make"](
-            runtime().launch, np.empty, _strided, settle, Arena, state, self.consts
+            runtime().launch, np.empty, _strided, np.array, settle, Arena, state, self.consts
         )
 
 

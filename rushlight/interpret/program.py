@@ -87,6 +87,8 @@ class Program:
         """({node: array} of what was computed before an error, the node that failed)."""
         found = getattr(error, "rushlight_failure", None)
         if found is not None:
+            if self.native is not None:
+                return self.native.computed(error.__traceback__) or found[0], found[1]
             return found
         tb, frame = error.__traceback__, None
         while tb is not None:

@@ -197,6 +197,7 @@ def execute(tr, st, wanted, handles):
         programs = st.programs = {}
     p = programs.get(wanted)
     if p is None:
+        from ..compile import background  # noqa: F401 - from now on, hot programs become native
         from ..interpret.program import build
         from .plan import saved_nodes
         from .write import restrider

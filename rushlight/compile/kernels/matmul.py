@@ -28,6 +28,7 @@ WORTH = 1 << 19  # multiplications that are worth a chunk of their own
 CHUNKS = 16  # of a large product
 DOTS = 4  # up to so many rows (or columns) of C, dots are faster than packing B
 SWEEPS = 3
+GROUP = 8  # panels of B that are packed together
 
 
 @dataclass(frozen=True)
@@ -295,19 +296,26 @@ def _blocks(p: Product, grid: Grid, tiles: Tiles) -> dict:
     columns = min(grid.n_step, p.n)
     kc = _even(k, depth, tiles.lanes)
     mc = _even(rows, max(target.l2_bytes // (2 * kc * item), tiles.rows), tiles.rows)
-    panels, m_blocks = _up(columns, tiles.columns), _up(rows, mc)
-    pack_b = p.half or p.b.column != 1 or rows >= 12 * tiles.rows
+    panels, many = _up(columns, tiles.columns), rows > mc
     pack_a = p.half or (panels >= 8 and k >= 64 and (p.a.column != 1 or p.a.row * item % 2048 == 0))
-    panel_bytes = kc * tiles.columns * item
+    pack_b = 0
+    if p.half or p.b.column != 1 or rows >= 8 * tiles.rows:
+        pack_b = 2 if p.b.column == 1 else 1
+    keep = many and pack_b
+    # of a group, the block of C stays in L2 for the epilogue, and the panels of B beside A's block
+    group = min(GROUP, max((128 << 10) // (min(mc, rows) * item) // tiles.columns, 1))
+    panel_bytes = (kc * tiles.columns + 64 // item) * item
+    held = panels if keep else group if pack_b == 2 else 1
     a_bytes = (mc + tiles.lanes) * (kc * item + 64) if pack_a else 0
-    b_bytes = panel_bytes * (panels if m_blocks > 1 and pack_b else 1)
-    nbytes = _up(a_bytes, 64) * 64 + b_bytes + tiles.lanes * tiles.columns * item
-    group = max((128 << 10) // (min(mc, rows) * item) // tiles.columns, 1) * tiles.columns
+    if pack_b == 1 and not keep:
+        panel_bytes = 0  # the same place again and again: it stays in L1
+    start = _up(a_bytes, 64) * 64
+    nbytes = start + (kc + tiles.lanes) * tiles.columns * item + held * panel_bytes
     return {
-        "mc": mc, "kc": kc, "group": group, "scratch": Workspace(nbytes, per_thread=True),
-        "scratch_bytes": nbytes, "panels": _up(a_bytes, 64) * 64,
-        "panel_bytes": panel_bytes if m_blocks > 1 and pack_b else 0,
-        "pack_a": int(pack_a), "pack_b": int(pack_b),
+        "mc": mc, "kc": kc, "group": group * tiles.columns,
+        "scratch": Workspace(_up(nbytes, 64) * 64, per_thread=True), "scratch_bytes": _up(nbytes, 64) * 64,
+        "panels": start, "panel_bytes": panel_bytes, "keep": int(bool(keep)),
+        "pack_a": int(pack_a), "pack_b": pack_b,
     }
 
 

@@ -98,6 +98,44 @@ def _copy(target: Target, dtype: np.dtype, name: str) -> Function:
     return f
 
 
+def panel_packer(target: Target, dtype: np.dtype, vectors: int, name: str = "pack_panels") -> Function:
+    """Packs several panels of a matrix that is dense along its columns, reading each row from end to end.
+
+    Panels are `vectors` vectors wide; out_row is the bytes from one panel to the next.
+    """
+    f, lanes = _function(name), _lanes(target, dtype)
+    register = elements.register_type(dtype)
+    width = vectors * lanes
+    whole = f.sub("%columns", f.rem("%columns", width))
+    ragged = f.compare("ne", whole, "%columns")
+    v = vector(register, lanes)
+
+    def row(r, source, out):
+        def panel(c, out):
+            for q in range(vectors):
+                at = f.at(source, f.mul(f.add(c, q * lanes), dtype.itemsize))
+                x = _load(f, target, dtype, at, None)
+                f.store(v, x, f.at(out, q * lanes, register))
+            return [f.at(out, "%out_row")]
+
+        last = f.loop(0, whole, width, panel, carry=[("ptr", out)])[0]
+
+        def rest():
+            def one(c):
+                x = _load(f, target, dtype, f.at(source, f.mul(c, dtype.itemsize)),
+                          f.minimum(lanes, f.sub("%columns", c)))
+                f.store(v, x, f.at(last, f.sub(c, whole), register))
+
+            f.loop(whole, "%columns", lanes, one)
+
+        f.branch(ragged, rest)
+        return [f.at(source, "%in_row"), f.at(out, width, register)]
+
+    f.loop(0, "%rows", 1, row, carry=[("ptr", "%in"), ("ptr", "%out")])
+    f.do("ret void")
+    return f
+
+
 def _transpose(target: Target, dtype: np.dtype, name: str) -> Function:
     f, lanes = _function(name), _lanes(target, dtype)
     register = elements.register_type(dtype)

@@ -16,7 +16,7 @@ from ..llvm.builder import Function, Operand, module
 from ..llvm.target import Target
 from . import micro
 from .micro import Tiles
-from .pack import call_pack, packers
+from .pack import call_pack, packers, panel_packer
 
 POINTERS = ("a", "b", "c", "bias", "epilogue", "epilogue_arguments", "scratch")
 WORDS = (
@@ -29,7 +29,8 @@ WORDS = (
     "c_part",  # bytes from one k chunk's C to the next one's
     "batches", "dims",
     # tiles: blocks of A and B; their places in a thread's scratch; what is packed there
-    "mc", "kc", "group", "scratch_bytes", "panels", "panel_bytes", "pack_a", "pack_b",
+    # (pack_b: 1 panel by panel, 2 a group of panels at once); whether panels serve all blocks of rows
+    "mc", "kc", "group", "scratch_bytes", "panels", "panel_bytes", "pack_a", "pack_b", "keep",
     # dots: strides of bias, and whether rows and columns of C changed places
     "bias_row", "bias_column", "swapped",
 )
@@ -105,7 +106,10 @@ class Chunk:
 def tiles_text(target: Target, dtype: np.dtype) -> str:
     """The module of products from tiles; its function is `tiles`."""
     tiles = Tiles(target, "float64" if dtype.name == "float64" else "float32")
-    functions = [*tiles.kernels(), *packers(target, dtype), _Tiled(tiles, dtype).write()]
+    functions = [
+        *tiles.kernels(), *packers(target, dtype),
+        panel_packer(target, dtype, tiles.vectors), _Tiled(tiles, dtype).write(),
+    ]
     return module(functions, tiles.extra())
 
 
@@ -122,7 +126,8 @@ class _Tiled:
         self.scratch = f.at(x.scratch, f.mul("%thread", x.scratch_bytes))
         self.panels = f.at(self.scratch, x.panels)
         self.packs_a = f.compare("ne", x.pack_a, 0)
-        self.packs_b = f.compare("ne", x.pack_b, 0)
+        self.packs_b, self.groups_b = f.compare("ne", x.pack_b, 0), f.compare("eq", x.pack_b, 2)
+        self.keeps = f.compare("ne", x.keep, 0)
         micro.set_words(f, self.block, {micro.C_ROW: x.c_row})
         return x.each_batch(self._batch)
 
@@ -172,9 +177,21 @@ class _Tiled:
         def group(low):
             high = f.minimum(f.add(low, x.group), n[1])
 
+            done = f.op(f"and i1 {again}, {self.keeps}")  # by an earlier block of rows
+            first = f.op(f"select i1 {self.keeps}, i64 {n[0]}, i64 {low}")
+            source = f.at(b, f.mul(low, x.b_column))
+
+            def pack_group():
+                out = self._panel(low, first)
+                call_pack(f, "pack_panels", out, x.panel_bytes, source, x.b_k, x.b_column, k,
+                          f.sub(high, low))
+
+            wanted = f.op(f"and i1 {self.groups_b}, {f.op(f'xor i1 {done}, true')}")
+            f.branch(wanted, pack_group)
+
             def panel(j):
                 width = f.minimum(t.columns, f.sub(high, j))
-                right = self._right(b, j, n[0], width, k, again)
+                right = self._right(b, j, first, width, k, done)
                 has_bias = f.op(f"icmp ne ptr {bias}, null")
                 here = f.op(f"select i1 {has_bias}, ptr {f.at(bias, j, t.type)}, ptr null")
                 f.store("ptr", here, f.at(self.block, micro.BIAS, "i64"), 8)
@@ -194,7 +211,13 @@ class _Tiled:
 
         f.loop(n[0], n[1], x.group, group, at_least_once=True)
 
-    def _right(self, b, j, first, width, k, again) -> str:
+    def _panel(self, column: Operand, first: Operand) -> str:
+        """The place of a packed panel."""
+        f, x = self.f, self.chunk
+        number = f.div(f.sub(column, first), self.t.columns)
+        return f.at(self.panels, f.mul(number, x.panel_bytes))
+
+    def _right(self, b, j, first, width, k, done) -> str:
         """A panel of B, packed if that is wanted or its last vector is not whole; sets its stride."""
         f, x, t = self.f, self.chunk, self.t
         source = f.at(b, f.mul(j, x.b_column))
@@ -202,11 +225,9 @@ class _Tiled:
         row = t.columns * t.itemsize
 
         def packed():
-            number = f.div(f.sub(j, first), t.columns)
-            out = f.at(self.panels, f.mul(number, x.panel_bytes))
-            kept = f.op(f"and i1 {again}, {f.compare('ne', x.panel_bytes, 0)}")
+            out = self._panel(j, first)
             f.branch(
-                kept, lambda: None,
+                f.op(f"or i1 {done}, {self.groups_b}"), lambda: None,
                 lambda: call_pack(f, "pack", out, row, source, x.b_k, x.b_column, k, width),
             )
             return [out, row]

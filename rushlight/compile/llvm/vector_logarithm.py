@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 
 from .vector_exponential import FORMATS, exp2, split_power
-from .vector_values import Value, fma, fma_once, polynomial, rarely
+from .vector_values import Value, fma, fma_once, lane_by_lane, polynomial, rarely
 
-INFINITY, NAN = math.inf, math.nan
+INFINITY, NAN, LN2 = math.inf, math.nan, math.log(2.0)
 FEW_BITS = {"float": -1 << 12, "double": -1 << 32}  # a mask that leaves 12 or 21 bits
 # 1 / ln 2, 1 / ln 10 and log10(2) in two parts, the first with so few bits that products are exact
 LOG2_E = {
@@ -174,14 +174,14 @@ def pow(x: Value, y: Value) -> Value:
     """x**y, with C's special cases."""
     a = x.absolute()
     if x.type == "float":
-        power = y.convert("fpext", "double") * _log2_short(a.convert("fpext", "double"))
-        result = _exp2_short(power).convert("fptrunc", "float")
+        power = y.convert("fpext", "double") * log2_short(a.convert("fpext", "double"))
+        result = exp2_short(power).convert("fptrunc", "float")
     else:
         result = _pow_double(a, y)
     return _pow_special(x, y, a, result)
 
 
-def _log2_short(x: Value) -> Value:
+def log2_short(x: Value) -> Value:
     """log2 of positive normal doubles (and 0, inf, NaN) to 37 bits."""
     n, f = split_exponent(x)
     s = f / (f + 2.0)
@@ -189,7 +189,7 @@ def _log2_short(x: Value) -> Value:
     return result.where(x > 0.0, -INFINITY).where(x < INFINITY, x)
 
 
-def _exp2_short(x: Value) -> Value:
+def exp2_short(x: Value) -> Value:
     """2**x of doubles to 34 bits, within the range of normal numbers."""
     shift = FORMATS["double"].rounder + FORMATS["double"].bias
     x = x.at_least(-1000.0).at_most(1000.0)
@@ -266,13 +266,77 @@ def cbrt(x: Value) -> Value:
     """2**(log2|x| / 3) with x's sign, for doubles then a step of Newton's method."""
     a = x.absolute()
     if x.type == "float":
-        wide = _exp2_short(_log2_short(a.convert("fpext", "double")) * (1 / 3))
+        wide = exp2_short(log2_short(a.convert("fpext", "double")) * (1 / 3))
         result = wide.convert("fptrunc", "float")
     else:
         small = a < FORMATS["double"].smallest_normal
         scaled = (a * 2.0**54).where(small, a)
-        y = _exp2_short(_log2_short(scaled) * (1 / 3))
+        y = exp2_short(log2_short(scaled) * (1 / 3))
         y = y - (y - scaled / (y * y)) * (1 / 3)
         result = (y * 2.0**-18).where(small, y)
     zero_or_infinite = a.equals(0.0) | a.equals(INFINITY)
     return a.where(zero_or_infinite, result).with_sign_of(x)
+
+
+def in_double(function: Callable[..., Value]) -> Callable[..., Value]:
+    """A function that computes floats as doubles."""
+
+    def wrapped(*given: Value) -> Value:
+        if given[0].type == "double":
+            return function(*given)
+        return function(*(x.convert("fpext", "double") for x in given)).convert("fptrunc", "float")
+
+    return wrapped
+
+
+@in_double
+def asinh(x: Value) -> Value:
+    """log(|x| + sqrt(x**2 + 1)) with x's sign."""
+    a = x.absolute()
+    large = a > 2.0**60
+    square = a * a
+    inner = a + square / (sqrt(square + 1.0) + 1.0)
+    return (log1p(a.where(large, inner)) + x.constant(LN2).where(large, 0.0)).with_sign_of(x)
+
+
+@in_double
+def acosh(x: Value) -> Value:
+    """log(x + sqrt(x**2 - 1)); NaN below 1."""
+    large = x > 2.0**60
+    t = x - 1.0
+    inner = t + sqrt(fma(t, t, t + t))
+    result = log1p(x.where(large, inner)) + x.constant(LN2).where(large, 0.0)
+    return result.where(x >= 1.0, NAN)
+
+
+@in_double
+def atanh(x: Value) -> Value:
+    """log((1 + |x|) / (1 - |x|)) / 2 with x's sign; NaN above 1."""
+    a = x.absolute()
+    twice = a + a
+    result = log1p(fma(twice, a / (1.0 - a), twice)) * 0.5
+    return result.where(a <= 1.0, NAN).with_sign_of(x)
+
+
+def fmod(x: Value, y: Value) -> Value:
+    """x - trunc(x / y) y, exact; quotients that are too large take a jump."""
+    wide = [v.convert("fpext", "double") if x.type == "float" else v for v in (x, y)]
+    q = (wide[0] / wide[1]).call("trunc")
+    r = fma_once(-q, wide[1], wide[0])
+    if x.type == "float":
+        r = r.convert("fptrunc", "float")
+    else:  # q may be one too large
+        beyond = ((r.bits() ^ x.bits()) < 0) & r.compare("one", 0.0)
+        r = (r + y.with_sign_of(x)).where(beyond, r)
+    size = y.absolute()
+    r = x.where(size > x.absolute(), r)
+    large = (q.absolute() >= 2.0**28) & (x.absolute() < INFINITY) & (size > 0.0)
+    made = rarely(large, lambda: [_remainders(x, y)], [r])[0]
+    return made.with_sign_of(x)
+
+
+def _remainders(x: Value, y: Value) -> Value:
+    def scalar(a: Value, b: Value) -> list[Value]:
+        return [a.of(f"frem {a.type} {a.name}, {b.name}")]
+
+    return lane_by_lane([x, y], [x], scalar)[0]

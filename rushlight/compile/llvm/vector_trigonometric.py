@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .vector_exponential import FORMATS
-from .vector_values import INTEGER, Value, fma, fma_once, polynomial, rarely
+from .vector_values import INTEGER, Value, fma, fma_once, lane_by_lane, polynomial, rarely
 
 HALF_PI = {
     "float": (1.5707963705062866, -4.3711390001862426e-08),
@@ -168,20 +168,7 @@ class Reduction:
 
     def _far(self, x: Value, far: Value, near: list[Value]) -> list[Value]:
         """`near` with the lanes far from 0 replaced, one by one; inf and NaN stay."""
-        f = x.f
-        if x.lanes == 1:
-            made = self._far_scalar(x)
-        else:
-
-            def lane(i: str, *held: str) -> list[str]:
-                one = Value(f, x.type, 1, f.op(f"extractelement {x.vector} {x.name}, i64 {i}"))
-                return [
-                    f.op(f"insertelement {v.vector} {h}, {s.type} {s.name}, i64 {i}")
-                    for h, v, s in zip(held, near, self._far_scalar(one), strict=True)
-                ]
-
-            names = f.loop(0, x.lanes, 1, lane, [(v.vector, v.name) for v in near])
-            made = [Value(f, v.type, v.lanes, n) for v, n in zip(near, names, strict=True)]
+        made = lane_by_lane([x], near, self._far_scalar)
         far = far & (x.absolute() < math.inf)
         return [a.where(far, b) for a, b in zip(made, near, strict=True)]
 

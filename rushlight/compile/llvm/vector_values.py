@@ -209,3 +209,25 @@ def rarely(
         [v.vector for v in ordinary],
     )
     return [Value(v.f, v.type, v.lanes, n) for v, n in zip(ordinary, made, strict=True)]
+
+
+def lane_by_lane(
+    inputs: Sequence[Value], like: Sequence[Value], scalar: Callable[..., Sequence[Value]]
+) -> list[Value]:
+    """`scalar` of each lane's inputs, in a loop; the results have the types of `like`."""
+    f, lanes = inputs[0].f, inputs[0].lanes
+    if lanes == 1:
+        return list(scalar(*inputs))
+
+    def lane(i: str, *held: str) -> list[str]:
+        one = [
+            Value(f, v.type, 1, f.op(f"extractelement {v.vector} {v.name}, i64 {i}"))
+            for v in inputs
+        ]
+        return [
+            f.op(f"insertelement {v.vector} {h}, {s.type} {s.name}, i64 {i}")
+            for h, v, s in zip(held, like, scalar(*one), strict=True)
+        ]
+
+    names = f.loop(0, lanes, 1, lane, [(v.vector, v.name) for v in like])
+    return [Value(f, v.type, v.lanes, n) for v, n in zip(like, names, strict=True)]
