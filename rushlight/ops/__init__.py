@@ -57,10 +57,12 @@ FURTHER_FAMILIES = (
     "spectral",
     "solving",
     "matrix_functions",
+    "statistics",
 )
 FURTHER_METHODS = (  # of Tensor, from those
-    "cholesky cholesky_inverse cholesky_solve det geqrf inverse logdet lu lu_solve matrix_exp "
-    "matrix_power orgqr ormqr pinverse qr slogdet svd triangular_solve"
+    "bincount cholesky cholesky_inverse cholesky_solve corrcoef cov det geqrf histc histogram inverse "
+    "logdet lu lu_solve matrix_exp matrix_power median mode nanmedian nanquantile orgqr ormqr "
+    "pinverse qr quantile slogdet svd triangular_solve"
 )
 
 for _family in FAMILIES:

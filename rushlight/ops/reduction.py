@@ -8,9 +8,8 @@ import numpy as np
 
 from ..trace import dtypes
 from ..trace.meta import Meta, meta
-from ..trace.operator import Scalar, Size, Tensor, function, op
+from ..trace.operator import Size, Tensor, function, op
 from ..trace.tensor import Tensor as TensorClass
-from ..trace.tensor import array, wrap
 from . import rules
 
 
@@ -523,77 +522,9 @@ def aminmax(input: Tensor, *, dim=None, keepdim: bool = False):
                 amax(input, () if dim is None else dim, keepdim))
 
 
-def _median(input, dim, keepdim, skip_nan):
-    a = array(input.detach())
-    if dim is None:
-        flat = np.sort(a.reshape(-1))
-        n = int((~np.isnan(flat)).sum()) if skip_nan and a.dtype.kind == "f" else flat.size
-        if not skip_nan and a.dtype.kind == "f" and np.isnan(flat).any():
-            at = int(np.argmax(np.isnan(a.reshape(-1))))
-        elif n == 0:
-            at = 0
-        else:
-            at = int(np.argsort(a.reshape(-1), kind="stable")[(n - 1) // 2])
-        if a.size == 0:
-            return input.sum() * math.nan
-        return input.reshape(-1)[at]
-    order = np.argsort(a, axis=dim, kind="stable") if a.ndim else np.zeros((), np.int64)
-    if a.ndim == 0:
-        return input.clone(), wrap(np.zeros((), np.int64))
-    isnan = np.isnan(a) if a.dtype.kind == "f" else np.zeros(a.shape, bool)
-    n = (~isnan).sum(axis=dim, keepdims=True)
-    if not skip_nan:
-        n = np.where(isnan.any(axis=dim, keepdims=True), 0, n)
-    middle = np.where(n > 0, (n - 1) // 2, 0)
-    index = np.take_along_axis(order, middle, axis=dim)
-    if not skip_nan:
-        first = np.argmax(isnan, axis=dim, keepdims=True)
-        index = np.where(isnan.any(axis=dim, keepdims=True), first, index)
-    where_ = wrap(np.ascontiguousarray(index))
-    values = input.gather(dim, where_)
-    return (values, where_) if keepdim else (values.squeeze(dim), where_.squeeze(dim))
-
-
-@function()
-def median(input: Tensor, dim: int | None = None, keepdim: bool = False):
-    """The lower median; with `dim`, (values, indices)."""
-    return _named("median", _median(input, dim, keepdim, False))
-
-
-@function()
-def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False):
-    """The lower median of the elements that are not NaN; with `dim`, (values, indices)."""
-    return _named("nanmedian", _median(input, dim, keepdim, True))
-
-
-def _named(name, result):
-    if not isinstance(result, tuple):
-        return result
-    from ..trace.forms import make_result_type
-
-    return make_result_type(name, ("values", "indices"))(*result)
-
-
 @function()
 def trace(input: Tensor):
     """The sum of the diagonal of a matrix."""
     if input.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
     return input.diagonal().sum()
-
-
-@function()
-def bincount(input: Tensor, weights=None, minlength: int = 0):
-    """How often each non-negative integer occurs (or the sum of its weights)."""
-    a = array(input)
-    if a.ndim != 1 or (a.size and a.min() < 0):
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
-    w = None if weights is None else array(weights)
-    counts = np.bincount(a, w, minlength)
-    if w is None:
-        return wrap(counts.astype(np.int64))
-    return wrap(counts.astype(np.float32 if w.dtype == np.float32 else np.float64))
-
-
-def _value(x: Scalar):
-    return x
