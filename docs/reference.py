@@ -53,6 +53,7 @@ class Section(NamedTuple):
 
 def public(page: str) -> dict[str, Any]:
     """The names that a page explains and what they stand for: all public ones but modules."""
+    dir(rushlight)  # loads all operators, so that Tensor has their methods
     space: Any = rushlight.Tensor if page == TENSOR else importlib.import_module(page)
     names = getattr(space, "__all__", None)
     if names is None:  # what is defined there, or published there by operators
@@ -108,7 +109,8 @@ def section(page: str, home: str, entries: dict[str, list[str]]) -> Section:
     title, _, text = (inspect.getdoc(sys.modules[home]) or "").partition("\n")
     if home.startswith("rushlight.ops"):
         text = ""  # how the operators are made
-    return Section(title.rstrip("."), text.strip(), home.replace(".", "/") + ".py", entries)
+    file = Path(sys.modules[home].__file__ or "").relative_to(HERE.parent)
+    return Section(title.rstrip("."), text.strip(), file.as_posix(), entries)
 
 
 class Written(str):

@@ -34,7 +34,14 @@ def set_rng_state(new_state) -> None:
 
 @contextlib.contextmanager
 def fork_rng(devices=None, enabled: bool = True, *_args, **_kwargs):
-    """Inside, the default generator may be used; afterwards its state is as before."""
+    """Inside, the default generator may be used; afterwards its state is as before.
+
+    >>> _ = torch.manual_seed(0)
+    >>> with torch.random.fork_rng():
+    ...     unseen = torch.rand(1)
+    >>> torch.rand(1)
+    tensor([0.4963])
+    """
     state = get_rng_state() if enabled else None
     try:
         yield

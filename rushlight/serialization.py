@@ -222,8 +222,15 @@ def save(obj, f, pickle_module=None, pickle_protocol: int = 2,
          _use_new_zipfile_serialization: bool = True) -> None:
     """Write an object with its tensors as a PyTorch .pt file (zip format).
 
-    f: a path or a binary file. A path is replaced only when the new file is complete on disk: an error,
-    a full disk or a killed process leaves the old one as it was.
+    f: a path or a binary file. A path is replaced only when the new file is complete on disk: an
+    error, a full disk or a killed process leaves the old one as it was.
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> torch.save({"step": 3, "weight": torch.ones(2)}, file)
+    >>> _ = file.seek(0)
+    >>> torch.load(file)
+    {'step': 3, 'weight': tensor([1., 1.])}
     """
     if isinstance(f, (str, os.PathLike)):
         parent = os.path.dirname(os.path.abspath(os.fspath(f)))

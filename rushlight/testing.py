@@ -33,6 +33,8 @@ def assert_close(
     """AssertionError unless |actual - expected| <= atol + rtol * |expected| everywhere.
 
     Sequences and mappings are compared item by item. rtol and atol default by dtype.
+
+    >>> torch.testing.assert_close(torch.tensor([1.0]), torch.tensor([1.0 + 1e-7]))
     """
     if isinstance(expected, dict):
         assert actual.keys() == expected.keys(), msg or "The keys of the mappings do not match"

@@ -29,6 +29,11 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
 
     tensors: a tensor or a sequence. grad_tensors: their cotangents, None for one-element ones.
     Raises RuntimeError when nothing requires grad, shapes differ, or the graph was freed.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> torch.autograd.backward(x * 3, torch.tensor([1.0, 10.0]))
+    >>> x.grad
+    tensor([ 3., 30.])
     """
     tensors = _tuple(tensors)
     if not tensors:
@@ -56,6 +61,11 @@ def grad(
 
     create_graph: record the differentiation itself. allow_unused: None for inputs without
     influence instead of a RuntimeError; materialize_grads: zeros instead.
+
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> first, = torch.autograd.grad(x ** 3, x, create_graph=True)
+    >>> first.detach(), torch.autograd.grad(first, x)
+    (tensor(27.), (tensor(18.),))
     """
     if is_grads_batched:
         raise NotImplementedError("grad(): is_grads_batched is not supported; loop over the batch")

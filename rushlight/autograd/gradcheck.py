@@ -104,6 +104,10 @@ def gradcheck(
     """Compare the gradients of `func` at float64 `inputs` with finite differences.
 
     Raises GradcheckError (or returns False) where they differ by more than atol + rtol * |value|.
+
+    >>> x = torch.rand(3, dtype=torch.float64, requires_grad=True)
+    >>> torch.autograd.gradcheck(torch.sin, x)
+    True
     """
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     leaves = _differentiable(inputs)

@@ -19,8 +19,13 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
                                  scale: float | None = None, enable_gqa: bool = False):
     """`softmax(scale * query @ key^T + mask) @ value` (Vaswani et al., 2017).
 
-    query (..., L, E), key (..., S, E), value (..., S, V). attn_mask: bool (True takes part) or added.
-    is_causal: position i sees positions up to i. enable_gqa: fewer key heads than query heads.
+    query (..., L, E), key (..., S, E), value (..., S, V). attn_mask: bool (True takes part) or
+    added. is_causal: position i sees positions up to i. enable_gqa: fewer key heads than query
+    heads.
+
+    >>> q, k, v = torch.rand(2, 4, 5, 8), torch.rand(2, 4, 7, 8), torch.rand(2, 4, 7, 8)
+    >>> F.scaled_dot_product_attention(q, k, v).shape
+    torch.Size([2, 4, 5, 8])
     """
     if is_causal and attn_mask is not None:
         raise RuntimeError(

@@ -135,6 +135,10 @@ def einsum(equation, *operands):
 
     Names that do not occur in the output are summed; `...` stands for further dimensions, which
     broadcast. Also in sublist form. Raises RuntimeError for equations that do not fit the operands.
+
+    >>> a, b = torch.ones(5, 2, 3), torch.ones(5, 3, 4)
+    >>> torch.einsum("bij,bjk->bik", a, b).shape
+    torch.Size([5, 2, 4])
     """
     if isinstance(equation, TensorClass):
         equation, operands = _from_sublists((equation, *operands))
@@ -196,7 +200,11 @@ def einsum(equation, *operands):
 
 @function(api="torch")
 def tensordot(a: Tensor, b: Tensor, dims=2, out=None):
-    """The product summed over `dims` last and first dimensions, or over two lists of dimensions."""
+    """The product summed over `dims` last and first dimensions, or over two lists of dimensions.
+
+    >>> torch.tensordot(torch.ones(2, 3, 4), torch.ones(4, 3, 5), dims=([1, 2], [1, 0])).shape
+    torch.Size([2, 5])
+    """
     if isinstance(dims, int):
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")

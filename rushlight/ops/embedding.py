@@ -136,6 +136,10 @@ def embedding(
     looked up are first scaled, in place, to at most this `norm_type`-norm. scale_grad_by_freq: the
     gradient of a row is divided by how often it was looked up. sparse is accepted; gradients are
     dense. Raises IndexError for indices out of range.
+
+    >>> F.embedding(torch.tensor([[2, 0]]), torch.tensor([[1.0], [2.0], [3.0]]))
+    tensor([[[3.],
+             [1.]]])
     """
     if weight.ndim != 2:
         raise RuntimeError(f"'weight' must be 2-D, but has shape {list(weight.shape)}")

@@ -127,6 +127,11 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear",
 
     mode: "bilinear", "nearest" or (2-d only) "bicubic". padding_mode: what is outside: "zeros",
     "border" or "reflection". Differentiable in both arguments (Jaderberg et al., 2015).
+
+    >>> mirror = torch.tensor([[[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+    >>> grid = F.affine_grid(mirror, (1, 1, 1, 3), align_corners=False)
+    >>> F.grid_sample(torch.tensor([[[[1.0, 2.0, 3.0]]]]), grid, align_corners=False)
+    tensor([[[[3., 2., 1.]]]])
     """
     if mode not in ("bilinear", "nearest", "bicubic"):
         raise ValueError(

@@ -290,7 +290,11 @@ def _cross_entropy(input: Tensor, target: IntTensor, ignore_index: int):
 def cross_entropy(input: Tensor, target: Tensor, weight=None, size_average=None,
                   ignore_index: int = -100, reduce=None, reduction: str = "mean",
                   label_smoothing: float = 0.0):
-    """Minus the log-softmax at the target class, or the cross entropy with target probabilities."""
+    """Minus the log-softmax at the target class, or the cross entropy with target probabilities.
+
+    >>> F.cross_entropy(torch.tensor([[2.0, 0.0]]), torch.tensor([0]), label_smoothing=0.1)
+    tensor(0.2269)
+    """
     reduction = _legacy(size_average, reduce, reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(

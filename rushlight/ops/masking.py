@@ -50,6 +50,9 @@ def masked_fill(input: Tensor, mask: Tensor, value):
     """`value` (a number or 0-dim tensor) where `mask` is True, else `input`; both broadcast.
 
     The result has the input's dtype. Raises RuntimeError for masks that are not bool.
+
+    >>> torch.masked_fill(torch.zeros(3), torch.tensor([True, False, True]), -1.0)
+    tensor([-1.,  0., -1.])
     """
     if not isinstance(value, TensorType):
         _scalar_fits(input, value)
@@ -264,6 +267,10 @@ def nonzero(input: Tensor, *, as_tuple: bool = False):
     """The indices of elements that are not zero: int64 of shape (count, ndim).
 
     as_tuple: one vector for each dim instead. Reads the input's values at once.
+
+    >>> torch.nonzero(torch.tensor([[0, 5], [7, 0]]))
+    tensor([[0, 1],
+            [1, 0]])
     """
     a = array(input)
     if as_tuple:
@@ -314,6 +321,10 @@ def one_hot(input: Tensor, num_classes: int = -1):
 
     input: int64. num_classes: -1 takes the largest value plus one (reads the values at once).
     Raises RuntimeError for negative classes and classes beyond `num_classes`.
+
+    >>> F.one_hot(torch.tensor([0, 2]), 3)
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
     """
     if input.dtype is not int64:
         raise RuntimeError(

@@ -229,8 +229,11 @@ def _matmul_gradient(g, input, other, need):
 def matmul(input: Tensor, other: Tensor):
     """The matrix product; dot product of vectors; leading dimensions broadcast.
 
-    input: (*, n, k) or (k,); other: (*, k, m) or (k,); one dtype, not bool. RuntimeError if the inner
-    sizes or the dtypes differ.
+    input: (*, n, k) or (k,); other: (*, k, m) or (k,); one dtype, not bool. RuntimeError if the
+    inner sizes or the dtypes differ.
+
+    >>> torch.matmul(torch.ones(5, 2, 3), torch.ones(3, 4)).shape
+    torch.Size([5, 2, 4])
     """
     if input.ndim > 2 and other.ndim == 2:
         out = np.matmul(_rows(input), other)
@@ -683,7 +686,11 @@ def cdist(
     x1: Tensor, x2: Tensor, p: float = 2.0,
     compute_mode: str = "use_mm_for_euclid_dist_if_necessary",
 ):
-    """The p-norm distance of each row of x1 (*, n, d) to each row of x2 (*, m, d): (*, n, m)."""
+    """The p-norm distance of each row of x1 (*, n, d) to each row of x2 (*, m, d): (*, n, m).
+
+    >>> torch.cdist(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor([[5., 1.]])
+    """
     difference = np.abs(x1[..., :, None, :] - x2[..., None, :, :])
     if p == 2:
         return np.sqrt(np.square(difference).sum(-1))

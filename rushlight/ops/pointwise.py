@@ -121,7 +121,12 @@ def _may_be_float(x) -> bool:
 
 @function(aliases=(), inplace=True, out=True)
 def add(input: Tensor, other: Tensor, *, alpha: Scalar = 1):
-    """`input + alpha * other`, broadcast; dtypes are promoted."""
+    """`input + alpha * other`, broadcast; dtypes are promoted.
+
+    >>> torch.add(torch.tensor([[1], [2]]), torch.tensor([10, 20]), alpha=2)
+    tensor([[21, 41],
+            [22, 42]])
+    """
     if alpha.__class__ is not int or alpha != 1:
         other = _scaled(other, alpha, input)
     return _add(input, other)
@@ -531,7 +536,12 @@ def where(self, condition, other):
 
 @function(api="torch", out=True)
 def where(condition: Tensor, input=None, other=None):  # noqa: F811 - not the method's order
-    """`input` where `condition` holds, else `other`; the indices of true elements without them."""
+    """`input` where `condition` holds, else `other`; the indices of true elements without them.
+
+    >>> x = torch.tensor([-1.0, 2.0])
+    >>> torch.where(x > 0, x, 0.0)
+    tensor([0., 2.])
+    """
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
     if not hasattr(condition, "dtype"):
@@ -554,7 +564,11 @@ def _lerp_rule(input: Meta, end: Meta, weight: Meta) -> Meta:
     **ARITHMETIC,
 )
 def lerp(input: Tensor, end: Tensor, weight: Tensor):
-    """`input + weight * (end - input)`."""
+    """`input + weight * (end - input)`.
+
+    >>> torch.lerp(torch.tensor([0.0, 10.0]), torch.tensor([1.0, 20.0]), 0.25)
+    tensor([ 0.2500, 12.5000])
+    """
     w = np.asarray(weight)
     near = input + w * (end - input)
     far = end - (end - input) * (1 - w)
@@ -631,7 +645,11 @@ def _clamp(input: Tensor, min: Tensor | None, max: Tensor | None):
 
 @function(aliases=("clip",), inplace=True, out=True)
 def clamp(input: Tensor, min=None, max=None):
-    """`input` limited to [min, max] (numbers or tensors); RuntimeError if both are None."""
+    """`input` limited to [min, max] (numbers or tensors); RuntimeError if both are None.
+
+    >>> torch.clamp(torch.tensor([-2, 0, 5]), min=-1, max=3)
+    tensor([-1,  0,  3])
+    """
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     return _clamp(input, min, max)

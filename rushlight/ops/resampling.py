@@ -78,6 +78,10 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
                 antialias: bool = False):
     """(N, C, *space) resized: "nearest", "nearest-exact", "linear", "bilinear", "bicubic",
     "trilinear" or "area". Linear modes are one matrix for each dimension.
+
+    >>> x = torch.tensor([[[1.0, 4.0]]])
+    >>> F.interpolate(x, scale_factor=2), F.interpolate(x, 4, mode="linear", align_corners=True)
+    (tensor([[[1., 1., 4., 4.]]]), tensor([[[1., 2., 3., 4.]]]))
     """
     rank = input.ndim - 2
     space = tuple(input.shape[2:])

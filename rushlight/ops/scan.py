@@ -35,7 +35,11 @@ def _kind(a, dtype):
     inplace=True,
 )
 def cumsum(input: Tensor, dim: int, *, dtype=None):
-    """The running sum along `dim`."""
+    """The running sum along `dim`.
+
+    >>> torch.cumsum(torch.tensor([1, 2, 3]), 0)
+    tensor([1, 3, 6])
+    """
     return _along(np.cumsum, input, dim, _kind(input, dtype))
 
 

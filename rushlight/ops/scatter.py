@@ -83,6 +83,11 @@ def gather(input: Tensor, dim: int, index: IntTensor, *, sparse_grad: bool = Fal
 
     index: int64 or int32, as many dims as the input, no larger than it apart from `dim`; the result
     has its shape. Raises RuntimeError for indices out of range.
+
+    >>> scores, labels = torch.tensor([[0.1, 0.9], [0.6, 0.4]]), torch.tensor([[1], [0]])
+    >>> torch.gather(scores, 1, labels)
+    tensor([[0.9000],
+            [0.6000]])
     """
     if not index.size:
         return np.empty(index.shape, input.dtype)
@@ -269,6 +274,9 @@ def scatter_add(input: Tensor, dim: int, index: IntTensor, src: Tensor):
     """A copy of `input` with `out[index[i][j]][j] += src[i][j]` (dim 0); equal indices add up.
 
     Shapes, dtypes and errors as for `scatter`.
+
+    >>> torch.scatter_add(torch.zeros(3), 0, torch.tensor([0, 2, 2]), torch.ones(3))
+    tensor([1., 0., 2.])
     """
     return scattered(input, dim, index, src, _add_at)
 
@@ -496,6 +504,11 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha=1
 
     index: int vector. source: the input's shape and dtype apart from `dim`. Raises IndexError for
     indices out of range, RuntimeError for shapes and dtypes.
+
+    >>> torch.index_add(torch.zeros(3, 2), 0, torch.tensor([2, 2]), torch.ones(2, 2))
+    tensor([[0., 0.],
+            [0., 0.],
+            [2., 2.]])
     """
     return _index_add(input, dim, index, source if alpha == 1 else source * alpha)
 

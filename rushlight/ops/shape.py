@@ -222,7 +222,11 @@ def ravel(input: Tensor):
 
 @function()
 def unflatten(input: Tensor, dim: int, sizes):
-    """One dimension as several."""
+    """One dimension as several.
+
+    >>> torch.unflatten(torch.zeros(2, 12), 1, (3, -1)).shape
+    torch.Size([2, 3, 4])
+    """
     d = rules.wrap_dim(dim, input.ndim)
     sizes = infer_size(tuple(sizes), input.shape[d])
     return input.view((*input.shape[:d], *sizes, *input.shape[d + 1:])) if input.is_contiguous() \
@@ -286,7 +290,13 @@ def _cat_gradient(g, tensors_meta, dim):
     api="torch", aliases=("concat", "concatenate"),
 )
 def cat(tensors: Tensors, dim: int = 0):
-    """Tensors joined along a dimension."""
+    """Tensors joined along a dimension.
+
+    >>> torch.cat([torch.zeros(2, 3), torch.ones(1, 3)])
+    tensor([[0., 0., 0.],
+            [0., 0., 0.],
+            [1., 1., 1.]])
+    """
     real = [a for a in tensors if not (a.ndim == 1 and a.shape[0] == 0)] or list(tensors[:1])
     return np.concatenate(real, axis=dim)
 
@@ -314,7 +324,12 @@ def _stack_rule(tensors, dim) -> Meta:
     api="torch",
 )
 def stack(tensors: Tensors, dim: int = 0):
-    """Tensors of one shape joined along a new dimension."""
+    """Tensors of one shape joined along a new dimension.
+
+    >>> torch.stack([torch.tensor([1, 2]), torch.tensor([3, 4])], dim=1)
+    tensor([[1, 3],
+            [2, 4]])
+    """
     return np.stack(tensors, axis=dim)
 
 
@@ -424,7 +439,11 @@ def tile(input: Tensor, *dims):
 
 @function()
 def repeat_interleave(input: Tensor, repeats=None, dim: int | None = None, *, output_size=None):
-    """Each element repeated."""
+    """Each element repeated.
+
+    >>> torch.repeat_interleave(torch.tensor([5, 6]), torch.tensor([1, 3]))
+    tensor([5, 6, 6, 6])
+    """
     from ..trace.tensor import array
 
     if repeats is None:
@@ -485,7 +504,11 @@ def _back(shifts):
     compute="storage",
 )
 def roll(input: Tensor, shifts: int | tuple, dims: int | tuple | None = None):
-    """Elements moved along dimensions, around the end."""
+    """Elements moved along dimensions, around the end.
+
+    >>> torch.roll(torch.arange(5), 2)
+    tensor([3, 4, 0, 1, 2])
+    """
     return np.roll(input, shifts, dims if dims != () else None)
 
 
@@ -611,7 +634,13 @@ def broadcast_shapes(*shapes):
 
 @function(api="torch")
 def meshgrid(*tensors, indexing: str | None = None):
-    """Coordinates of a grid, from one vector for each axis."""
+    """Coordinates of a grid, from one vector for each axis.
+
+    >>> rows, columns = torch.meshgrid(torch.arange(2), torch.arange(3), indexing="ij")
+    >>> rows
+    tensor([[0, 0, 0],
+            [1, 1, 1]])
+    """
     tensors = _many(tensors)
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(

@@ -100,7 +100,11 @@ def _implicit(ndim: int) -> int:
 
 @function(api="torch Tensor special nn.functional")
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype=None):
-    """exp(input) normalised to sum 1 along `dim`."""
+    """exp(input) normalised to sum 1 along `dim`.
+
+    >>> torch.softmax(torch.tensor([0.0, 1.0]), 0)
+    tensor([0.2689, 0.7311])
+    """
     if dim is None:
         dim = _implicit(input.ndim)
     return _softmax(input if dtype is None else input.to(dtype), dim)

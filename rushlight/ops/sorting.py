@@ -81,7 +81,12 @@ def _topk_rule(input: Meta, k, dim, largest, sorted):
 
 @op(_topk_rule, gradient={"input": scatter_back}, returns=("values", "indices"))
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True):
-    """The k largest (or smallest) elements along `dim`, in order, and where they are."""
+    """The k largest (or smallest) elements along `dim`, in order, and where they are.
+
+    >>> values, indices = torch.topk(torch.tensor([3.0, 9.0, 5.0]), 2)
+    >>> values, indices
+    (tensor([9., 5.]), tensor([1, 2]))
+    """
     if input.ndim == 0:
         return input.copy(), np.zeros((), np.int64)
     order = np.take(order_of(input, dim, largest), np.arange(k), axis=dim)
@@ -116,7 +121,11 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False):
 @function()
 def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False,
            return_counts: bool = False, dim: int | None = None):
-    """The distinct elements in order; optionally their inverse indices and counts."""
+    """The distinct elements in order; optionally their inverse indices and counts.
+
+    >>> torch.unique(torch.tensor([3, 1, 3]), return_counts=True)
+    (tensor([1, 3]), tensor([1, 2]))
+    """
     a = array(input.detach())
     values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, axis=dim)
     inverse = inverse.reshape(a.shape if dim is None else -1)
@@ -152,7 +161,11 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
 @function(api="torch", out=True)
 def searchsorted(sorted_sequence: Tensor, input, *, out_int32: bool = False, right: bool = False,
                  side: str | None = None, sorter=None):
-    """Where elements would be inserted into sorted rows to keep them sorted."""
+    """Where elements would be inserted into sorted rows to keep them sorted.
+
+    >>> torch.searchsorted(torch.tensor([1, 3, 5]), torch.tensor([0, 3, 4, 9]))
+    tensor([0, 1, 2, 3])
+    """
     rows, values = array(sorted_sequence), input
     values = array(values) if isinstance(values, TensorClass) else np.asarray(values)
     how = "right" if right or side == "right" else "left"

@@ -204,6 +204,11 @@ def as_strided(input: Tensor, size, stride, storage_offset: int | None = None):
     """A view with any shape, strides and storage offset (in elements).
 
     Raises RuntimeError for negative numbers and for what lies outside of the storage.
+
+    >>> torch.as_strided(torch.arange(5), (3, 3), (1, 1))  # windows
+    tensor([[0, 1, 2],
+            [1, 2, 3],
+            [2, 3, 4]])
     """
     move = 0 if storage_offset is None else storage_offset - input.storage_offset()
     if storage_offset is not None and storage_offset < 0:
@@ -240,7 +245,11 @@ def _unpermute(g, dims):
 
 @op(_permute_rule, gradient={"input": _unpermute}, **VIEW)
 def permute(input: Tensor, dims: Size):
-    """The dimensions in another order."""
+    """The dimensions in another order.
+
+    >>> torch.permute(torch.zeros(2, 3, 4), (2, 0, 1)).shape
+    torch.Size([4, 2, 3])
+    """
     return np.transpose(input, dims)
 
 
@@ -317,7 +326,11 @@ def adjoint(input: Tensor):
 
 @function(aliases=("moveaxis",))
 def movedim(input: Tensor, source, destination):
-    """Dimensions moved to other places; the rest keep their order."""
+    """Dimensions moved to other places; the rest keep their order.
+
+    >>> torch.movedim(torch.zeros(2, 3, 4), 0, -1).shape
+    torch.Size([3, 4, 2])
+    """
     n = input.ndim
     src = [rules.wrap_dim(d, n) for d in ((source,) if isinstance(source, int) else source)]
     dst = [rules.wrap_dim(d, n) for d in (
@@ -689,7 +702,11 @@ for _name in ("squeeze", "unsqueeze", "transpose", "swapaxes", "swapdims", "t", 
 
 @function(aliases=("unsafe_split",))
 def split(tensor: Tensor, split_size_or_sections, dim: int = 0):
-    """Pieces of a given size along `dim` (the last may be smaller), or of a list of sizes."""
+    """Pieces of a given size along `dim` (the last may be smaller), or of a list of sizes.
+
+    >>> torch.split(torch.arange(5), 2)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
     n = tensor.shape[rules.wrap_dim(dim, tensor.ndim)] if tensor.ndim else rules.fail(
         RuntimeError, "split expects at least a 1-dimensional tensor"
     )
@@ -721,7 +738,11 @@ def split_with_sizes(input: Tensor, split_sizes, dim: int = 0):
 
 @function()
 def chunk(input: Tensor, chunks: int, dim: int = 0):
-    """About equal pieces, at most `chunks`."""
+    """About equal pieces, at most `chunks`.
+
+    >>> torch.chunk(torch.arange(5), 3)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     if input.ndim == 0:

@@ -65,6 +65,11 @@ def clip_grad_norm_(
     """Scale the parameters' gradients in place so that their common norm is at most `max_norm`.
 
     Returns the norm before. Nothing is read from the device: the scaling is always applied.
+
+    >>> p = nn.Parameter(torch.zeros(2))
+    >>> p.grad = torch.tensor([3.0, 4.0])
+    >>> nn.utils.clip_grad_norm_([p], max_norm=1.0), p.grad
+    (tensor(5.), tensor([0.6000, 0.8000]))
     """
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     total = get_total_norm(_gradients(parameters), norm_type, error_if_nonfinite, foreach)

@@ -9,7 +9,11 @@ from rushlight.trace.tensor import Tensor
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """The parameters' elements one after the other."""
+    """The parameters' elements one after the other.
+
+    >>> nn.utils.parameters_to_vector(nn.Linear(3, 2).parameters()).shape
+    torch.Size([8])
+    """
     return rushlight.cat([p.view(-1) for p in parameters])
 
 

@@ -174,6 +174,14 @@ def register_parametrization(
 
     The first one moves the tensor to `module.parametrizations.<tensor_name>.original`; further
     ones are applied after it. `unsafe` allows another shape or dtype.
+
+    >>> class Symmetric(nn.Module):
+    ...     def forward(self, x):
+    ...         return x.triu() + x.triu(1).T
+    >>> layer = nn.Linear(3, 3)
+    >>> _ = nn.utils.parametrize.register_parametrization(layer, "weight", Symmetric())
+    >>> torch.equal(layer.weight, layer.weight.T)
+    True
     """
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):

@@ -113,6 +113,10 @@ def pack_padded_sequence(
     """Pack padded sequences (T, B, *) (or (B, T, *) with `batch_first`) of the given lengths.
 
     With `enforce_sorted` the lengths must not increase; otherwise the batch is sorted.
+
+    >>> padded = torch.tensor([[1, 2, 3], [4, 0, 0]])
+    >>> nn.utils.rnn.pack_padded_sequence(padded, [3, 1], batch_first=True).data
+    tensor([1, 4, 2, 3])
     """
     if isinstance(lengths, Tensor):
         sizes = [int(n) for n in lengths.tolist()]
@@ -209,7 +213,12 @@ def pad_sequence(
     padding_value: float = 0.0,
     padding_side: str = "right",
 ) -> Tensor:
-    """Sequences (T_i, *) padded to the longest: (T, B, *), or (B, T, *) with `batch_first`."""
+    """Sequences (T_i, *) padded to the longest: (T, B, *), or (B, T, *) with `batch_first`.
+
+    >>> nn.utils.rnn.pad_sequence([torch.tensor([1, 2, 3]), torch.tensor([4])], batch_first=True)
+    tensor([[1, 2, 3],
+            [4, 0, 0]])
+    """
     if isinstance(sequences, Tensor):
         sequences = sequences.unbind(0)
     elif not isinstance(sequences, (list, tuple)):

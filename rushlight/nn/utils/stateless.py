@@ -21,7 +21,13 @@ def functional_call(
     tie_weights: bool = True,
     strict: bool = False,
 ) -> Any:
-    """`module(*args, **kwargs)` with the given tensors in place of those with these names."""
+    """`module(*args, **kwargs)` with the given tensors in place of those with these names.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> values = {"weight": torch.tensor([[1.0, 2.0]]), "bias": torch.tensor([10.0])}
+    >>> nn.utils.stateless.functional_call(layer, values, (torch.ones(1, 2),))
+    tensor([[13.]])
+    """
     args = () if args is None else args if isinstance(args, tuple) else (args,)
     if isinstance(parameters_and_buffers, (list, tuple)):
         merged: dict[str, Any] = {}
