@@ -128,7 +128,7 @@ def _run(framework, name, args, kwargs, grad, gradgrad):
         total = 0
         for k, y in enumerate(outs):
             if y.is_complex():
-                y = framework.view_as_real(y)
+                y = framework.view_as_real(y.resolve_conj())
             n = y.numel()
             weight = framework.linspace(0.5 + k, 1.5 + k, max(n, 1), dtype=y.dtype)[:n]
             total = total + (y.reshape(-1) * weight).sum()

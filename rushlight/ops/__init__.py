@@ -58,6 +58,7 @@ FURTHER_FAMILIES = (
     "solving",
     "matrix_functions",
     "statistics",
+    "fourier",
 )
 FURTHER_METHODS = (  # of Tensor, from those
     "bincount cholesky cholesky_inverse cholesky_solve corrcoef cov det geqrf histc histogram inverse "
