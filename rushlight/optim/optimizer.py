@@ -87,7 +87,8 @@ class Optimizer:
 
     params: tensors, pairs of name and tensor, or dictionaries with `params` and options of their
     own. defaults: the options of groups that do not give them. A subclass defines `step`. Raises
-    TypeError for anything but leaf tensors, ValueError for no parameters or one in two groups.
+    TypeError for what is no tensor; ValueError for tensors that are no leaves, for none at all, and
+    for one in two groups.
 
     All have `maximize`, to go up instead of down. `foreach`, `fused`, `capturable` are accepted;
     there is one implementation. `differentiable` records steps for gradients through them.
