@@ -170,7 +170,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         if -1 in shape:
             known = int(np.prod([n for n in shape if n != -1]))
             shape = tuple(self.size // max(known, 1) if n == -1 else n for n in shape)
-        return Symbol(ex.reshape(self.expr, shape))
+        try:
+            return Symbol(ex.reshape(self.expr, shape))
+        except NotLowered:
+            if not LOWERING:
+                raise
+        return Symbol(ex.reshape(ex.value(LOWERING[-1].contiguous(self)), shape))
 
     def transpose(self, *dims):
         """Dims in another order."""
