@@ -31,14 +31,18 @@ def _scaled(order: int, x):
         term = term * -(4 * order * order - (2 * k - 1) ** 2) / (8 * k * far)
         series = series + term
     total = np.where(y > 50, series / np.sqrt(2 * math.pi * far), total)
+    if order:  # near 0, the sum above is small terms' difference
+        q, small = np.minimum(y, 1.0) ** 2 / 4, np.zeros(x.shape)
+        for k in range(10, 0, -1):
+            small = (small + 1) * q / (k * (k + 1))
+        total = np.where(y < 1, y / 2 * (small + 1) * np.exp(-y), total)
     total = np.where(np.isnan(x), x, total)
     return total * np.sign(x) if order else total
 
 
 def _whole(order: int, x):
-    with np.errstate(over="ignore", invalid="ignore"):
-        made = _scaled(order, x) * np.exp(np.abs(np.asarray(x, np.float64)))
-    return np.where(np.isinf(x), np.abs(x) if order == 0 else x, made)
+    with np.errstate(over="ignore", invalid="ignore"):  # NaN at infinity, as PyTorch
+        return _scaled(order, x) * np.exp(np.abs(np.asarray(x, np.float64)))
 
 
 @float_unary(lambda g, input: g * i1(input), api="torch Tensor special")

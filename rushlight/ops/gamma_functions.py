@@ -13,7 +13,9 @@ import math
 
 import numpy as np
 
+from ..trace import dtypes
 from ..trace.operator import Tensor, function, op
+from ..trace.tensor import Tensor as TensorClass
 from . import rules
 from .elementary import exp, log
 from .special_functions import digamma, lgamma
@@ -91,9 +93,12 @@ def _incomplete(a, x, upper):
     a, x = _wide(a, x)
     shape = a.shape
     a, x = a.reshape(-1), x.reshape(-1)
-    out = np.full(a.shape, np.nan)
-    ends = (a >= 0) & ((x == 0) | np.isinf(x) | (a == 0)) & (x >= 0) & ~np.isinf(a)
-    out[ends] = (x[ends] == 0) & (a[ends] > 0) if upper else (x[ends] > 0)
+    out = np.select(  # P at the ends; the first condition decides
+        [(a < 0) | (x < 0), a == 0, x == 0, np.isinf(a), np.isinf(x)],
+        [np.nan, np.where(x > 0, 1.0, np.nan), 0.0, np.where(np.isinf(x), np.nan, 0.0), 1.0],
+        np.nan,
+    )
+    out = 1 - out if upper else out
     inner = (a > 0) & (x > 0) & np.isfinite(a) & np.isfinite(x)
     far = inner & (x > a + 1)
 
@@ -118,7 +123,7 @@ def _density(a, x):
 
 
 @op(
-    rules.broadcast_float,
+    rules.only(rules.broadcast, "igamma_cpu", dtypes.FLOAT),
     gradient={
         "input": lambda g, input, other:
             -g * _density(input, other) * _standard_gamma_grad(input, other),
@@ -133,7 +138,7 @@ def gammainc(input: Tensor, other: Tensor):
 
 
 @op(
-    rules.broadcast_float,
+    rules.only(rules.broadcast, "igammac_cpu", dtypes.FLOAT),
     gradient={
         "input": lambda g, input, other:
             g * _density(input, other) * _standard_gamma_grad(input, other),
@@ -147,16 +152,23 @@ def gammaincc(input: Tensor, other: Tensor):
     return _incomplete(input, other, True)
 
 
-@function(out=True, inplace=True)
-def igamma(input: Tensor, other: Tensor):
-    """`special.gammainc`."""
-    return gammainc(input, other)
+def _older_name(name, fn):
+    """`fn` as a method too: of tensors only."""
+
+    def igamma(input: Tensor, other: Tensor):
+        for place, x in (("input", input), ("other", other)):
+            if not isinstance(x, TensorClass):
+                raise TypeError(
+                    f"{name}(): argument '{place}' must be Tensor, not {type(x).__name__}"
+                )
+        return fn(input, other)
+
+    igamma.__name__, igamma.__doc__ = name, f"`special.{fn.__name__}`."
+    function(out=True, inplace=True)(igamma)
 
 
-@function(out=True, inplace=True)
-def igammac(input: Tensor, other: Tensor):
-    """`special.gammaincc`."""
-    return gammaincc(input, other)
+_older_name("igamma", gammainc)
+_older_name("igammac", gammaincc)
 
 
 @op(rules.broadcast_float, compute="result", api="torch")

@@ -318,7 +318,12 @@ def _float_dtype(dtype, name):
 @function(api="torch")
 def rand(*shape, size=None, generator=None, out=None, dtype=None, layout=None, device=None,
          requires_grad: bool = False, pin_memory: bool = False, names=None):
-    """Uniform numbers in [0, 1)."""
+    """Uniform numbers in [0, 1).
+
+    >>> _ = torch.manual_seed(0)
+    >>> torch.rand(3)
+    tensor([0.4963, 0.7682, 0.0885])
+    """
     require(device)
     _float_dtype(dtype, "check_uniform_bounds")
     return _made(_uniform, sizes(size or shape), 0.0, 1.0, dtype, generator, requires_grad, out)
@@ -327,7 +332,12 @@ def rand(*shape, size=None, generator=None, out=None, dtype=None, layout=None, d
 @function(api="torch")
 def randn(*shape, size=None, generator=None, out=None, dtype=None, layout=None, device=None,
           requires_grad: bool = False, pin_memory: bool = False, names=None):
-    """Standard normal numbers."""
+    """Standard normal numbers.
+
+    >>> _ = torch.manual_seed(0)
+    >>> torch.randn(3)
+    tensor([ 1.5410, -0.2934, -2.1788])
+    """
     require(device)
     _float_dtype(dtype, "normal_kernel_cpu")
     if dtype is not None and dtype.is_complex:
@@ -343,7 +353,12 @@ def randn(*shape, size=None, generator=None, out=None, dtype=None, layout=None, 
 @function(api="torch")
 def randint(low, high=None, size=None, *, generator=None, out=None, dtype=None, layout=None,
             device=None, requires_grad: bool = False, pin_memory: bool = False):
-    """Integers in [low, high), int64 by default. `randint(high, size)` starts at 0."""
+    """Integers in [low, high), int64 by default. `randint(high, size)` starts at 0.
+
+    >>> _ = torch.manual_seed(0)
+    >>> torch.randint(0, 10, (4,))
+    tensor([4, 9, 3, 0])
+    """
     require(device)
     if size is None:
         low, high, size = 0, low, high
@@ -363,7 +378,12 @@ def randint(low, high=None, size=None, *, generator=None, out=None, dtype=None, 
 @function(api="torch")
 def randperm(n: int, *, generator=None, out=None, dtype=None, layout=None, device=None,
              requires_grad: bool = False, pin_memory: bool = False):
-    """The numbers below n in random order, int64 by default."""
+    """The numbers below n in random order, int64 by default.
+
+    >>> _ = torch.manual_seed(0)
+    >>> torch.randperm(5)
+    tensor([4, 0, 1, 3, 2])
+    """
     require(device)
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
@@ -432,7 +452,11 @@ def normal(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, la
 
 @function(api="torch Tensor")
 def bernoulli(input: Tensor, p=None, *, generator=None, out=None):
-    """1 with the probability that each element gives, else 0."""
+    """1 with the probability that each element gives, else 0.
+
+    >>> torch.bernoulli(torch.tensor([0.0, 1.0]))
+    tensor([0., 1.])
+    """
     if p is not None:
         from .creation import empty_like
 
@@ -450,16 +474,25 @@ def bernoulli(input: Tensor, p=None, *, generator=None, out=None):
 @function(api="torch Tensor")
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator=None,
                 out=None):
-    """Indices drawn with probabilities proportional to each row's weights."""
+    """Indices drawn with probabilities proportional to each row's weights.
+
+    >>> _ = torch.manual_seed(0)
+    >>> torch.multinomial(torch.tensor([0.0, 1.0, 1.0]), 5, replacement=True)
+    tensor([2, 2, 1, 2, 2])
+    """
     if input.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if input.dtype.category != dtypes.FLOAT:
         raise RuntimeError(
             "multinomial only supports floating-point dtypes for input, got: " + input.dtype.name
         )
+    if out is not None and out.dtype is not dtypes.int64:
+        raise RuntimeError(f"multinomial expects Long tensor out, got: {out.dtype.name}")
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     n = input.shape[-1]
+    if n > 1 << 24:
+        raise RuntimeError(f"number of categories cannot exceed 2^24, but there are {n}")
     if not replacement and num_samples > n:
         raise RuntimeError(
             "cannot sample n_sample > prob_dist.size(-1) samples without replacement"

@@ -7,8 +7,7 @@ import math
 
 import numpy as np
 
-from ..trace.operator import Tensor, op
-from . import rules
+from ..trace.operator import Tensor
 from .elementary import exp, float_unary
 
 
@@ -125,7 +124,13 @@ def lgamma(input: Tensor):
     return np.vectorize(one, otypes=[np.float64])(input) if input.size else input.copy()
 
 
-@float_unary(lambda g, input: g * _trigamma(input), api="torch Tensor special", aliases=("psi",))
+def _digamma_gradient(g, input):
+    from .gamma_functions import _polygamma
+
+    return g * _polygamma(input, 1)
+
+
+@float_unary(_digamma_gradient, api="torch Tensor special", aliases=("psi",))
 def digamma(input: Tensor):
     """The derivative of lgamma: recurrence to x >= 10, then the asymptotic series."""
     x = np.asarray(input, np.float64)
@@ -142,16 +147,3 @@ def digamma(input: Tensor):
     value = np.where(reflected, value - math.pi / np.tan(math.pi * x), value)
     value = np.where(x == 0, np.copysign(np.inf, -x), value)
     return np.where((x < 0) & (x == np.floor(x)), np.nan, value)
-
-
-@op(rules.float_unary, compute="result", api="")
-def _trigamma(input: Tensor):
-    """The second derivative of lgamma."""
-    x = np.asarray(input, np.float64)
-    total, y = np.zeros_like(x), x.copy()
-    for _ in range(15):
-        small = y < 15
-        total = total + np.where(small, 1 / np.where(y == 0, 1, y * y), 0)
-        y = np.where(small, y + 1, y)
-    inv = 1 / (y * y)
-    return total + 1 / y + inv / 2 + inv / y * (1 / 6 - inv * (1 / 30 - inv / 42))
