@@ -86,18 +86,19 @@ def sections(page: str) -> list[Section]:
     groups: dict[int, list[str]] = {}
     for name, value in values.items():
         groups.setdefault(id(base_of(value)), []).append(name)
+    within = "rushlight.ops." if page in ("rushlight", TENSOR) else "rushlight."
     by_home: dict[str, dict[str, list[str]]] = {page: {}}
     for names in groups.values():
         base = base_of(values[names[0]])
         own = getattr(base, "__name__", None) or getattr(base, "name", None)
         main = own if own in names else names[0]
         home = home_of(base)
-        apart = home.startswith("rushlight") and not home.startswith("rushlight.trace")
+        apart = home.startswith(within) and not home.startswith("rushlight.trace")
         by_home.setdefault(home if apart else page, {})[main] = [n for n in names if n != main]
     if 2 * len(by_home) > len(groups):
         by_home = {page: {k: v for entries in by_home.values() for k, v in entries.items()}}
     if page in ("rushlight", TENSOR):  # families in the order in which they were loaded
-        order = {module: i for i, module in enumerate(sys.modules)}
+        order = {module: i for i, module in enumerate(sys.modules)} | {"rushlight": len(sys.modules)}
         by_home = dict(sorted(by_home.items(), key=lambda item: order.get(item[0], 0)))
     return [section(page, home, entries) for home, entries in by_home.items() if entries]
 
@@ -105,7 +106,8 @@ def sections(page: str) -> list[Section]:
 def section(page: str, home: str, entries: dict[str, list[str]]) -> Section:
     """The names of one file; those of the page's own file stand without a title."""
     if home == page:
-        return Section("Types, modes and settings" if page == "rushlight" else "", "", "", entries)
+        title = "Types, modes and settings" if page == "rushlight" else ""
+        return Section(title, "", "rushlight/__init__.py", entries)
     title, _, text = (inspect.getdoc(sys.modules[home]) or "").partition("\n")
     if home.startswith("rushlight.ops"):
         text = ""  # how the operators are made
