@@ -87,6 +87,7 @@ INVERSE_PI = int(
 )
 # bits of 1/pi at hand, and those that are multiplied
 PLACES = {"float": (256, 128), "double": (1280, 192)}
+STEP = 256
 
 
 def sin(x: Value) -> Value:
@@ -183,9 +184,8 @@ class Reduction:
         bits = x.absolute().bits()
         mantissa = (bits & ((1 << form.mantissa) - 1)) | (1 << form.mantissa)
         exponent = (bits >> form.mantissa) - (form.bias + form.mantissa)
-        table = Value(x.f, f"i{places}", 1, str(INVERSE_PI >> (PI_PLACES - places)))
-        shift = (exponent.constant(places - width + 1) - exponent).convert("zext", table.type)
-        window = table.shift_in_zeros(shift).convert("trunc", f"i{width}")
+        start = exponent.constant(places - width + 1) - exponent
+        window = _inverse_pi_bits(start, places).convert("trunc", f"i{width}")
         product = (window * mantissa.convert("zext", window.type)) << self.halves
         half = 1 << (width - 2)
         if self.cosine:
@@ -208,6 +208,23 @@ class Reduction:
         small = fma(turns, PI_REST, rest * math.pi)
         r = fma(turns, math.pi, small)
         return [r, fma_once(turns, -math.pi, r) - small] if self.excess else [r]
+
+
+def _inverse_pi_bits(start: Value, places: int) -> Value:
+    """`places` bits of 1/pi without the last `start`: of one constant, or of one of several.
+
+    (A shift of 1280 bits would take LLVM 15 ms to compile.)
+    """
+    digits = INVERSE_PI >> (PI_PLACES - places)
+    size = min(2 * STEP, places)
+    pieces = [
+        Value(start.f, f"i{size}", 1, str((digits >> at) % (1 << size)))
+        for at in range(0, places, STEP)
+    ]
+    piece = pieces[0]
+    for i, other in enumerate(pieces[1:], 1):
+        piece = other.where(start >= i * STEP, piece)
+    return piece.shift_in_zeros((start & (STEP - 1)).convert("zext", piece.type))
 
 
 def _number(x: Value, place: int, signed: bool) -> Value:
