@@ -1,4 +1,4 @@
-"""The command line: `rushlight demo`, `rushlight doctor`, `rushlight run script.py`."""
+"""The command line: `rushlight demo`, `doctor`, `run script.py`, `cache`."""
 
 from __future__ import annotations
 
@@ -46,6 +46,48 @@ def run(script: str, arguments: tuple[str, ...]) -> None:
     sys.argv = [script, *arguments]
     sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
     runpy.run_path(script, run_name="__main__")
+
+
+@main.group()
+def cache() -> None:
+    """Compiled kernels that are kept on disk."""
+
+
+@cache.command("show")
+def cache_show() -> None:
+    """Tell where they are, how many, and how large."""
+    from .tools import kernel_cache
+
+    click.echo(str(kernel_cache.show()))
+
+
+@cache.command("clear")
+def cache_clear() -> None:
+    """Delete them; programs compile what they need again."""
+    from .tools import kernel_cache
+
+    click.echo(f"{kernel_cache.clear()} kernels deleted")
+
+
+@cache.command("export")
+@click.argument("archive", type=click.Path(dir_okay=False))
+def cache_export(archive: str) -> None:
+    """Write them into a .tar.gz file, for a machine of the same kind."""
+    from .tools import kernel_cache
+
+    click.echo(f"{kernel_cache.export(archive)} kernels written to {archive}")
+
+
+@cache.command("import")
+@click.argument("archive", type=click.Path(exists=True, dir_okay=False))
+def cache_import(archive: str) -> None:
+    """Take in the kernels of an exported file."""
+    from .tools import kernel_cache
+
+    try:
+        click.echo(f"{kernel_cache.load(archive)} kernels taken from {archive}")
+    except ValueError as e:
+        raise click.ClickException(str(e)) from None
 
 
 @main.command()

@@ -10,8 +10,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import re
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from ...version import __version__
@@ -98,8 +100,6 @@ def assembly(text: str, target: Target | None = None) -> str:
 
 def object_of(text: str, target: Target | None = None) -> bytes:
     """The object file of `text`: from the cache on disk if it is there and whole."""
-    import time
-
     target = target or host()
     path = cache_folder() / f"{key_of(text, target)}.o"
     found = _read(path)
@@ -117,28 +117,43 @@ def object_of(text: str, target: Target | None = None) -> bytes:
 def _read(path: Path) -> bytes | None:
     """A cached object, or None if it is missing or damaged."""
     try:
-        content = path.read_bytes()
+        return body_of(path.read_bytes())
     except OSError:
         return None
+
+
+def body_of(content: bytes) -> bytes | None:
+    """The object in a cache file's content; None if it does not check."""
     head, body = content[: len(MAGIC) + 32], content[len(MAGIC) + 32 :]
     if head[: len(MAGIC)] != MAGIC or hashlib.sha256(body).digest() != head[len(MAGIC) :]:
         return None
     return body
 
 
+def is_kernel_name(name: str) -> bool:
+    """Whether a file name is one that the cache gives."""
+    return re.fullmatch(r"[0-9a-f]{64}\.o", name) is not None
+
+
 def _write(path: Path, body: bytes) -> None:
     """Keep an object; a cache that cannot be written is no error."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as f:
-                f.write(MAGIC + hashlib.sha256(body).digest() + body)
-            os.replace(temporary, path)
-        except OSError:
-            os.unlink(temporary)
+        put(path, MAGIC + hashlib.sha256(body).digest() + body)
     except OSError:
         pass
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file so that others see it whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as f:
+            f.write(content)
+        os.replace(temporary, path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def load(
