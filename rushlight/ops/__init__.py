@@ -168,6 +168,8 @@ def _attach() -> None:
     for name in FURTHER_METHODS.split():
         setattr(Tensor, name, _method_later(name))
     torch = PUBLISHED["torch"]
+    for name, base in BASE.items():
+        OPERATORS[base].public = torch[name]
     for operator, name in BINARY.items():
         o = OPERATORS.get(BASE.get(operator, name))
         fn = torch.get(name) if o is None else operator_form(o)
