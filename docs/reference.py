@@ -29,13 +29,13 @@ INDEX = {
                 "nn.utils.parametrizations nn.utils.prune nn.utils.stateless nn.utils.fusion",
     "Training": "optim optim.lr_scheduler optim.swa_utils amp utils.checkpoint",
     "Gradients": "autograd autograd.function autograd.graph autograd.forward_ad",
-    "Probability": "distributions",
+    "Probability": "distributions distributions.kl",
     "Data": "utils.data datasets datasets.transforms datasets.transforms.functional datasets.text",
     "Files": "serialization safetensors",
     "Looking inside": "tools.summary tools.progress tools.plots tools.explain profiler "
                       "autograd.profiler utils.tensorboard",
-    "Settings": "cpu cpu.amp cuda cuda.amp accelerator backends overrides utils.hooks testing "
-                "alias",
+    "Settings": "cpu cpu.amp cuda cuda.amp accelerator backends overrides utils.hooks utils.dlpack "
+                "testing alias",
 }  # fmt: skip
 INDEX = {group: [f"rushlight.{name}" for name in names.split()] for group, names in INDEX.items()}
 INDEX["Tensors"].insert(0, "rushlight")

@@ -70,6 +70,13 @@ def test_public_names_are_explained(page):
             assert ">>> " in (vars(value).get("__doc__") or ""), f"{page}.{name} has no example"
 
 
+def test_every_module_has_a_page():
+    modules = {f"rushlight.{name}" for name, (_, inner) in torch._LAZY.items() if inner is None}
+    above = {page[:n] for page in reference.PAGES for n, c in enumerate(page + ".") if c == "."}
+    bare = {"rushlight.types", "rushlight.return_types"}  # names for annotations
+    assert modules - above == bare, "a new module? Put it into INDEX of docs/reference.py"
+
+
 def test_reference(tmp_path):
     pages = ["rushlight.special", "rushlight.optim"]
     reference.write(tmp_path, pages)
