@@ -40,6 +40,11 @@ def compile_now(program, scalars) -> None:
     from . import native
 
     try:
+        if os.environ.get("RUSHLIGHT_CHECK", "") not in ("", "0"):
+            from . import check
+
+            program.function = check.checked(program, scalars)
+            return
         made = native.build(program, scalars)
     except Exception as e:
         failures.append((program, e))

@@ -1,0 +1,30 @@
+"""RUSHLIGHT_CHECK=1 finds a kernel that computes something else than tier 0."""
+
+from __future__ import annotations
+
+import pytest
+from compile.compiled import run
+
+import rushlight as torch
+from rushlight.compile import check
+from rushlight.compile.llvm import elements
+
+
+def program():
+    x = torch.arange(24.0).reshape(4, 6)
+    y = (x * 3).softmax(1)
+    return (y + 1).sum(0), y
+
+
+def test_right_kernels_pass(monkeypatch):
+    monkeypatch.setenv("RUSHLIGHT_CHECK", "1")
+    run(program, "now")
+
+
+def test_a_wrong_kernel_is_named(monkeypatch):
+    monkeypatch.setenv("RUSHLIGHT_CHECK", "1")
+    right = elements.ARITHMETIC["multiply"]
+    monkeypatch.setitem(elements.ARITHMETIC, "multiply", ("add", "fadd"))
+    with pytest.raises(check.KernelMismatch, match=r"mul\(.*test_check.py"):
+        run(program, "now")
+    assert right == ("mul", "fmul")
