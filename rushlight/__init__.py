@@ -21,6 +21,7 @@ import numpy as _numpy  # noqa: F401, I001
 
 import math as _math
 from math import e, inf, nan, pi  # noqa: F401 - public names of torch
+from numbers import Integral as _Integral  # (`int` is a dtype here)
 
 from . import ops as _ops  # noqa: F401 - attaches the operators to Tensor
 from .trace.construct import TYPED_TENSORS as _TYPED_TENSORS
@@ -193,7 +194,7 @@ def get_num_threads() -> int:
 
 def set_num_threads(n: int) -> None:
     """Set the number of threads of native kernels; also of NumPy's BLAS if threadpoolctl is there."""
-    if not isinstance(n, int) or n < 1:
+    if not isinstance(n, _Integral) or n < 1:
         raise RuntimeError("set_num_threads expects a positive integer")
     from .compile.threads import use
 
