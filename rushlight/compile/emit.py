@@ -88,7 +88,9 @@ class _Writer:
         self.lanes = self._lanes()
         self.scopes: list[dict] = [{}]
         self.error: str | None = None
-        self.mask: str | None = None
+        self.mask: str | None = None  # which lanes are there, and how many, in the last step of a row
+        self.count: str | None = None
+        self.known_words: dict = {}
         self.stage = 0
 
     def _lanes(self) -> int:
@@ -115,13 +117,20 @@ class _Writer:
         self.words.append(value)
         return name
 
+    def node_word(self, n: Node, at: int, value) -> str:
+        """Word number `at` of a node, which may be written in several places."""
+        found = self.known_words.get((n, at))
+        if found is None:
+            found = self.known_words[n, at] = self.word(value)
+        return found
+
     # ------------------------------------------------------------ the function
 
     def call(self) -> Call:
         f, nest = self.f, self.nest
-        self.base = {}
-        for access in self._accesses():
-            self.base[id(access)] = self.word(address(access.view), "ptr")
+        self.base = {id(a): self.word(address(a.view), "ptr") for a in self._accesses()}
+        self.safe = {id(a): self.word(address(a.safe), "ptr") for a in self._accesses()
+                     if a.safe is not None}
         self.strides = {
             id(a): [self._stride(a, j) for j in range(len(nest.order))] for a in self._accesses()
         }
@@ -136,11 +145,8 @@ class _Writer:
         self.range = (low, high)
         sums = [(elements.register_type(o.node.dtype), elements.identity(o.partial, o.node.dtype))
                 for o in self.scalar_partials]
-        if self.flat:
-            self.row_index: list = []
-            made = self._row(None, [x for _, x in sums])
-        else:
-            made = f.loop(low, high, 1, self._row, sums)
+        self.row_index: list = []
+        made = self._row([x for _, x in sums]) if self.flat else self._rows(low, high, sums)
         for o, x in zip(self.scalar_partials, made, strict=True):
             size = o.node.dtype.itemsize
             where = f.at(self.partial_at[id(o)], f.mul("%chunk", size))
@@ -233,12 +239,38 @@ class _Writer:
 
     # ------------------------------------------------------------ a row
 
-    def _row(self, r, *sums):
+    def _rows(self, low, high, sums):
+        """The loop over a chunk's rows. The index of each outer dim is counted on from row to row."""
+        f, sizes = self.f, self.sizes
+        dims = len(self.nest.outer)
+        if dims < 2:
+            def row(r, *held):
+                self.row_index = [r][:dims]
+                return self._row(held)
+
+            return f.loop(low, high, 1, row, sums)
+        start, r = [], low
+        for j in reversed(range(1, dims)):
+            start.append(f.op(f"urem i64 {r}, {sizes[j]}"))
+            r = f.op(f"udiv i64 {r}, {sizes[j]}")
+        start = [r, *reversed(start)]
+
+        def counted(_, *held):
+            index = self.row_index = list(held[:dims])
+            made = self._row(held[dims:])
+            following, carry = [], 1
+            for j in reversed(range(1, dims)):
+                more = f.add(index[j], carry)
+                full = f.compare("eq", more, sizes[j])
+                following.append(f.op(f"select i1 {full}, i64 0, i64 {more}"))
+                carry = f.op(f"zext i1 {full} to i64")
+            return [f.add(index[0], carry), *reversed(following), *made]
+
+        return f.loop(low, high, 1, counted, [("i64", i) for i in start] + sums)[dims:]
+
+    def _row(self, sums):
         f, nest = self.f, self.nest
-        if self.flat:
-            sums = sums[0]
         self.scopes.append({})
-        self.row_index = self._indices(r)
         sums = list(sums)
         for stage in range(nest.stages):
             made = self._stage(stage)
@@ -247,17 +279,6 @@ class _Writer:
             ) for o, x in zip(self.scalar_partials, sums, strict=True)]
         self.scopes.pop()
         return sums
-
-    def _indices(self, r) -> list:
-        """The index of each outer dim, from the row's number."""
-        found = []
-        for j in reversed(range(len(self.nest.outer))):
-            if j == 0:
-                found.append(r)
-            else:
-                found.append(self.f.op(f"urem i64 {r}, {self.sizes[j]}"))
-                r = self.f.op(f"udiv i64 {r}, {self.sizes[j]}")
-        return found[::-1]
 
     def _level(self, n: Node) -> int:
         """0: once; 1: once a row; 1 + j: in the loop over inner dim j (from 1)."""
@@ -278,16 +299,21 @@ class _Writer:
         accumulated = [(n.attr, n.dtype, n.ins[0]) for n in reduces]
         accumulated += [(o.partial, o.node.dtype, o.node) for o in sums]
         roots = [x for _, _, x in accumulated] + [o.node for o in (*plain, *columns)]
-        roots += [n for n in nest.kept if n.stage == stage]
+        checks = [n for n in nest.checks if ready(n) == stage]
+        roots += [*(n for n in nest.kept if n.stage == stage), *checks]
         order = self._ordered(roots, stage)
         self._emit_level(order, 1)
         self._hoist(order, outputs, 1)
         by_row = [o for o in plain if self._level(o.node) == 1 and not self._spread(o)]
         inside = [o for o in plain if o not in by_row]
+        self.checks = [n for n in checks if self._level(n) > 1]
+        for n in checks:
+            if n not in self.checks:
+                self._note(self._found(n, 1), 1)
         for o in by_row:
             self._write(o.access, o.node, 1, None, 1)
         totals = []
-        if accumulated or inside or columns:
+        if accumulated or inside or columns or self.checks:
             carry = [
                 (vector(elements.register_type(d), self.lanes),
                  splat_literal(elements.register_type(d), self.lanes, elements.identity(k, d)))
@@ -352,6 +378,7 @@ class _Writer:
                 self.scopes.append({})
                 self.row_inner = [*index, i]
                 self._emit_level(order, 2 + j)
+                self._note_checks(2 + j)
                 self._hoist(order, (*inside, *columns), 2 + j)
                 types = [(t, x) for (t, _), x in zip(carry, held, strict=True)]
                 made = self._loops(j + 1, [*index, i], order, stage, accumulated, inside, columns,
@@ -371,7 +398,7 @@ class _Writer:
             self.row_inner = [*index, i]
             self.mask = mask
             self._emit_level(order, 2 + j)
-            self.mask = mask
+            self._note_checks(2 + j)
             made = []
             for (kind, dtype, n), x in zip(accumulated, held, strict=True):
                 y = self._operand(n, self.lanes)
@@ -396,15 +423,23 @@ class _Writer:
         rest = f.sub(high, whole)
 
         def tail():
-            count = f.splat("i64", self.lanes, rest) if self.lanes > 1 else rest
+            self.count = rest
+            count = f.splat("i32", self.lanes, f.op(f"trunc i64 {rest} to i32"))
             return step(whole, held, f.op(
-                f"icmp slt {vector('i64', self.lanes)} {self._iota()}, {count}"
+                f"icmp slt {vector('i32', self.lanes)} {self._iota('i32')}, {count}"
             ))
 
         return f.branch(f.compare("sgt", rest, 0), tail, lambda: held, [t for t, _ in carry])
 
-    def _iota(self) -> str:
-        return f"<{', '.join(f'i64 {i}' for i in range(self.lanes))}>" if self.lanes > 1 else "0"
+    def _note_checks(self, level: int) -> None:
+        """Note the conditions of one loop level that may not hold."""
+        lanes = self.lanes if level == 1 + self.depth else 1
+        for n in self.checks:
+            if self._level(n) == level:
+                self._note(self._operand(n, lanes), lanes)
+
+    def _iota(self, type: str = "i64") -> str:
+        return f"<{', '.join(f'{type} {i}' for i in range(self.lanes))}>"
 
     def _emit_level(self, order, level) -> None:
         """Write the nodes of a stage that belong to one loop level."""
@@ -437,12 +472,10 @@ class _Writer:
         f = self.f
         if n in self.kept and n.stage < self.stage:
             return self._load_value(n.dtype, self._scratch(n), lanes, self.mask)
-        if n.op == "load":
-            made = self._load(self.nest.accesses[n], n.dtype, lanes, level)
-        elif n.op == "take":
-            made = self._take(n, lanes, level)
-        elif n.op == "index":
-            made = self._index(n, lanes, level)
+        if n.op in ("load", "take"):
+            made = self._load(n, lanes, level)
+        elif n.op in ("index", "inside", "within"):
+            made = getattr(self, "_" + n.op)(n, lanes)
         elif n.op == "cast":
             x = n.ins[0]
             made = elements.cast(f, self._operand(x, lanes), x.dtype, n.dtype, lanes)
@@ -463,16 +496,53 @@ class _Writer:
             linear = f.sub(linear, self.range[0])
         return f.at(self.kept[n], f.mul(linear, n.dtype.itemsize))
 
-    def _index(self, n: Node, lanes: int, level: int) -> str:
-        for j, dims in enumerate(self.nest.order):
-            if n.attr in dims:
-                at = j
+    def _count_of(self, dim: int) -> str:
+        """The index of a domain dim at the current place (of the first lane)."""
+        at = next(j for j, dims in enumerate(self.nest.order) if dim in dims)
         outer = len(self.nest.outer)
-        i = self.row_index[at] if at < outer else self.row_inner[at - outer]
+        return str(self.row_index[at] if at < outer else self.row_inner[at - outer])
+
+    def _index(self, n: Node, lanes: int) -> str:
+        i, t = self._count_of(n.attr), elements.register_type(n.dtype)
+        if t != "i64":
+            i = self.f.op(f"trunc i64 {i} to {t}")
         if lanes == 1:
-            return str(i)
+            return i
+        return self.f.op(f"add {vector(t, lanes)} {self.f.splat(t, lanes, i)}, {self._iota(t)}")
+
+    def _inside(self, n: Node, lanes: int) -> str:
+        """Whether the place is one of an array of a size."""
+        f = self.f
+        (dim, step, start), size = n.attr
+        start, size = self.node_word(n, 0, start), self.node_word(n, 1, size)
+        i = self._count_of(dim)
+        if step != 1:
+            step = self.node_word(n, 2, step)
+            i = f.mul(i, step)
+        i = f.add(i, start)
+        if lanes == 1:
+            return f.compare("ult", i, size)
+        if step == 1:  # lanes from low to high
+            first = f.minimum(f.maximum(f.sub(0, i), 0), lanes)
+            last = f.minimum(f.maximum(f.sub(size, i), 0), lanes)
+            first, span = (f.op(f"trunc i64 {x} to i32") for x in (first, f.sub(last, first)))
+            v = vector("i32", lanes)
+            at = f.op(f"sub {v} {self._iota('i32')}, {f.splat('i32', lanes, first)}")
+            return f.op(f"icmp ult {v} {at}, {f.splat('i32', lanes, span)}")
         v = vector("i64", lanes)
-        return self.f.op(f"add {v} {self.f.splat('i64', lanes, str(i))}, {self._iota()}")
+        moves = f.op(f"mul {v} {self._iota()}, {f.splat('i64', lanes, step)}")
+        at = f.op(f"add {v} {moves}, {f.splat('i64', lanes, i)}")
+        return f.op(f"icmp ult {v} {at}, {f.splat('i64', lanes, size)}")
+
+    def _within(self, n: Node, lanes: int) -> str:
+        """An index in its bounds; what is not is noted, and counts as 0."""
+        f, v = self.f, vector("i64", lanes)
+        x = self._operand(n.ins[0], lanes)
+        bound = f.splat("i64", lanes, self.node_word(n, 0, n.attr))
+        wrong = f.op(f"icmp uge {v} {x}, {bound}")
+        self._note(wrong, lanes)
+        zero = splat_literal("i64", lanes, "0")
+        return f.op(f"select {vector('i1', lanes)} {wrong}, {v} {zero}, {v} {x}")
 
     # ------------------------------------------------------------ memory
 
@@ -498,43 +568,101 @@ class _Writer:
         step = strides[-1] if lanes > 1 or level == 1 + self.depth else 0
         return p, step
 
-    def _load(self, access: Access, dtype, lanes: int, level: int) -> str:
+    def _load(self, n: Node, lanes: int, level: int) -> str:
+        """A load, or a take at computed places; under a guard, only where that holds."""
+        f, access, dtype = self.f, self.nest.accesses[n], n.dtype
         p, step = self._pointer(access, level, lanes)
-        if lanes == 1 or step == 0 or step == dtype.itemsize:
-            if lanes > 1 and step == 0:
-                one = self._load_value(dtype, p, 1, None)
-                return self.f.splat(elements.register_type(dtype), lanes, one)
-            return self._load_value(dtype, p, lanes, self.mask if lanes > 1 else None)
-        return self._gather(p, self._offsets(step), dtype, lanes)
+        moves = None
+        for k, stride in enumerate(n.attr or ()):
+            stride = self.node_word(n, k, stride)
+            index = n.ins[k]
+            if lanes > 1 and self._found(index, 1) is None:
+                v = vector("i64", lanes)
+                move = f.op(f"mul {v} {self._operand(index, lanes)}, {f.splat('i64', lanes, stride)}")
+                moves = move if moves is None else f.op(f"add {v} {moves}, {move}")
+            else:
+                p = f.at(p, f.mul(self._found(index, 1), stride))
+        guard = n.ins[-1] if len(n.ins) > len(n.attr or ()) else None
+        vectors = lanes > 1 and (moves is not None or step not in (0, dtype.itemsize))
+        if guard is None and not vectors:
+            one = 1 if step == 0 else lanes
+            x = self._load_value(dtype, p, one, self.mask if one > 1 else None)
+            return x if one == lanes else f.splat(elements.register_type(dtype), lanes, x)
+        if vectors and step != 0:
+            ahead = self._offsets(step)
+            v = vector("i64", lanes)
+            moves = ahead if moves is None else f.op(f"add {v} {moves}, {ahead}")
+        if guard is not None:
+            return self._load_guarded(n, guard, p, step, moves, lanes)
+        if self.mask is not None:
+            zero = splat_literal("i64", lanes, "0")
+            moves = self._chosen("i64", lanes, self.mask, moves, zero)
+        return self._gather(f.op(f"getelementptr i8, ptr {p}, {vector('i64', lanes)} {moves}"),
+                            dtype, lanes)
+
+    def _load_guarded(self, n: Node, guard: Node, p: str, step, moves, lanes: int) -> str:
+        f, dtype = self.f, n.dtype
+        safe = self.safe[id(self.nest.accesses[n])]
+        if lanes == 1 or (moves is None and step == 0):
+            inside = self._found(guard, 1)
+            if inside is None:
+                inside = f.intrinsic(f"llvm.vector.reduce.or.v{lanes}i1", "i1",
+                                     (vector("i1", lanes), self._operand(guard, lanes)))
+            p = self._chosen("ptr", 1, inside, p, safe)
+            x = self._load_value(dtype, p, 1, None)
+            return f.splat(elements.register_type(dtype), lanes, x)
+        mask = self._operand(guard, lanes)
+        if self.mask is not None:
+            mask = f.op(f"and {vector('i1', lanes)} {mask}, {self.mask}")
+        if moves is None and self._maskable(dtype):
+            return self._load_masked(dtype, p, lanes, mask)
+        if moves is None:
+            moves = self._offsets(step)
+        places = f.op(f"getelementptr i8, ptr {p}, {vector('i64', lanes)} {moves}")
+        places = self._chosen("ptr", lanes, mask, places, f.splat("ptr", lanes, safe))
+        return self._gather(places, dtype, lanes)
+
+    def _chosen(self, type: str, lanes: int, condition: str, a: str, b: str) -> str:
+        v = vector(type, lanes)
+        return self.f.op(f"select {vector('i1', lanes)} {condition}, {v} {a}, {v} {b}")
 
     def _offsets(self, step) -> str:
         v = vector("i64", self.lanes)
         return self.f.op(f"mul {v} {self._iota()}, {self.f.splat('i64', self.lanes, str(step))}")
 
-    def _gather(self, p: str, offsets: str, dtype, lanes: int) -> str:
+    def _gather(self, places: str, dtype, lanes: int) -> str:
+        """Loads from a vector of addresses, each of which may be read."""
         f = self.f
         t = elements.MEMORY[dtype.name]
+        x = "poison"
+        for k in range(lanes):
+            p = f.op(f"extractelement {vector('ptr', lanes)} {places}, i64 {k}")
+            one = f.load(t, p, dtype.itemsize)
+            x = f.op(f"insertelement {vector(t, lanes)} {x}, {t} {one}, i64 {k}")
+        return elements.to_register(f, x, dtype, lanes)
+
+    def _maskable(self, dtype) -> bool:
+        """Whether the processor has masked loads and stores of a dtype."""
+        return self.target.masked and dtype.itemsize >= 4
+
+    def _load_masked(self, dtype, p: str, lanes: int, mask: str) -> str:
+        f, t = self.f, elements.MEMORY[dtype.name]
         v = vector(t, lanes)
-        places = f.op(f"getelementptr i8, ptr {p}, {vector('i64', lanes)} {offsets}")
-        mask = self.mask or splat_literal("i1", lanes, "true")
-        short = elements._suffix(t if t != "half" else "f16", lanes)
-        name = f"llvm.masked.gather.{short}.v{lanes}p0"
-        f.declare(f"declare {v} @{name}({vector('ptr', lanes)}, {vector('i1', lanes)}, {v})")
-        x = f.op(f"call {v} @{name}({vector('ptr', lanes)} align 1 {places}, "
-                 f"{vector('i1', lanes)} {mask}, {v} zeroinitializer)")
+        name = f"llvm.masked.load.{elements._suffix(t, lanes)}.p0"
+        f.declare(f"declare {v} @{name}(ptr, {vector('i1', lanes)}, {v})")
+        x = f.op(f"call {v} @{name}(ptr align 1 {p}, {vector('i1', lanes)} {mask}, "
+                 f"{v} zeroinitializer)")
         return elements.to_register(f, x, dtype, lanes)
 
     def _load_value(self, dtype, p: str, lanes: int, mask) -> str:
         f = self.f
         t = elements.MEMORY[dtype.name]
         v = vector(t, lanes)
-        if mask is None:
-            x = f.load(v, p, 1 if lanes > 1 else dtype.itemsize)
-        else:
-            name = f"llvm.masked.load.{elements._suffix(t if t != 'half' else 'f16', lanes)}.p0"
-            f.declare(f"declare {v} @{name}(ptr, {vector('i1', lanes)}, {v})")
-            x = f.op(f"call {v} @{name}(ptr align 1 {p}, {vector('i1', lanes)} {mask}, "
-                     f"{v} zeroinitializer)")
+        if mask is not None and self._maskable(dtype):
+            return self._load_masked(dtype, p, lanes, mask)
+        if mask is not None:
+            p = self._copied(dtype, p, self._beside(dtype))
+        x = f.load(v, p, 1 if lanes > 1 else dtype.itemsize)
         return elements.to_register(f, x, dtype, lanes)
 
     def _store_value(self, dtype, x: str, p: str, lanes: int, mask) -> None:
@@ -542,12 +670,33 @@ class _Writer:
         t = elements.MEMORY[dtype.name]
         v = vector(t, lanes)
         x = elements.to_memory(f, x, dtype, lanes)
-        if mask is None:
-            f.store(v, x, p, 1 if lanes > 1 else dtype.itemsize)
+        if mask is not None and self._maskable(dtype):
+            name = f"llvm.masked.store.{elements._suffix(t, lanes)}.p0"
+            f.declare(f"declare void @{name}({v}, ptr, {vector('i1', lanes)})")
+            f.do(f"call void @{name}({v} {x}, ptr align 1 {p}, {vector('i1', lanes)} {mask})")
             return
-        name = f"llvm.masked.store.{elements._suffix(t if t != 'half' else 'f16', lanes)}.p0"
-        f.declare(f"declare void @{name}({v}, ptr, {vector('i1', lanes)})")
-        f.do(f"call void @{name}({v} {x}, ptr align 1 {p}, {vector('i1', lanes)} {mask})")
+        beside = self._beside(dtype) if mask is not None else p
+        f.store(v, x, beside, 1 if lanes > 1 else dtype.itemsize)
+        if mask is not None:
+            self._copied(dtype, beside, p)
+
+    def _beside(self, dtype) -> str:
+        """Memory on the stack for one vector, where there are no masked loads and stores."""
+        name = f"%beside{dtype.itemsize}"
+        line = f"  {name} = alloca [{self.lanes * dtype.itemsize} x i8], align 64"
+        if line not in self.head:
+            self.head.append(line)
+            self.head.append(f"  store [{self.lanes * dtype.itemsize} x i8] zeroinitializer, "
+                             f"ptr {name}")
+        return name
+
+    def _copied(self, dtype, source: str, to: str) -> str:
+        """Copy the elements that are there from one address to another; returns that."""
+        f, t = self.f, f"i{8 * dtype.itemsize}"
+        f.loop(0, self.count, 1, lambda i: f.store(
+            t, f.load(t, f.at(source, i, t), dtype.itemsize), f.at(to, i, t), dtype.itemsize
+        ), at_least_once=True)
+        return to
 
     def _write(self, access: Access, n: Node, lanes: int, mask, level: int) -> None:
         """Store a node's value at the current place."""
@@ -559,14 +708,12 @@ class _Writer:
             self._store_value(n.dtype, x, p, lanes, mask)
             return
         t = elements.MEMORY[n.dtype.name]
-        v = vector(t, lanes)
         x = elements.to_memory(f, x, n.dtype, lanes)
-        places = f.op(f"getelementptr i8, ptr {p}, {vector('i64', lanes)} {self._offsets(step)}")
-        mask = mask or splat_literal("i1", lanes, "true")
-        name = f"llvm.masked.scatter.{elements._suffix(t if t != 'half' else 'f16', lanes)}.v{lanes}p0"
-        f.declare(f"declare void @{name}({v}, {vector('ptr', lanes)}, {vector('i1', lanes)})")
-        f.do(f"call void @{name}({v} {x}, {vector('ptr', lanes)} align 1 {places}, "
-             f"{vector('i1', lanes)} {mask})")
+        beside = self._beside(n.dtype)
+        f.store(vector(t, lanes), x, beside, 1)
+        f.loop(0, self.count if mask is not None else lanes, 1, lambda i: f.store(
+            t, f.load(t, f.at(beside, i, t), size), f.at(p, f.mul(i, step)), size
+        ), at_least_once=True)
 
     def _accumulate(self, o, i, mask) -> None:
         """Combine a vector into the chunk's row of partial results."""
@@ -581,47 +728,11 @@ class _Writer:
                            self._operand(o.node, self.lanes))
         self._store_value(dtype, x, p, self.lanes, mask)
 
-    def _take(self, n: Node, lanes: int, level: int) -> str:
-        """Memory at computed places; a place out of range is noted, and place 0 read instead."""
-        f = self.f
-        access = self.nest.accesses[n]
-        p, step = self._pointer(access, level, lanes)
-        vectors = lanes > 1 and any(self._level(x) == level for x in n.ins)
-        many = lanes if vectors else 1
-        v = vector("i64", many)
-        offsets = None
-        for x, (size, stride) in zip(n.ins, n.attr, strict=True):
-            index = self._operand(x, many) if many > 1 else self._found(x, 1)
-            bound = self.word_now(size, many)
-            fine = f.op(f"icmp ult {v} {index}, {bound}")
-            self._note(fine, many)
-            zero = splat_literal("i64", many, "0")
-            index = f.op(f"select {vector('i1', many)} {fine}, {v} {index}, {v} {zero}")
-            move = f.op(f"mul {v} {index}, {self.word_now(stride, many)}")
-            offsets = move if offsets is None else f.op(f"add {v} {offsets}, {move}")
-        if vectors:
-            if step != 0:
-                offsets = f.op(f"add {v} {offsets}, {self._offsets(step)}")
-            return self._gather(p, offsets, n.dtype, lanes)
-        p = f.at(p, offsets)
-        if lanes > 1 and step == 0:
-            return f.splat(elements.register_type(n.dtype), lanes,
-                           self._load_value(n.dtype, p, 1, None))
-        if lanes == 1 or step == n.dtype.itemsize:
-            return self._load_value(n.dtype, p, lanes, self.mask if lanes > 1 else None)
-        return self._gather(p, self._offsets(step), n.dtype, lanes)
-
-    def word_now(self, value, lanes: int) -> str:
-        """A word as a vector."""
-        w = self.word(value)
-        return w if lanes == 1 else self.f.splat("i64", lanes, w)
-
-    def _note(self, fine: str, lanes: int) -> None:
-        """Note in the error word that some lane is not fine."""
+    def _note(self, wrong: str, lanes: int) -> None:
+        """Note in the error word that some lane is wrong."""
         f = self.f
         if self.error is None:
             self.error = self.word(ErrorWord(), "ptr")
-        wrong = f.op(f"xor {vector('i1', lanes)} {fine}, {splat_literal('i1', lanes, 'true')}")
         if lanes > 1:
             if self.mask is not None:
                 wrong = f.op(f"and {vector('i1', lanes)} {wrong}, {self.mask}")

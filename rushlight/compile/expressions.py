@@ -32,6 +32,15 @@ class View:
         return f"%{name}{list(self.shape)}:{self.strides}+{self.offset}"
 
 
+class Constant:
+    """Memory whose contents are known when a program is compiled."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, array: np.ndarray):
+        self.array = array
+
+
 def row_major(shape) -> tuple[int, ...]:
     """Strides in elements of an array stored row by row."""
     strides, step = [], 1
@@ -46,8 +55,8 @@ class Expr:
 
     value: a View. const: a Python number. scalar: the place of a number given at run time.
     index: the dim counted. cast, elementwise names: None. view: for each dim, the input's dim or None.
-    reduce: (kind, dims). take: (None) - ins are a value and an index for each of its dims.
-    parts: ((view function inputs)) see `parts`.
+    reduce: (kind, dims). part: for each dim, (start, step). pad: for each dim, where the first input
+    starts in the second. within: the bound of an index. take: see `take`.
     """
 
     __slots__ = ("op", "ins", "shape", "dtype", "attr", "weak")
@@ -181,6 +190,58 @@ def reduce(kind: str, x: Expr, dims: tuple[int, ...], dtype=None) -> Expr:
     if all(x.shape[d] == 1 for d in dims):
         return x
     return Expr("reduce", (x,), shape, x.dtype, (kind, frozenset(dims)))
+
+
+def index(n: int, dtype=np.int64) -> Expr:
+    """0, 1, ... n - 1."""
+    return Expr("index", (), (n,), dtype, 0)
+
+
+def within(x: Expr, n: int) -> Expr:
+    """Integers that must lie in [0, n): others are noted as an error, and count as 0."""
+    if x.op == "within" and x.attr <= n:
+        return x
+    if x.dtype.kind not in "iu":
+        raise NotLowered(f"an index of dtype {x.dtype}")
+    return Expr("within", (cast(x, np.int64),), x.shape, np.int64, n)
+
+
+def take(view: View, indexed: dict, first: int) -> Expr:
+    """Memory at computed places; indexed: {dim of the view: index}, broadcast together.
+
+    The indices' dims stand from `first` on, the other dims of the view keep their order.
+    """
+    common = broadcast(*[x.shape for x in indexed.values()])
+    rest = [d for d in range(len(view.shape)) if d not in indexed]
+    shape = (*[view.shape[d] for d in rest[:first]], *common, *[view.shape[d] for d in rest[first:]])
+    ins = []
+    for d, x in indexed.items():
+        x = within(x, view.shape[d])
+        dims = (None,) * (len(common) - len(x.shape)) + tuple(range(len(x.shape)))
+        ins.append(rename(x, dims + (None,) * (len(rest) - first)))
+    places = [(d, k if k < first else k + len(common)) for k, d in enumerate(rest)]
+    return Expr("take", ins, shape, view.dtype, (view, tuple(indexed), tuple(places)))
+
+
+def part(x: Expr, starts: tuple, steps: tuple, shape: tuple) -> Expr:
+    """The elements `start + step * i` of each dim, for i below the new shape."""
+    if x.op == "value":
+        v = x.attr
+        offset = v.offset + sum(a * s for a, s in zip(starts, v.strides, strict=True))
+        strides = tuple(s * k for s, k in zip(v.strides, steps, strict=True))
+        return value(View(v.root, tuple(shape), strides, offset, v.dtype))
+    if tuple(shape) == x.shape and not any(starts):
+        return x
+    return Expr("part", (x,), shape, x.dtype, tuple(zip(starts, steps, strict=True)))
+
+
+def pad(x: Expr, starts: tuple, around: Expr) -> Expr:
+    """`around`, with `x` in it from `starts` on."""
+    if x.shape == around.shape:
+        return cast(x, around.dtype)
+    if 0 in x.shape:
+        return around
+    return Expr("pad", (cast(x, around.dtype), around), around.shape, around.dtype, tuple(starts))
 
 
 def rename(x: Expr, dims: tuple, shape=None) -> Expr:

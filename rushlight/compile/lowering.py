@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import expressions as ex
+from . import functions
 from .expressions import Expr, NotLowered, View, row_major
 from .kernels.call import Address, Call
 from .nests import Builder, Store
@@ -147,16 +148,49 @@ def hazard_root(root):
     return getattr(root, "root", root)
 
 
-def roots_read(e: Expr, found=None) -> set:
-    """The hazard roots that an expression reads."""
-    found = set() if found is None else found
-    if e.op == "value":
-        found.add(hazard_root(e.attr.root))
-    elif e.op == "take":
-        found.add(hazard_root(e.attr[0].root))
-    for x in e.ins:
-        roots_read(x, found)
+MOVES = ("view", "part", "pad", "take")  # what reads memory at other places than its result's
+
+
+def views_read(e: Expr) -> dict:
+    """{View: whether it is read just where it lies} of the memory that an expression reads."""
+    found: dict = {}
+    seen = set()
+
+    def visit(x, here):
+        if (id(x), here) in seen:
+            return
+        seen.add((id(x), here))
+        here = here and x.op not in MOVES
+        if x.op in ("value", "take"):
+            view = x.attr if x.op == "value" else x.attr[0]
+            found[view] = found.get(view, True) and here
+        for y in x.ins:
+            visit(y, here)
+
+    visit(e, True)
     return found
+
+
+def roots_read(e: Expr) -> set:
+    """The hazard roots that an expression reads."""
+    return {hazard_root(v.root) for v in views_read(e)}
+
+
+def _overlap(stores: list[Store]) -> bool:
+    """Whether memory that is overwritten is read at another place too."""
+    read: dict = {}
+    for s in stores:
+        for v, here in views_read(s.expr).items():
+            read.setdefault(hazard_root(v.root), []).append((v, here))
+    for s in stores:
+        for v, here in read.get(hazard_root(s.view.root), ()):
+            same = v.offset == s.view.offset and v.shape == s.view.shape and all(
+                n == 1 or a == b
+                for n, a, b in zip(v.shape, v.strides, s.view.strides, strict=True)
+            )
+            if not same or not here:
+                return True
+    return False
 
 
 def domain_of(e: Expr) -> tuple[int, ...]:
@@ -226,19 +260,37 @@ class Lowering:
         """What is in memory, as an operand."""
         return Symbol(ex.value(view))
 
-    def store(self, view: View, x) -> None:
-        """Write a symbol (broadcast and cast) into memory."""
-        self.store_all([(view, x)])
+    def store(self, view: View, x, part: bool = False) -> None:
+        """Write a symbol (broadcast and cast) into memory.
 
-    def store_all(self, pairs) -> None:
+        part: other stores of this operator write other parts of a new array, none this one.
+        """
+        self.store_all([(view, x)], part)
+
+    def check(self, bad: Symbol) -> None:
+        """Fail, as the operator's reference does, if a condition holds anywhere."""
+        if 0 not in bad.shape:
+            store, domain = Store(None, ex.cast(bad.expr, np.bool_)), domain_of(bad.expr)
+            builder = Builder(domain)
+            builder.add(store)
+            self.statements.append(Loops(self.instruction, frozenset(roots_read(bad.expr)),
+                                         frozenset(), [store], domain, True, builder))
+
+    def store_all(self, pairs, part: bool = False) -> None:
         """Several stores, whose values are all computed from what memory holds before them."""
         stores = [Store(v, _fitted(x, v)) for v, x in pairs if 0 not in v.shape]
         if not stores or (len(stores) == 1 and self._absorbed(stores[0])):
             return
+        if _overlap(stores):
+            copies = [(s.view, self.temporary(s.view.shape, s.view.dtype)) for s in stores]
+            for s, (_, copy) in zip(stores, copies, strict=True):
+                self.store(copy, Symbol(s.expr))
+            self.store_all([(view, self.read(copy)) for view, copy in copies])
+            return
         mine = self.node.outs or (self.node,)
         fresh = all(
             (isinstance(s.view.root, Temporary) or s.view.root in mine)
-            and not any(s.view.root in done.writes for done in self.statements)
+            and (part or not any(s.view.root in done.writes for done in self.statements))
             for s in stores
         )
         domain = max((domain_of(s.expr) for s in stores), key=math.prod)
@@ -252,13 +304,15 @@ class Lowering:
             self.store(stores[0].view, Symbol(self._split(stores[0].expr)))
             return
         self.statements.append(Loops(
-            self.instruction, frozenset().union(*(roots_read(s.expr) for s in stores)),
+            self.instruction, frozenset(r for s in stores for r in roots_read(s.expr)),
             frozenset(hazard_root(s.view.root) for s in stores), stores, domain, fresh, builder,
         ))
 
     def _split(self, e: Expr) -> Expr:
-        """`e` with its innermost reductions computed into temporaries first; NotLowered if none."""
+        """`e` with its innermost reductions (or what it reduces) computed into temporaries first."""
         found = _innermost(e)
+        if found == [e] and e.ins[0].op != "value":
+            found = [e.ins[0]]
         if not found or found == [e]:
             raise NotLowered(f"no loops for {e.op}")
         known = {}
@@ -369,10 +423,9 @@ class Lowering:
         if len(several) != len(outs):
             raise NotLowered("another number of results")
         for j, (m, x) in enumerate(zip(self.metas, several, strict=True)):
-            if not isinstance(x, Symbol):
-                x = Symbol(_known(x))
+            x = functions.symbol(x)
             if x.shape != tuple(m.shape):
-                x = Symbol(ex.reshape(x.expr, m.shape))
+                x = x.reshape(tuple(m.shape))
             self.store(self.output(j), x)
 
     def _reference(self, args):
@@ -426,16 +479,6 @@ def _fitted(x, view: View) -> Expr:
     return ex.rename(e, (None,) * lead + tuple(range(len(e.shape))), view.shape)
 
 
-def _known(x) -> Expr:
-    """A result that depends on no tensor: one number, everywhere."""
-    if isinstance(x, (bool, int, float)):
-        return ex.const(x)
-    x = np.asarray(x)
-    if not x.size or (x != x.flat[0]).any():
-        raise NotLowered("a constant array")
-    return ex.rename(ex.const(x.flat[0].item(), x.dtype), (None,) * x.ndim, x.shape)
-
-
 def _with_dim(v: View, at: int) -> View:
     """A vector as a matrix of one row (at 0) or one column (at 1)."""
     shape, strides = list(v.shape), list(v.strides)
@@ -454,9 +497,20 @@ def _is_whole(e: Expr, c: View) -> bool:
 
 def _innermost(e: Expr) -> list[Expr]:
     """The reductions below which there are none."""
-    below = [r for x in {id(x): x for x in e.ins}.values() for r in _innermost(x)]
-    below = list({id(r): r for r in below}.values())
-    return below or ([e] if e.op == "reduce" else [])
+    found: dict = {}
+    seen: dict = {}
+
+    def visit(x) -> bool:
+        """Whether there is a reduction in `x`."""
+        if id(x) not in seen:
+            below = [visit(y) for y in x.ins]
+            if x.op == "reduce" and not any(below):
+                found[id(x)] = x
+            seen[id(x)] = x.op == "reduce" or any(below)
+        return seen[id(x)]
+
+    visit(e)
+    return list(found.values())
 
 
 def _replaced(e: Expr, known: dict) -> Expr:

@@ -13,8 +13,9 @@ import numpy as np
 
 from ..interpret import program as tier0_program
 from ..interpret import tier0
-from . import lowering, memory, symbolic
+from . import failures, lowering, memory, symbolic
 from .emit import emit
+from .expressions import Constant
 from .groups import Group, drop_dead, group
 from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
 from .llvm import objects
@@ -46,16 +47,31 @@ class NativeProgram:
     def __init__(self):
         self.source = ""
         self.items: list = []
+        self.item_calls: list[list[Call]] = []
         self.calls: list[Call] = []
         self.fallbacks: list[Fallback] = []
         self.arena = 0
         self.held: list = []  # blocks whose addresses native code knows
         self.function = None
+        self.bind = None  # makes the function, given a launcher
+        self.plans: dict = {}  # address of a launch's plan: (plan, table of calls, the calls)
         self.done: dict = {}  # node with an array: (its place, the line after which it is whole)
 
     def __repr__(self) -> str:
         return (f"NativeProgram({len(self.calls)} calls, {len(self.fallbacks)} in tier 0, "
                 f"{self.arena} bytes)")
+
+    def lines_of_calls(self):
+        """(calls, nodes of the operations that they do) of each kernel group."""
+        for item, calls in zip(self.items, self.item_calls, strict=True):
+            if calls:
+                yield calls, [i.node for i in _instructions(item)]
+
+    def steps(self):
+        """(what it is, its instructions) of each kernel group and each step of tier 0."""
+        for item, calls in zip(self.items, self.item_calls, strict=True):
+            label = " + ".join(dict.fromkeys(c.label for c in calls)) or "tier 0"
+            yield label, list(dict.fromkeys(_instructions(item)))
 
     def computed(self, traceback) -> dict:
         """{node: array} of the results that were whole when an error was raised."""
@@ -68,30 +84,40 @@ class NativeProgram:
         return {}
 
 
-def build(program, scalars=()) -> NativeProgram:
+def _instructions(item) -> list:
+    """The instructions that a group, a native step or a fallback carries out."""
+    if isinstance(item, Group):
+        return [s.instruction for s in item.statements]
+    return [item.instruction]
+
+
+def build(program, scalars=(), more=()) -> NativeProgram:
     """The native form of a Program; `scalars` are numbers that it was just run with.
+
+    more: nodes whose values are returned after the program's own results.
 
     Where its operations branch on such numbers, it holds for numbers that take the same branches.
     """
     guards = symbolic.Guards(scalars)
     symbolic.GUARDS.append(guards)
     try:
-        return _Build(program, guards).made
+        return _Build(program, guards, more).made
     finally:
         symbolic.GUARDS.pop()
 
 
 class _Build:
-    def __init__(self, program, guards):
+    def __init__(self, program, guards, more):
         self.program, self.guards = program, guards
         self.made = NativeProgram()
-        results = (*program.wanted, *program.saved)
+        results = (*program.wanted, *program.saved, *more)
         self.kept = {n.root for n in results}
         statements = [s for i in program.instructions for s in lowering.lower(i)]
         statements = self._keep_numbers(statements, results)
         items = group(statements)
         drop_dead(items, self.kept)
-        self.items = [i for i in items if not isinstance(i, Group) or i.builder.outputs]
+        self.items = [i for i in items if not isinstance(i, Group) or i.builder.outputs
+                      or i.builder.checks]
         self.made.items = self.items
         self.made.fallbacks = [i for i in self.items if isinstance(i, Fallback)]
         self._calls()
@@ -125,7 +151,7 @@ class _Build:
 
     def _calls(self):
         """The calls of each item."""
-        self.item_calls = []
+        self.item_calls = self.made.item_calls
         for item in self.items:
             if isinstance(item, Group):
                 calls = emit(item.builder.finish())
@@ -192,6 +218,8 @@ class _Build:
                 sizes[r] = r.nbytes * (MOST_THREADS if r.per_thread else 1)
             elif isinstance(r, Temporary):
                 sizes[r] = r.nbytes
+            elif isinstance(r, Constant):
+                continue
             elif r.op.name == "leaf":
                 if r.m.weak:
                     self._array(r)
@@ -361,7 +389,7 @@ class _Emitter:
                 elif isinstance(w, Workspace):
                     arena.append((at, self.build.arena_at[w]))
                 elif isinstance(w, Address):
-                    self._address(w, at, where, arrays, arena)
+                    self._address(w, words, at, where, arrays, arena)
                 else:
                     raise TypeError(f"word {w!r}")
                 at += 1
@@ -372,22 +400,26 @@ class _Emitter:
         plan = np.array([len(calls), table.ctypes.data, int(seconds > LONG), len(arrays),
                          patches.ctypes.data, len(numbers), scalars.ctypes.data], np.int64)
         self.held += [words, table, patches, scalars, plan]
+        self.build.made.plans[plan.ctypes.data] = (plan, table, calls)
         self.patchers.append((words, arena))
-        failed = self.const(functools.partial(_failed, self.error_words,
+        failed = self.const(functools.partial(_failed, self.build.program, self.error_words,
                                               [item for _, item in stretch]))
         for r in {r for _, item in stretch for r in item.writes}:
             if r in self.build.array_of:
                 self.done[r] = len(self.lines)
         self.lines.append(f"r = launch({plan.ctypes.data}, scalars, bufs, arrays)")
-        self.lines.append(f"if r: {failed}(r)")
+        self.lines.append(f"if r: {failed}(r, bufs, scalars)")
 
-    def _address(self, w: Address, at, where, arrays, arena):
+    def _address(self, w: Address, words, at, where, arrays, arena):
         b = self.build
         r = w.buffer
         if r in b.leaf_of:
             arrays.append((0, b.leaf_of[r], where, w.offset))
         elif r in b.array_of:
             arrays.append((1, b.array_of[r], where, w.offset))
+        elif isinstance(r, Constant):
+            words[at] = r.array.ctypes.data + w.offset
+            self.held.append(r.array)
         else:
             arena.append((at, b.arena_at[r] + w.offset))
 
@@ -427,9 +459,10 @@ class _Emitter:
         space: dict = {}
         exec(compile(source, "<rushlight native program>", "exec"), space)
         made.source = source
-        made.function = space["make"](
-            runtime().launch, np.empty, _strided, np.array, settle, Arena, state, self.consts
+        made.bind = lambda launch: space["make"](
+            launch, np.empty, _strided, np.array, settle, Arena, state, self.consts
         )
+        made.function = made.bind(runtime().launch)
 
 
 def _strided(m):
@@ -456,14 +489,12 @@ def _run(i, args):
     return tuple(values[n] for n in i.node.outs or (i.node,)) if i.kind == "call" else ()
 
 
-def _failed(word, items, number):
+def _failed(program, word, items, number, bufs, scalars):
     """Raise for the kernel that noted a wrong value."""
     word[0] = 0
     item = items[number - 1]
-    first = item.statements[0] if isinstance(item, Group) else item
-    e = IndexError("index out of range in self")
-    e.rushlight_failure = ({}, first.instruction.node)
-    raise e
+    statements = item.statements if isinstance(item, Group) else [item]
+    failures.fail(program, [s.instruction for s in statements], bufs, scalars)
 
 
 __all__ = ["Arena", "NativeProgram", "base_of", "build", "hazard_root", "runtime"]

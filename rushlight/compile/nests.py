@@ -6,6 +6,8 @@ it, stores results, or both; later stages use what earlier ones found. Reduction
 all, are accumulated chunk by chunk in a buffer of partial results.
 
 `Builder` resolves array expressions into nodes at a position of the nest: loads get a stride for each dim.
+Where an expression is shifted, turned or surrounded by another (`part`, `pad`), a *place* says for each of its
+dims how it follows a dim of the nest; loads that would leave their memory have a guard.
 In: stores of expressions (`Store`), all over one domain. Out: a `Nest` that `emit.py` writes as LLVM IR.
 """
 
@@ -13,24 +15,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from .expressions import Expr, NotLowered, View
 from .llvm import elements
 
+SPECIAL = {"const", "scalar", "index", "view", "part", "pad", "value", "reduce", "within", "take"}
 EXPENSIVE = {n for n in elements.MATHS if n not in ("floor", "ceil", "trunc", "rint", "sqrt")}
 LITERALS = (0, 1, -1, 2, 0.5)  # numbers worth being part of a kernel's text
 
 
+Place = tuple  # (dim of the domain or None, step, start): an index is start + step * the dim's index
+
+
 @dataclass(eq=False)
 class Node:
-    """A value at a position: `dims` are the domain's dims that it varies along."""
+    """A value at a position: `dims` are the domain's dims that it varies along.
+
+    inside: attr is (place, size): whether the place is one of an array of that size.
+    """
 
     op: str
     ins: tuple
     dtype: np.dtype
-    attr: object
+    attr: Any
     dims: frozenset
     stage: int = 0
 
@@ -56,20 +66,24 @@ def reachable(roots) -> set:
 
 @dataclass
 class Access:
-    """Memory as the nest walks over it: bytes from one index of each domain dim to the next."""
+    """Memory as the nest walks over it: bytes from one index of each domain dim to the next.
+
+    safe: under a guard, memory that may be read instead.
+    """
 
     view: View
     strides: tuple[int, ...]
+    safe: View | None = None
 
 
 @dataclass
 class Store:
     """A result: an expression written to a view of the program's memory.
 
-    A partial store holds what is left of a reduction that goes over outer dims: `kind` of the reduction.
+    Without a view, a condition that may not hold anywhere.
     """
 
-    view: View
+    view: View | None
     expr: Expr
 
 
@@ -93,6 +107,7 @@ class Nest:
     accesses: dict  # load node to Access
     nodes: list[Node]
     order: list[int]  # domain dim of each of outer + inner
+    checks: list[Node] = field(default_factory=list)  # conditions that may not hold anywhere
     kept: list[Node] = field(default_factory=list)  # values kept in scratch memory between stages
 
     @property
@@ -108,7 +123,12 @@ class Nest:
     @property
     def stages(self) -> int:
         """Number of loops over a row."""
-        return 1 + max((ready(o.node) for o in self.outputs), default=0)
+        return 1 + max((ready(n) for n in self.roots), default=0)
+
+    @property
+    def roots(self) -> list[Node]:
+        """What is stored or checked."""
+        return [*(o.node for o in self.outputs), *self.checks]
 
 
 class Builder:
@@ -122,7 +142,9 @@ class Builder:
         self.values: dict = {}  # program values made in this group: root -> (Expr, View)
         self.accesses: dict[Node, Access] = {}
         self.outputs: list[Output] = []
+        self.checks: list[Node] = []
         self.nodes: list[Node] = []
+        self.guard: Node | None = None  # where what is being resolved may be read
         self.written: set = set()  # roots of memory that was there before and is overwritten
 
     # ------------------------------------------------------------ adding a store
@@ -137,19 +159,27 @@ class Builder:
     def state(self):
         """What `restore` goes back to after a failed `add`."""
         return (self.inner, dict(self.known), dict(self.values), dict(self.accesses),
-                list(self.outputs), list(self.nodes), set(self.written))
+                list(self.outputs), list(self.checks), list(self.nodes), set(self.written))
 
     def restore(self, state) -> None:
         """Forget everything since `state`."""
-        (self.inner, self.known, self.values, self.accesses, self.outputs, self.nodes,
+        (self.inner, self.known, self.values, self.accesses, self.outputs, self.checks, self.nodes,
          self.written) = state
+        self.guard = None
 
     def _add(self, store: Store, fresh: bool) -> None:
         expr = store.expr
         axes = self._place(expr)
+        if axes is None and expr.shape == self.domain:
+            axes = tuple(range(len(expr.shape)))
         if axes is None:
             raise NotLowered(f"an expression of shape {expr.shape} over {self.domain}")
-        node = self.resolve(expr, axes)
+        node = self.resolve(expr, tuple(None if d is None else (d, 1, 0) for d in axes))
+        if store.view is None:
+            if node.op == "partial":
+                raise NotLowered("a check of a reduction over rows")
+            self.checks.append(node)
+            return
         partial = None
         if node.op == "partial":
             partial, node = node.attr, node.ins[0]
@@ -208,8 +238,8 @@ class Builder:
     # ------------------------------------------------------------ expressions to nodes
 
     def resolve(self, e: Expr, axes) -> Node:
-        """The node of `e` with its dims along the domain's `axes`."""
-        key = (id(e), axes)
+        """The node of `e` with a place (or None: index 0) for each of its dims."""
+        key = (id(e), axes, self.guard)
         found = self.known.get(key)
         if found is None:
             found = self._resolve(e, axes)
@@ -227,27 +257,9 @@ class Builder:
         return found
 
     def _resolve(self, e: Expr, axes) -> Node:
-        if e.op == "const":
-            return self._node("const", (), e.dtype, e.attr, (), (e.attr, str(e.attr)))
-        if e.op == "scalar":
-            return self._node("scalar", (), e.dtype, e.attr, ())
-        if e.op == "index":
-            place = axes[e.attr]
-            if place is None:
-                return self._node("const", (), e.dtype, 0, ())
-            return self._node("index", (), e.dtype, place, (place,))
-        if e.op == "value":
-            return self._value(e, axes)
-        if e.op == "view":
-            below: list = [None] * len(e.ins[0].shape)
-            for i, d in enumerate(e.attr):
-                if d is not None and e.ins[0].shape[d] != 1:
-                    below[d] = axes[i]
-            return self.resolve(e.ins[0], tuple(below))
-        if e.op == "reduce":
-            return self._reduce(e, axes)
-        if e.op == "take":
-            return self._take(e, axes)
+        special = getattr(self, "_" + e.op, None) if e.op in SPECIAL else None
+        if special is not None:
+            return special(e, axes)
         if not elements.supported(e.op, e.ins[-1].dtype) or e.dtype.name not in elements.REGISTER:
             raise NotLowered(f"{e.op} of {e.ins[-1].dtype}")
         ins = tuple(self.resolve(x, self._aligned(x, axes)) for x in e.ins)
@@ -260,6 +272,85 @@ class Builder:
         mine = axes[len(axes) - len(x.shape):]
         return tuple(a if n != 1 else None for a, n in zip(mine, x.shape, strict=True))
 
+    def _const(self, e: Expr, axes) -> Node:
+        return self._node("const", (), e.dtype, e.attr, (), (e.attr, str(e.attr)))
+
+    def _scalar(self, e: Expr, axes) -> Node:
+        return self._node("scalar", (), e.dtype, e.attr, ())
+
+    def _number(self, number, dtype=np.int64) -> Node:
+        return self._node("const", (), np.dtype(dtype), number, (), (number, str(number)))
+
+    def _index(self, e: Expr, axes) -> Node:
+        dim, step, start = axes[e.attr] or (None, 0, 0)
+        if dim is None:
+            return self._number(start, e.dtype)
+        made = self._node("index", (), e.dtype, dim, (dim,))
+        for op, number, neutral in (("multiply", step, 1), ("add", start, 0)):
+            if number != neutral:
+                made = self._node(op, (made, self._number(number, e.dtype)), e.dtype, None, (dim,))
+        return made
+
+    def _view(self, e: Expr, axes) -> Node:
+        below: list = [None] * len(e.ins[0].shape)
+        for i, d in enumerate(e.attr):
+            if d is not None and e.ins[0].shape[d] != 1:
+                below[d] = axes[i]
+        return self.resolve(e.ins[0], tuple(below))
+
+    def _part(self, e: Expr, axes) -> Node:
+        x = e.ins[0]
+        below = []
+        for a, (start, step), n in zip(axes, e.attr, x.shape, strict=True):
+            dim, k, b = a or (None, 0, 0)
+            below.append((dim, step * k, start + step * b) if n != 1 else None)
+        return self.resolve(x, tuple(below))
+
+    def _pad(self, e: Expr, axes) -> Node:
+        """The first operand where the place is inside of it, the second one elsewhere."""
+        x, around = e.ins
+        below, guard, outer = [], self.guard, self.guard
+        for a, start, n, size in zip(axes, e.attr, x.shape, e.shape, strict=True):
+            dim, step, b = a or (None, 0, 0)
+            place = (dim, step, b - start)
+            below.append(place if n != 1 else None)
+            if n != size:
+                guard = self._both(guard, self._inside(place, n))
+        self.guard = guard
+        inner = self.resolve(x, tuple(below))
+        self.guard = outer
+        other = self.resolve(around, self._aligned(around, axes))
+        if "partial" in (inner.op, other.op):
+            raise NotLowered("a reduction over rows is known only after the nest")
+        if guard is outer:
+            return inner
+        return self._node("where", (guard, inner, other), e.dtype, None,
+                          guard.dims | inner.dims | other.dims)
+
+    def _inside(self, place: Place, size: int) -> Node:
+        if place[0] is None:
+            return self._number(0 <= place[2] < size, np.bool_)
+        return self._node("inside", (), np.dtype(np.bool_), (place, size), (place[0],))
+
+    def _both(self, a: Node | None, b: Node) -> Node:
+        if a is None or a is b:
+            return b
+        return self._node("logical_and", (a, b), b.dtype, None, a.dims | b.dims)
+
+    def _walk(self, view: View, axes) -> tuple[View, list[int]]:
+        """A view from where its places start, and bytes from one index of each domain dim to the next."""
+        strides, offset = [0] * len(self.domain), view.offset
+        for a, s, n in zip(axes, view.strides, view.shape, strict=True):
+            if n == 1 or s == 0:
+                continue
+            if a is None:
+                raise NotLowered("a dim of memory that the nest does not walk")
+            dim, step, start = a
+            offset += start * s
+            if dim is not None:
+                strides[dim] += step * s * view.dtype.itemsize
+        return View(view.root, view.shape, view.strides, offset, view.dtype), strides
+
     def _value(self, e: Expr, axes) -> Node:
         view: View = e.attr
         made = self.values.get(view.root)
@@ -267,18 +358,17 @@ class Builder:
             return self._forwarded(view, made, axes)
         if view.dtype.name not in elements.REGISTER:
             raise NotLowered(f"memory of {view.dtype}")
-        strides = [0] * len(self.domain)
-        for a, s, n in zip(axes, view.strides, view.shape, strict=True):
-            if n == 1 or s == 0:
-                continue
-            if a is None:
-                raise NotLowered("a dim of memory that the nest does not walk")
-            strides[a] += s * view.dtype.itemsize
-        dims = frozenset(i for i, s in enumerate(strides) if s)
-        node = self._node(
-            "load", (), view.dtype, None, dims, (id(view.root), view.offset, tuple(strides))
-        )
-        self.accesses.setdefault(node, Access(view, tuple(strides)))
+        return self._load("load", (), view, axes, None)
+
+    def _load(self, op: str, ins: tuple, view: View, axes, attr) -> Node:
+        """A read of memory; under a guard, that is its last operand."""
+        at, strides = self._walk(view, axes)
+        ins = ins if self.guard is None else (*ins, self.guard)
+        dims = frozenset(i for i, s in enumerate(strides) if s).union(*(i.dims for i in ins))
+        key = (id(at.root), at.offset, tuple(strides), attr)
+        node = self._node(op, ins, at.dtype, attr, dims, key)
+        safe = view if self.guard is not None else None
+        self.accesses.setdefault(node, Access(at, tuple(strides), safe))
         return node
 
     def _forwarded(self, view: View, made, axes) -> Node:
@@ -305,17 +395,37 @@ class Builder:
             node = self._node("cast", (node,), whole.dtype, None, node.dims)
         return node
 
+    def _within(self, e: Expr, axes) -> Node:
+        x = self.resolve(e.ins[0], axes)
+        if self.guard is not None:
+            raise NotLowered("an index that is read in places only")
+        if x.op == "partial":
+            raise NotLowered("a reduction over rows is known only after the nest")
+        return self._node("within", (x,), e.dtype, e.attr, x.dims)
+
+    def _take(self, e: Expr, axes) -> Node:
+        """Memory at computed places; attr: (bytes from one index to the next) of each operand."""
+        view, indexed, rest = e.attr
+        if view.root in self.values or view.dtype.name not in elements.REGISTER:
+            raise NotLowered("an index into what is made in the same nest")
+        ins = tuple(self.resolve(x, self._aligned(x, axes)) for x in e.ins)
+        places: list = [None] * len(view.shape)
+        for d, at in rest:
+            places[d] = axes[at]
+        plain = View(view.root, tuple(1 if d in indexed else n for d, n in enumerate(view.shape)),
+                     view.strides, view.offset, view.dtype)
+        steps = tuple(view.strides[d] * view.dtype.itemsize for d in indexed)
+        return self._load("take", ins, plain, tuple(places), steps)
+
     def _reduce(self, e: Expr, axes) -> Node:
         kind, dims = e.attr
         x = e.ins[0]
-        if x.shape != self.domain:
+        if x.shape != self.domain or self.guard is not None:
             raise NotLowered("a reduction over another domain")
         gone = frozenset(d for d in dims if self.domain[d] != 1)
-        if any(a is not None and a != i for i, a in enumerate(axes) if e.shape[i] != 1):
-            raise NotLowered("a reduction whose result is turned")
-        if any(axes[i] is None for i in self.real if i not in gone):
-            raise NotLowered("a reduction whose result is read at one place")
-        child = self.resolve(x, tuple(i if n != 1 else None for i, n in enumerate(x.shape)))
+        if any(axes[i] != (i, 1, 0) for i in self.real if i not in gone):
+            raise NotLowered("a reduction whose result is turned, or read at one place")
+        child = self.resolve(x, tuple((i, 1, 0) if n != 1 else None for i, n in enumerate(x.shape)))
         if child.op == "partial":
             raise NotLowered("a reduction of a reduction over rows")
         everything = frozenset(self.real)
@@ -344,54 +454,34 @@ class Builder:
         self.inner = gone
         return "row"
 
-    def _take(self, e: Expr, axes) -> Node:
-        """Memory at computed places: attr is (View, dims of it that are indexed, axes of the rest)."""
-        view, indexed, rest = e.attr
-        ins = tuple(self.resolve(x, self._aligned(x, axes)) for x in e.ins)
-        strides = [0] * len(self.domain)
-        for d, at in rest:
-            if view.shape[d] != 1:
-                strides[axes[at]] += view.strides[d] * view.dtype.itemsize
-        size = view.dtype.itemsize
-        steps = tuple((view.shape[d], view.strides[d] * size) for d in indexed)
-        dims = frozenset(i for i, s in enumerate(strides) if s).union(*(i.dims for i in ins))
-        node = self._node("take", ins, view.dtype, steps, dims,
-                          (id(view.root), view.offset, tuple(strides), steps))
-        self.accesses.setdefault(node, Access(view, tuple(strides)))
-        return node
-
     # ------------------------------------------------------------ the nest
 
     def finish(self) -> Nest:
         """Order, merge and divide the dims into outer and inner ones."""
-        used = reachable([o.node for o in self.outputs])
+        used = reachable([*(o.node for o in self.outputs), *self.checks])
         self.nodes = [n for n in self.nodes if n in used]
         self.accesses = {n: a for n, a in self.accesses.items() if n in used}
         walks = [o.access.strides for o in self.outputs if o.partial is None or o.node.dims]
         walks += [a.strides for a in self.accesses.values()]
-        counted = {n.attr for n in self.nodes if n.op == "index"}
-        real = [d for d in self.real]
-        has_rows = any(n.op == "reduce" for n in self.nodes)
-        lead = walks[0] if walks else ()
-        if has_rows or self.inner is not None:
-            inner = [d for d in real if d in self.inner]
-            outer = [d for d in real if d not in self.inner]
-        else:
-            outer, inner = real, []
-            by = [w for w in walks if any(w)]
-            lead = next((w for w in by), lead)
-            outer.sort(key=lambda d: -abs(lead[d]) if lead else d)
-        outer = _merged(outer, self.domain, walks, counted)
-        inner = _merged(inner, self.domain, walks, counted)
+        counted = {n.attr if n.op == "index" else n.attr[0][0] for n in self.nodes
+                   if n.op in ("index", "inside")}
+        row = self.inner or frozenset()
+        dims = [d for d in self.real if d not in row]
+        if self.inner is None:
+            lead = next((w for w in walks if any(w)), None)
+            if lead is not None:
+                dims.sort(key=lambda d: -abs(lead[d]))
+        outer = _merged(dims, self.domain, walks, counted)
+        inner = _merged([d for d in self.real if d in row], self.domain, walks, counted)
         if not inner:
-            inner: list = [outer.pop()] if outer else [((), 1)]
+            inner = [outer.pop()] if outer else [((), 1)]
         nest_dims = [*outer, *inner]
 
         def stride(w, dim):
             return w[dim[0][-1]] if dim[0] else 0
 
         accesses = {
-            n: Access(a.view, tuple(stride(a.strides, d) for d in nest_dims))
+            n: Access(a.view, tuple(stride(a.strides, d) for d in nest_dims), a.safe)
             for n, a in self.accesses.items()
         }
         outputs = [
@@ -401,7 +491,7 @@ class Builder:
         ]
         order = [d[0] for d in nest_dims]
         nest = Nest([n for _, n in outer], [n for _, n in inner], outputs, accesses, self.nodes,
-                    order)
+                    order, self.checks)
         nest.kept = _kept(nest)
         return nest
 
@@ -441,7 +531,7 @@ def _kept(nest: Nest) -> list[Node]:
         for x in node.ins:
             visit(x, stage)
 
-    for o in nest.outputs:
-        visit(o.node, ready(o.node))
+    for n in nest.roots:
+        visit(n, ready(n))
     return [n for n, stages in needed.items()
             if n.op in EXPENSIVE and n.dims & inner and len(stages) > 1]

@@ -2,7 +2,8 @@
 
 `Symbol` stands for an array in a reference and answers NumPy's protocols (`__array_ufunc__`,
 `__array_function__`), so that the specification itself is what gets compiled. What cannot be followed
-(loops over elements, memory tricks) raises NotLowered, and tier 0 runs the operation.
+(loops over elements, memory tricks) raises NotLowered, and tier 0 runs the operation. NumPy's functions
+are in `functions.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import operator
 import numpy as np
 
 from . import expressions as ex
+from . import subscripts
 from .expressions import Expr, NotLowered
 
 UFUNCS = {
@@ -19,7 +21,8 @@ UFUNCS = {
     "fmin", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "cbrt", "reciprocal",
     "square", "sign", "floor", "ceil", "trunc", "rint", "sin", "cos", "tan", "arcsin", "arccos",
     "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "power", "copysign",
-    "bitwise_and", "bitwise_or", "bitwise_xor", "invert",
+    "bitwise_and", "bitwise_or", "bitwise_xor", "invert", "left_shift", "right_shift", "floor_divide",
+    "remainder", "fmod",
 } | ex.COMPARISONS | ex.LOGICAL | ex.TESTS
 RENAMED = {"float_power": "power", "fabs": "absolute", "conjugate": "positive"}
 REDUCTIONS = {
@@ -36,7 +39,31 @@ def expression(x) -> Expr:
         return ex.const(x)
     if isinstance(x, np.generic) or (isinstance(x, np.ndarray) and x.ndim == 0):
         return ex.const(x.item(), x.dtype)
+    if isinstance(x, np.ndarray):
+        return known_array(x)
     raise NotLowered(f"a {type(x).__name__} in an expression")
+
+
+MOST_CONSTANT = 1 << 16  # bytes of an array that is known when a program is compiled
+
+
+def known_array(a: np.ndarray) -> Expr:
+    """An array that does not depend on the program's values: one number, a count, or memory."""
+    if a.dtype.kind not in "biuf" or not a.size:
+        raise NotLowered(f"a known array of {a.dtype} and shape {a.shape}")
+    first = a.reshape(-1)[0]
+    if (a == first).all():
+        return ex.rename(ex.const(first.item(), a.dtype), (None,) * a.ndim, a.shape)
+    along = next(d for d, n in enumerate(a.shape) if n != 1)
+    if a.size == a.shape[along] and a.dtype.kind in "iu" and first == 0 \
+            and (a.reshape(-1) == np.arange(a.size)).all():
+        dims: list = [None] * a.ndim
+        dims[along] = 0
+        return ex.rename(ex.index(a.size, a.dtype), tuple(dims))
+    if a.nbytes > MOST_CONSTANT:
+        raise NotLowered(f"a known array of {a.nbytes} bytes")
+    root = ex.Constant(np.ascontiguousarray(a))
+    return ex.value(ex.View(root, a.shape, ex.row_major(a.shape), 0, a.dtype))
 
 
 class Guards:
@@ -79,8 +106,9 @@ LOWERING: list = []  # the instruction that is being lowered: where products go
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """An array that is not there yet."""
 
-    def __init__(self, expr: Expr):
+    def __init__(self, expr: Expr, shares: bool = False):
         self.expr = expr
+        self.shares = shares  # the memory of another array: writing into it would change that one
 
     shape = property(lambda self: self.expr.shape)
     dtype = property(lambda self: self.expr.dtype)
@@ -118,6 +146,19 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """`self + a * b`, rounded once."""
         return Symbol(ex.apply("fma", expression(a), expression(b), self.expr))
 
+    def function(self, name: str, *others) -> Symbol:
+        """An elementwise function of the compiler that NumPy does not have."""
+        return Symbol(ex.apply(name, self.expr, *[expression(x) for x in others]))
+
+    def found(self) -> bool:
+        """False: if a condition holds anywhere when the program runs, its operator fails."""
+        lowering().check(self)
+        return False
+
+    def within(self, n: int) -> Symbol:
+        """An index that must lie in [0, n); its operator fails otherwise."""
+        return Symbol(ex.within(self.expr, n))
+
     def __array__(self, *_, **__):
         raise NotLowered("the values of a symbol")
 
@@ -128,7 +169,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         if name == "true_divide":
             name = "divide"
         if method == "reduce":
-            made = _reduce(REDUCTIONS.get(name), inputs[0], **options)
+            made = reduce(REDUCTIONS.get(name), inputs[0], **options)
         elif method != "__call__" or set(options) - {"dtype", "casting"}:
             raise NotLowered(f"{ufunc.__name__}.{method}({', '.join(options)})")
         elif name == "positive":
@@ -163,46 +204,88 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """The same value."""
         return Symbol(self.expr)
 
-    def reshape(self, *shape):
-        """Only dims of size 1 may come and go, except of memory."""
-        if len(shape) == 1 and not isinstance(shape[0], int):
+    def reshape(self, *shape, order="C"):
+        """Of a computed value, dims of size 1 may come and go; else it goes through memory."""
+        if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)):
             shape = tuple(shape[0])
         if -1 in shape:
             known = int(np.prod([n for n in shape if n != -1]))
             shape = tuple(self.size // max(known, 1) if n == -1 else n for n in shape)
         try:
-            return Symbol(ex.reshape(self.expr, shape))
+            return Symbol(ex.reshape(self.expr, shape), shares=True)
         except NotLowered:
-            if not LOWERING:
+            if not LOWERING or order != "C":
                 raise
-        return Symbol(ex.reshape(ex.value(LOWERING[-1].contiguous(self)), shape))
+        return Symbol(ex.reshape(ex.value(LOWERING[-1].contiguous(self)), shape), shares=True)
+
+    def ravel(self):
+        """One dim."""
+        return self.reshape(-1)
 
     def transpose(self, *dims):
         """Dims in another order."""
         if len(dims) == 1 and isinstance(dims[0], tuple):
             dims = dims[0]
-        dims = dims or tuple(reversed(range(self.ndim)))
-        return Symbol(ex.rename(self.expr, dims))
+        dims = tuple(d % self.ndim for d in dims) or tuple(reversed(range(self.ndim)))
+        return Symbol(ex.rename(self.expr, dims), shares=True)
+
+    def swapaxes(self, a, b):
+        """Two dims exchanged."""
+        dims = list(range(self.ndim))
+        dims[a], dims[b] = dims[b], dims[a]
+        return self.transpose(*dims)
 
     def sum(self, axis=None, dtype=None, keepdims=False):
         """Sum."""
-        return _reduce("sum", self, axis=axis, dtype=dtype, keepdims=keepdims)
+        return reduce("sum", self, axis=axis, dtype=dtype, keepdims=keepdims)
 
     def max(self, axis=None, keepdims=False):
         """Largest."""
-        return _reduce("max", self, axis=axis, keepdims=keepdims)
+        return reduce("max", self, axis=axis, keepdims=keepdims)
 
     def min(self, axis=None, keepdims=False):
         """Smallest."""
-        return _reduce("min", self, axis=axis, keepdims=keepdims)
+        return reduce("min", self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis=None, keepdims=False):
         """Mean."""
-        return _mean(self, axis=axis, keepdims=keepdims)
+        return mean(self, axis=axis, keepdims=keepdims)
+
+    def any(self, axis=None, keepdims=False):
+        """Whether an element is true."""
+        return reduce("any", self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis=None, keepdims=False):
+        """Whether all elements are true."""
+        return reduce("all", self, axis=axis, keepdims=keepdims)
 
     def __getitem__(self, index):
-        """None, full slices and Ellipsis; of memory also ints and slices."""
-        return Symbol(_item(self.expr, index if isinstance(index, tuple) else (index,)))
+        """None, ints, slices, Ellipsis, and integer arrays for some dims."""
+        items = _subscript(index)
+        made = subscripts.read(self.expr, items, lambda e: lowering().memory(Symbol(e)))
+        return Symbol(made, shares=not any(isinstance(i, Expr) for i in items))
+
+    def __setitem__(self, index, value):
+        """Ints and slices, one element of each row, and numbers at a mask."""
+        self._refuse_view()
+        self.expr = subscripts.write(self.expr, _subscript(index), expression(value))
+
+    def _refuse_view(self):
+        if self.shares:
+            raise NotLowered("writing into a view")
+
+
+def lowering():
+    """The instruction that is being lowered."""
+    if not LOWERING:
+        raise NotLowered("outside of a program")
+    return LOWERING[-1]
+
+
+def _subscript(index) -> tuple:
+    """The items of an index, arrays as expressions."""
+    items = index if isinstance(index, tuple) else (index,)
+    return tuple(expression(i) if isinstance(i, (Symbol, np.ndarray)) else i for i in items)
 
 
 def _exponent(x) -> Expr:
@@ -217,6 +300,7 @@ def _exponent(x) -> Expr:
 
 def _in_place(method):
     def update(self, other):
+        self._refuse_view()
         self.expr = ex.cast(method(self, other).expr, self.expr.dtype)
         return self
 
@@ -230,23 +314,24 @@ for _name in ("add", "sub", "mul", "truediv"):
 def _assign(target, made: Symbol):
     if not isinstance(target, Symbol) or ex.broadcast(target.shape, made.shape) != target.shape:
         raise NotLowered("out= is not a symbol of this shape")
+    target._refuse_view()
     if target.shape != made.shape:
-        made = _broadcast_to(made, target.shape)
+        made = broadcast_to(made, target.shape)
     target.expr = ex.cast(made.expr, target.dtype)
     return target
 
 
-def _dims(x: Symbol, axis) -> tuple[int, ...]:
+def dims_of(x: Symbol, axis) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(x.ndim))
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     return tuple(a % x.ndim for a in axes)
 
 
-def _reduce(kind, x, axis=0, dtype=None, keepdims=False, **options):
+def reduce(kind, x, axis=0, dtype=None, keepdims=False, **options):
     if kind is None or any(v is not None and v is not np._NoValue for v in options.values()):
         raise NotLowered(f"reduction {kind} with {options}")
-    dims = _dims(x, axis)
+    dims = dims_of(x, axis)
     e = x.expr
     if kind in ("any", "all"):
         e = ex.cast(e, np.bool_)
@@ -259,105 +344,19 @@ def _reduce(kind, x, axis=0, dtype=None, keepdims=False, **options):
     return Symbol(made)
 
 
-def _mean(x, axis=None, dtype=None, out=None, keepdims=False, **_):
-    count = int(np.prod([x.shape[d] for d in _dims(x, axis)], dtype=np.int64))
+def mean(x, axis=None, dtype=None, out=None, keepdims=False, **_):
+    count = int(np.prod([x.shape[d] for d in dims_of(x, axis)], dtype=np.int64))
     if not ex.is_float(x.dtype) or out is not None:
         raise NotLowered("mean of integers")
-    total = _reduce("sum", x, axis=axis, dtype=dtype, keepdims=bool(keepdims is True))
+    total = reduce("sum", x, axis=axis, dtype=dtype, keepdims=bool(keepdims is True))
     return total / total.dtype.type(count)
 
 
-def _item(e: Expr, index: tuple) -> Expr:
-    if any(i is Ellipsis for i in index):
-        at = next(j for j, i in enumerate(index) if i is Ellipsis)
-        given = sum(i is not None for i in index) - 1
-        index = index[:at] + (slice(None),) * (len(e.shape) - given) + index[at + 1 :]
-    dims: list = []
-    at = 0
-    for i in index:
-        if i is None:
-            dims.append(None)
-            continue
-        if i != slice(None):
-            e, at = _cut(e, at, i), at + (isinstance(i, slice))
-            if isinstance(i, slice):
-                dims.append(at - 1)
-            continue
-        dims.append(at)
-        at += 1
-    dims += range(at, len(e.shape))
-    return ex.rename(e, tuple(dims))
-
-
-def _cut(e: Expr, dim: int, item) -> Expr:
-    """One index or slice of a dim of memory."""
-    if e.op != "value" or not isinstance(item, (int, slice)):
-        raise NotLowered(f"index {item} of a computed value")
-    v = e.attr
-    if isinstance(item, int):
-        where = item + v.shape[dim] if item < 0 else item
-        keep = tuple(i for i in range(len(v.shape)) if i != dim)
-        return ex.value(ex.View(v.root, tuple(v.shape[i] for i in keep),
-                                tuple(v.strides[i] for i in keep),
-                                v.offset + where * v.strides[dim], v.dtype))
-    r = range(*item.indices(v.shape[dim]))
-    shape = (*v.shape[:dim], len(r), *v.shape[dim + 1 :])
-    strides = (*v.strides[:dim], v.strides[dim] * r.step, *v.strides[dim + 1 :])
-    return ex.value(ex.View(v.root, shape, strides, v.offset + r.start * v.strides[dim], v.dtype))
-
-
-def _where(condition, x, y):
-    return Symbol(ex.apply("where", expression(condition), expression(x), expression(y)))
-
-
-def _clip(x, low=None, high=None, out=None, **_):
-    made = expression(x)
-    if low is not None:
-        made = ex.apply("maximum", made, expression(low))
-    if high is not None:
-        made = ex.apply("minimum", made, expression(high))
-    return Symbol(made)
-
-
-def _function(name):
-    """np.sum and its kin, by the name of the reduction."""
-    return lambda x, axis=None, dtype=None, out=None, keepdims=False, **options: _reduce(
-        name, x, axis=axis, dtype=dtype, keepdims=keepdims is True, **options
-    )
-
-
-def _broadcast_to(x, shape, subok=False):
+def broadcast_to(x: Symbol, shape) -> Symbol:
+    """`x` repeated along new dims and dims of size 1."""
     e = x.expr
     lead = len(shape) - len(e.shape)
-    return Symbol(ex.rename(e, (None,) * lead + tuple(range(len(e.shape))), tuple(shape)))
+    return Symbol(ex.rename(e, (None,) * lead + tuple(range(len(e.shape))), tuple(shape)), shares=True)
 
 
-def _full_like(x, number, dtype=None, **_):
-    d = np.dtype(dtype or x.dtype)
-    return _broadcast_to(Symbol(ex.const(number, d)), x.shape)
-
-
-FUNCTIONS = {
-    np.where: _where,
-    np.clip: _clip,
-    np.sum: _function("sum"),
-    np.prod: _function("prod"),
-    np.max: _function("max"),
-    np.min: _function("min"),
-    np.amax: _function("max"),
-    np.amin: _function("min"),
-    np.any: _function("any"),
-    np.all: _function("all"),
-    np.mean: _mean,
-    np.broadcast_to: _broadcast_to,
-    np.transpose: lambda x, axes=None: x.transpose(*(axes or ())),
-    np.reshape: lambda x, shape, **_: x.reshape(shape),
-    np.expand_dims: lambda x, axis: x[(slice(None),) * (axis % (x.ndim + 1)) + (None,)],
-    np.zeros_like: lambda x, dtype=None, **_: _full_like(x, 0, dtype),
-    np.ones_like: lambda x, dtype=None, **_: _full_like(x, 1, dtype),
-    np.full_like: _full_like,
-    np.shape: lambda x: x.shape,
-    np.ndim: lambda x: x.ndim,
-    np.copy: lambda x, **_: Symbol(x.expr),
-    np.copyto: lambda target, x, **_: target.assign(x),
-}
+FUNCTIONS: dict = {}  # NumPy's functions on symbols, filled by `functions.py`

@@ -10,7 +10,10 @@ from .meta import Meta, contiguous_strides, is_dense, meta, same_layout
 from .operator import Scalar, Size, Tensor, op
 
 
-@op(lambda size, value, dtype: meta(size, dtype), compute="storage", api="")
+@op(
+    lambda size, value, dtype: meta(size, dtype), compute="storage", api="",
+    lower=lambda build, size, value, dtype: build.store(build.output(), value),
+)
 def _filled(size: Size, value: Scalar, dtype: dtypes.dtype):
     """A new tensor of `size` filled with a number."""
     return np.full(size, np.float32(value) if dtype is dtypes.float16 else value, dtype.np)

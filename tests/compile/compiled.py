@@ -6,7 +6,7 @@ import numpy as np
 
 from rushlight.compile import background
 from rushlight.interpret import program as tier0_program
-from rushlight.trace import flush, trie
+from rushlight.trace import array, flush, trie
 
 RUNS = tier0_program.HOT_AFTER + 3
 
@@ -22,7 +22,7 @@ def values_of(made):
     """NumPy copies of a tensor or a nest of them."""
     if isinstance(made, (tuple, list)):
         return [values_of(x) for x in made]
-    return None if made is None else np.array(made.detach().numpy())
+    return None if made is None else np.array(array(made.detach()))
 
 
 def run(function, mode: str, watch: Watch | None = None):
