@@ -116,6 +116,17 @@ def _rule(input: Meta, weight: Meta, stride, padding, dilation, groups) -> Meta:
     )
 
 
+def _lowered(name):
+    """What an operator is compiled to: a function of `compile/convolving.py`."""
+
+    def lower(build, *args):
+        from ..compile import convolving
+
+        return getattr(convolving, name)(build, *args)
+
+    return lower
+
+
 def _flat(weight):
     """Weights as a matrix (C_out, C / groups * kernel positions)."""
     return weight.reshape(weight.shape[0], math.prod(weight.shape[1:]))
@@ -132,6 +143,7 @@ def _flat(weight):
         ),
     },
     api="",
+    lower=_lowered("convolution"),
 )
 def _convolution(input: Tensor, weight: Tensor, stride: tuple, padding: tuple, dilation: tuple,
                  groups: int):
@@ -176,6 +188,7 @@ def _convolution_part(x, w, stride, padding, dilation):
         ),
     },
     api="",
+    lower=_lowered("input_gradient"),
 )
 def _conv_input(grad: Tensor, weight: Tensor, shape: tuple, stride: tuple, padding: tuple,
                 dilation: tuple, groups: int):
@@ -203,6 +216,7 @@ def _conv_input(grad: Tensor, weight: Tensor, shape: tuple, stride: tuple, paddi
         ),
     },
     api="",
+    lower=_lowered("weight_gradient"),
 )
 def _conv_weight(grad: Tensor, input: Tensor, shape: tuple, stride: tuple, padding: tuple,
                  dilation: tuple, groups: int):

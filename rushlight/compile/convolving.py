@@ -1,0 +1,171 @@
+"""Convolutions of a program as calls of kernels: what `ops/convolution.py` lowers to.
+
+Everything is brought to three spatial dimensions. The gradient with respect to the input is a convolution of the
+gradient, by taps that step backwards; with a stride s, one for each of the s phases of the input's positions,
+whose results are interleaved.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from .expressions import NotLowered, View, row_major
+from .kernels import convolution as forward
+from .kernels import convolution_weight, interleave
+from .kernels.call import Address
+from .kernels.windows import Axis, Image
+from .lowering import Lowering
+from .symbolic import Symbol
+
+
+def convolution(build: Lowering, input: Symbol, weight: Symbol, stride, padding, dilation, groups):
+    """The cross-correlation."""
+    shape = build.metas[0].shape
+    axes = [
+        Axis(n, o, k, s, -p, d)
+        for n, o, k, s, p, d in zip(input.shape[2:], shape[2:], weight.shape[2:], stride, padding,
+                                    dilation, strict=True)
+    ]
+    out, result = _result(build, input, shape)
+    _check(input, weight, out)
+    weights = _by_depth(weight) if len(axes) == 3 else weight
+    _call(build, build.memory(input), axes, build.contiguous(weights), out, groups)
+    return result
+
+
+def _result(build: Lowering, like: Symbol, shape):
+    """(dense memory for the result, what `lower` returns: None if that is the output's memory)."""
+    out = build.output()
+    if out.dtype == like.dtype and out.strides == row_major(out.shape):
+        return out, None
+    out = build.temporary(shape, like.dtype)
+    return out, build.read(out)
+
+
+def _check(*operands) -> None:
+    for x in operands:
+        if x.dtype.name not in ("float32", "float64"):
+            raise NotLowered(f"convolution of {x.dtype}")
+        if 0 in x.shape:
+            raise NotLowered("convolution of nothing")
+
+
+def _by_depth(weight: Symbol) -> Symbol:
+    """Weights (C_out, C, depth, height, width) with the depth before the channels."""
+    return weight.transpose(0, 2, 1, 3, 4)
+
+
+def _image(x: View, axes, groups: int) -> Image:
+    size, missing = x.dtype.itemsize, 3 - len(axes)
+    strides = [s * size for s in x.strides]
+    return Image(
+        _address(x), (*strides[:2], *(0,) * missing, *strides[2:]), x.shape[0], x.shape[1] // groups,
+        (*(Axis(1, 1, 1),) * missing, *axes),
+    )
+
+
+def _address(v: View) -> Address:
+    return Address(v.root, v.offset * v.dtype.itemsize)
+
+
+def _image_strides(out: View, rank: int) -> tuple[int, int, int]:
+    """Bytes of N, C and depth of dense memory."""
+    size = out.dtype.itemsize
+    depth = out.strides[2] * size if rank == 3 else 0
+    return out.strides[0] * size, out.strides[1] * size, depth
+
+
+def _call(build: Lowering, x: View, axes, weights: View, out: View, groups: int) -> None:
+    build.call(
+        forward.plan(forward.Convolution(
+            _image(x, axes, groups), groups, out.shape[1] // groups, _address(weights),
+            _address(out), _image_strides(out, len(axes)), out.dtype.name,
+        )),
+        [x, weights], [out],
+    )
+
+
+# ---------------------------------------------------------------- the gradient of the input
+
+
+def input_gradient(build: Lowering, grad: Symbol, weight: Symbol, shape, stride, padding, dilation,
+                   groups):
+    """The gradient with respect to the input: the transposed convolution."""
+    out, result = _result(build, grad, shape)
+    _check(grad, weight, out)
+    x, weight = build.memory(grad), build.read(build.memory(weight))
+    made_whole = all(s == 1 for s in stride)
+    phases = [
+        [_phase(n, o, k, s, p, d, f) for f in range(s)]
+        for n, o, k, s, p, d in zip(shape[2:], grad.shape[2:], weight.shape[2:], stride, padding,
+                                    dilation, strict=True)
+    ]
+    made = {}
+    for number in itertools.product(*map(range, stride)):
+        part = [phases[i][f] for i, f in enumerate(number)]
+        if any(taps is None or not axis.out for axis, taps in part):
+            continue
+        axes = [axis for axis, _ in part]
+        weights = build.contiguous(_exchanged(weight, [taps for _, taps in part], groups))
+        to = out if made_whole else build.temporary((*shape[:2], *[a.out for a in axes]), out.dtype)
+        made[(0,) * (3 - len(axes)) + number] = to
+        _call(build, x, axes, weights, to, groups)
+    if not made_whole:
+        missing = (1,) * (5 - len(shape))
+        build.call(
+            interleave.plan(
+                _address(out), shape[0] * shape[1], (*missing, *shape[2:]), (*missing, *stride),
+                {f: _address(v) for f, v in made.items()}, out.dtype.name,
+            ),
+            made.values(), [out],
+        )
+    return result
+
+
+def _phase(size, out, kernel, stride, padding, dilation, f):
+    """Positions f, f + stride, ... of the input along a dimension: (axis, the taps that meet them).
+
+    Position f + i * stride meets output (f + padding - tap * dilation) / stride + i, where that is whole.
+    """
+    count = -(-(size - f) // stride)
+    taps = [t for t in range(kernel) if (f + padding - t * dilation) % stride == 0]
+    if not taps:
+        return Axis(out, max(count, 0), 1), None
+    period = stride // math.gcd(stride, dilation)
+    axis = Axis(out, max(count, 0), len(taps), 1, (f + padding - taps[0] * dilation) // stride,
+                -(period * dilation // stride))
+    return axis, slice(taps[0], None, period)
+
+
+def _exchanged(weight: Symbol, taps, groups: int) -> Symbol:
+    """Some taps of the weights, with input and output channels exchanged and the depth first."""
+    w = weight[(slice(None), slice(None), *taps)]
+    per, rest = w.shape[0] // groups, w.shape[1:]
+    w = w.reshape(groups, per, *rest)
+    w = w.transpose(0, 2, 1, *range(3, w.ndim))
+    if len(taps) == 3:
+        w = w.transpose(0, 1, 3, 2, 4, 5)
+    return w
+
+
+# ---------------------------------------------------------------- the gradient of the weights
+
+
+def weight_gradient(build: Lowering, grad: Symbol, input: Symbol, shape, stride, padding, dilation,
+                    groups):
+    """The gradient with respect to the weights."""
+    out, result = _result(build, grad, shape)
+    _check(grad, input, out)
+    x, g = build.memory(input), build.contiguous(grad)
+    axes = [
+        Axis(n, o, k, s, -p, d)
+        for n, o, k, s, p, d in zip(x.shape[2:], g.shape[2:], shape[2:], stride, padding, dilation,
+                                    strict=True)
+    ]
+    wanted = convolution_weight.WeightGradient(
+        _image(x, axes, groups), groups, shape[0] // groups, _address(g),
+        _image_strides(g, len(axes)), _address(out), out.dtype.name,
+    )
+    build.call(convolution_weight.plan(wanted), [x, g], [out])
+    return result
