@@ -62,6 +62,7 @@ class Runtime:
         functions = objects.load(text, pool.EXPORTS)
         native = objects.load(launch.TEXT, launch.EXPORTS, {"pool_run": functions["pool_run"]})
         self.launch = launch.python_function("launch", native["launch"])
+        self.pool_address = functions["pool_run"]
         word = ctypes.c_int64
         self._start = ctypes.CFUNCTYPE(None, word, word)(functions["pool_start"])
         self._use = ctypes.CFUNCTYPE(None, word)(functions["pool_use"])
@@ -90,3 +91,8 @@ def runtime() -> Runtime:
     if not launch.verify_layout():
         raise NotLowered("this Python does not lay out its objects as CPython does")
     return Runtime()
+
+
+def pool_address() -> int:
+    """Where the pool's `pool_run` lies, for modules that call it."""
+    return runtime().pool_address

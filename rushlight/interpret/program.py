@@ -17,6 +17,7 @@ import numpy as np
 from . import tier0
 
 HOT_AFTER = 2
+WATCH: list = []  # functions that see each run of a program first (`tools/explain.py`)
 TIER1: list = [None]  # set by the compiler: called with a program that keeps coming back, and its numbers
 _COMPILED: dict[str, object] = {}
 
@@ -47,6 +48,12 @@ class Program:
         return f"Program({len(self.instructions)} instructions, {len(self.wanted)} results)"
 
     def __call__(self, bufs, scalars):
+        if WATCH:
+            return WATCH[-1](self, bufs, scalars)
+        return self.run(bufs, scalars)
+
+    def run(self, bufs, scalars):
+        """The results of one run; HOT_AFTER runs are interpreted, then the program is compiled."""
         token = tier0.silence(tier0.QUIET)
         try:
             if self.function is None:

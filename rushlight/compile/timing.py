@@ -1,0 +1,123 @@
+"""Time the kernels of native programs, one by one, while they do their work."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import time
+from collections import defaultdict
+
+import numpy as np
+
+from ..runtime import launch
+from .llvm import objects
+from .threads import runtime
+
+
+@functools.cache
+def _run_calls():
+    """The launcher's loop over calls, as a Python function."""
+    from .threads import pool_address
+
+    code = objects.load(launch.TEXT, launch.EXPORTS, {"pool_run": pool_address()})
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
+    return kind(code["run_calls"])
+
+
+class Timed:
+    """A native program's function whose launches are timed: `seconds` and `counts` for each call."""
+
+    def __init__(self, native):
+        self.native = native
+        self.seconds: dict = defaultdict(float)
+        self.counts: dict = defaultdict(int)
+        self.function = native.bind(self._launch)
+
+    def _launch(self, address, scalars, *lists):
+        plan, table, calls = self.native.plans[address]
+        plan[0] = 0  # only the patches
+        try:
+            runtime().launch(address, scalars, *lists)
+        finally:
+            plan[0] = len(calls)
+        run = _run_calls()
+        for j, call in enumerate(calls):
+            start = time.perf_counter()
+            wrong = run(table.ctypes.data + 40 * j, 1)
+            self.seconds[id(call)] += time.perf_counter() - start
+            self.counts[id(call)] += 1
+            if wrong:
+                return j + 1
+        return 0
+
+
+@functools.cache
+def limits() -> tuple[float, float]:
+    """(floating operations, bytes) a second that this machine reaches with the threads in use.
+
+    The first from a product of matrices that stay in the cache, the second from a copy of 64 MB.
+    """
+    from .kernels.matmul import Matrix, Product, plan
+
+    n = 384
+    a, b, c = (np.ones((n, n), np.float32) for _ in range(3))
+    matrices = [Matrix(held_address(x), n, 1) for x in (a, b, c)]
+    best = _best(plan(Product(*matrices, m=n, n=n, k=n)), 2 * n**3, [a, b, c])
+    x = np.zeros(1 << 23, np.float32)
+    y = np.ones(1 << 23, np.float32)
+    start = time.perf_counter()
+    for _ in range(4):
+        np.copyto(x, y)
+    return best, 4 * 2 * x.nbytes / (time.perf_counter() - start)
+
+
+def held_address(array: np.ndarray):
+    """An Address of an array that stays where it is."""
+    from .kernels.call import Address
+
+    return Address(_Held(array))
+
+
+class _Held:
+    """An array as the buffer of an Address."""
+
+    def __init__(self, array):
+        self.array = array
+
+
+def _best(calls, flops: int, held) -> float:
+    from .kernels.call import Address, Workspace
+
+    run = _run_calls()
+    tables, keep = [], [held]
+    for call in calls:
+        code = objects.load(call.text, call.exports or (call.function,))
+        words = np.zeros(max(len(call.words), 1), np.int64)
+        for i, w in enumerate(call.words):
+            if isinstance(w, Address):
+                space = w.buffer
+                if isinstance(space, Workspace):
+                    space = np.zeros(space.nbytes * 64 + 64, np.uint8)
+                    keep.append(space)
+                    words[i] = space.ctypes.data + w.offset
+                else:
+                    words[i] = space.array.ctypes.data + w.offset
+            elif isinstance(w, Workspace):
+                space = np.zeros(w.nbytes * (64 if w.per_thread else 1) + 64, np.uint8)
+                keep.append(space)
+                words[i] = space.ctypes.data
+            elif isinstance(w, float):
+                words.view(np.float64)[i] = w
+            elif isinstance(w, int):
+                words[i] = w
+        keep.append(words)
+        tables.append(np.array([code[call.function], words.ctypes.data, call.chunks,
+                                int(call.parallel), 0], np.int64))
+    best = 1e9
+    for _ in range(20):
+        start = time.perf_counter()
+        for t in tables:
+            run(t.ctypes.data, 1)
+        best = min(best, time.perf_counter() - start)
+    del keep
+    return flops / best
