@@ -105,7 +105,10 @@ _LAZY = {
     "load": ("serialization", "load"),
     "set_printoptions": ("printing", "set_printoptions"),
     "as_torch": ("alias", "as_torch"),
+    "is_anomaly_enabled": ("autograd.anomaly", "is_anomaly_enabled"),
+    "is_anomaly_check_nan_enabled": ("autograd.anomaly", "is_anomaly_check_nan_enabled"),
     "explain": ("tools.explain", "explain"),
+    "show_kernels": ("tools.kernels", "show_kernels"),
     "amp": ("amp", None),
     "safetensors": ("safetensors", None),
     "autocast": ("amp", "autocast"),
@@ -206,8 +209,24 @@ def set_num_threads(n: int) -> None:
     threadpoolctl.threadpool_limits(n)
 
 
-def compile(model=None, **options):
-    """PyTorch's torch.compile: programs that repeat are compiled anyway, so this returns `model`."""
+def compile(
+    model=None, *, fullgraph=False, dynamic=None, backend="inductor", mode=None, options=None,
+    disable=False,
+):
+    """PyTorch's torch.compile; returns `model`, which needs no wrapper here.
+
+    Programs that repeat are compiled anyway, in the background. After this call they are compiled at
+    once, in the thread that runs them, so the steps after the first few are fast from then on. The options
+    are accepted and have no meaning here; `disable=True` changes nothing.
+
+    >>> f = torch.compile(lambda x: x * 2)
+    >>> f(torch.ones(2))
+    tensor([2., 2.])
+    """
+    if not disable:
+        from .compile import background
+
+        background.at_once()
     if model is None:
         return lambda m: m
     return model

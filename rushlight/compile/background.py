@@ -35,6 +35,13 @@ def hot(program, scalars) -> None:
                 _worker[0].start()
 
 
+def at_once() -> None:
+    """From now on compile in the calling thread (unless RUSHLIGHT_COMPILE=never)."""
+    global MODE
+    if MODE == "background":
+        MODE = "now"
+
+
 def compile_now(program, scalars) -> None:
     """Build the native form of a program and let it take over."""
     from . import native

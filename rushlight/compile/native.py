@@ -20,6 +20,7 @@ from .groups import Group, drop_dead, group
 from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
 from .llvm import objects
 from .lowering import Fallback, Native, Temporary, base_of, hazard_root
+from .printing import loops
 from .threads import MOST_THREADS, runtime
 
 LONG = 2e-4  # seconds of estimated work from which the GIL is released
@@ -154,7 +155,9 @@ class _Build:
         self.item_calls = self.made.item_calls
         for item in self.items:
             if isinstance(item, Group):
-                calls = emit(item.builder.finish())
+                nest = item.builder.finish()
+                calls = emit(nest)
+                calls[0].loops = loops(nest)
             elif isinstance(item, Native):
                 calls = item.calls
             else:

@@ -1,0 +1,52 @@
+"""`show_kernels()`: the native programs of this process, kernel by kernel: loops, LLVM IR, assembly."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import TextIO
+
+
+def native_programs() -> list:
+    """The native programs that are there now."""
+    from ..compile.native import NativeProgram
+
+    return [x for x in gc.get_objects() if type(x) is NativeProgram and x.function is not None]
+
+
+def show_kernels(
+    line: str | None = None, *, what: str = "loops asm", file: TextIO | None = None
+) -> None:
+    """Print the kernels of all native programs.
+
+    line: only kernels of operations recorded there: part of "file.py:number". what: any of "loops" (the
+    loop nest as readable text; kernels from templates have none), "llvm" and "asm".
+
+    >>> import io
+    >>> torch.show_kernels("no such line", file=(out := io.StringIO()))
+    >>> out.getvalue()
+    ''
+    """
+    from ..compile.llvm import objects
+    from ..trace.trie import site_of
+
+    out = file or sys.stdout
+    shown = set()
+    for program in native_programs():
+        for calls, nodes in program.lines_of_calls():
+            places = dict.fromkeys(
+                f"{found[0]}:{found[1]}" for n in nodes if (found := site_of(n)) is not None
+            )
+            if line is not None and not any(line in p for p in places):
+                continue
+            for call in calls:
+                if (call.text, call.label) in shown:
+                    continue
+                shown.add((call.text, call.label))
+                print(f"# {call.label}\n# {', '.join(places)}", file=out)
+                if "loops" in what and call.loops:
+                    print(call.loops, file=out)
+                if "llvm" in what:
+                    print(call.text, file=out)
+                if "asm" in what:
+                    print(objects.assembly(call.text), file=out)
