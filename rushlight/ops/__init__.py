@@ -59,6 +59,9 @@ FURTHER_FAMILIES = (
     "matrix_functions",
     "statistics",
     "fourier",
+    "probability_functions",
+    "cylinder_functions",
+    "polynomials",
 )
 FURTHER_METHODS = (  # of Tensor, from those
     "bincount cholesky cholesky_inverse cholesky_solve corrcoef cov det geqrf histc histogram inverse "
@@ -168,8 +171,6 @@ def _attach() -> None:
     for name in FURTHER_METHODS.split():
         setattr(Tensor, name, _method_later(name))
     torch = PUBLISHED["torch"]
-    for name, base in BASE.items():
-        OPERATORS[base].public = torch[name]
     for operator, name in BINARY.items():
         o = OPERATORS.get(BASE.get(operator, name))
         fn = torch.get(name) if o is None else operator_form(o)

@@ -45,13 +45,13 @@ def _whole(order: int, x):
         return _scaled(order, x) * np.exp(np.abs(np.asarray(x, np.float64)))
 
 
-@float_unary(lambda g, input: g * i1(input), api="torch Tensor special")
+@float_unary(lambda g, input: g * i1(input), real="i0", api="torch Tensor special")
 def i0(input: Tensor):
     """The modified Bessel function of the first kind of order 0."""
     return _whole(0, input)
 
 
-@float_unary(lambda g, input, out: g * (i1e(input) - input.sgn() * out), api="special")
+@float_unary(lambda g, input, out: g * (i1e(input) - input.sgn() * out), real="i0e", api="special")
 def i0e(input: Tensor):
     """`exp(-|input|) i0(input)`, which does not overflow."""
     return _scaled(0, input)
@@ -62,14 +62,15 @@ def _over(value, input):
     return where(input == 0, 0.5, value / where(input == 0, 1.0, input))
 
 
-@float_unary(lambda g, input, out: g * (i0(input) - _over(out, input)), api="special")
+@float_unary(lambda g, input, out: g * (i0(input) - _over(out, input)), real="i1", api="special")
 def i1(input: Tensor):
     """The modified Bessel function of the first kind of order 1."""
     return _whole(1, input)
 
 
 @float_unary(
-    lambda g, input, out: g * (i0e(input) - input.sgn() * out - _over(out, input)), api="special"
+    lambda g, input, out: g * (i0e(input) - input.sgn() * out - _over(out, input)),
+    real="i1e", api="special",
 )
 def i1e(input: Tensor):
     """`exp(-|input|) i1(input)`, which does not overflow."""
@@ -77,7 +78,8 @@ def i1e(input: Tensor):
 
 
 @float_unary(
-    lambda g, out: g * (math.sqrt(math.pi) / 2) * exp(out * out), api="torch Tensor special"
+    lambda g, out: g * (math.sqrt(math.pi) / 2) * exp(out * out),
+    real="erfinv", api="torch Tensor special", lower="erfinv",
 )
 def erfinv(input: Tensor):
     """The inverse of the error function on (-1, 1): Halley's method from Winitzki's formula."""

@@ -94,9 +94,15 @@ def sgn(input: Tensor):
     return np.where(np.isnan(input), input.dtype.type(0), np.sign(input))
 
 
-def float_unary(gradient, **options):
-    """`@op` of a function whose integers become floats; gradient: of what the rule reads."""
-    return op(rules.float_unary, gradient={"input": gradient}, **ARITHMETIC, **options)
+def float_unary(gradient, real: str | None = None, **options):
+    """`@op` of a function whose integers become floats; gradient: of what the rule reads.
+
+    real: PyTorch's name of the kernel, if it refuses complex numbers.
+    """
+    rule = rules.float_unary
+    if real is not None:
+        rule = rules.only(rule, real + "_cpu", dtypes.BOOL, dtypes.FLOAT)
+    return op(rule, gradient={"input": gradient}, **ARITHMETIC, **options)
 
 
 @float_unary(lambda g, out: g * conj_of(out))

@@ -235,7 +235,7 @@ _BERNOULLI = [
 
 
 def _zeta(s, q):
-    """The Hurwitz zeta function `sum of (q + k)^-s` for a whole number s > 1."""
+    """The Hurwitz zeta function `sum of (q + k)^-s` for s > 1."""
     lowest = q[np.isfinite(q)].min(initial=0.0)
     count = min(12 + max(0, math.ceil(-lowest)), LIMIT)
     total = np.zeros(q.shape)
@@ -243,10 +243,11 @@ def _zeta(s, q):
         total += (q + k) ** -s
     n = q + count
     total += n ** (1.0 - s) / (s - 1) + 0.5 * n**-s
-    factor, power = float(s), n ** (-s - 1.0)
+    s = np.minimum(s, 1e3)  # the rest vanishes for larger ones
+    factor, power = s, n ** (-s - 1.0)
     for j, b in enumerate(_BERNOULLI):
         total += b * factor * power
-        factor *= (s + 2 * j + 1) * (s + 2 * j + 2)
+        factor = factor * (s + 2 * j + 1) * (s + 2 * j + 2)
         power = power / (n * n)
     return total
 

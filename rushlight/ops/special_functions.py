@@ -9,6 +9,7 @@ import numpy as np
 
 from ..trace.operator import Tensor
 from .elementary import exp, float_unary
+from .values import native
 
 
 def _by_parts(f, x):
@@ -20,6 +21,7 @@ def _by_parts(f, x):
     return out
 
 
+@native("erf")
 def _erf(x):
     x = np.asarray(x)
     return _by_parts(_erf_single if x.dtype == np.float32 else _erf_double, x)
@@ -57,6 +59,7 @@ def _erf_double(x):
     return np.where(near, series, np.copysign(1 - _erfc_positive(np.abs(x)), x))
 
 
+@native("erfc")
 def _erfc(x):
     return _by_parts(_erfc_double, np.asarray(x))
 
@@ -85,16 +88,21 @@ def _erfc_series():
     return np.polynomial.chebyshev.chebinterpolate(f, 40)
 
 
-def _erfc_positive(x):
-    """erfc for x >= 0."""
+def _erfcx_positive(x):
+    """exp(x^2) erfc(x) for x >= 0."""
     t = (x - 3.75) / (x + 3.75)
     scaled = np.polynomial.chebyshev.chebval(np.where(np.isfinite(t), t, 1.0), _erfc_series())
-    return np.where(np.isnan(x), x, np.exp(-x * x) * scaled / (1 + 2 * x))
+    return np.where(np.isnan(x), x, scaled / (1 + 2 * x))
+
+
+def _erfc_positive(x):
+    """erfc for x >= 0."""
+    return np.exp(-x * x) * _erfcx_positive(x)
 
 
 @float_unary(
     lambda g, input: g * (2 / math.sqrt(math.pi)) * exp(-(input * input)),
-    api="torch Tensor special",
+    real="erf", api="torch Tensor special",
 )
 def erf(input: Tensor):
     """The error function."""
@@ -103,14 +111,17 @@ def erf(input: Tensor):
 
 @float_unary(
     lambda g, input: g * (-2 / math.sqrt(math.pi)) * exp(-(input * input)),
-    api="torch Tensor special",
+    real="erfc", api="torch Tensor special",
 )
 def erfc(input: Tensor):
     """`1 - erf(input)`."""
     return _erfc(input)
 
 
-@float_unary(lambda g, input: g * digamma(input), api="torch Tensor special", aliases=("gammaln",))
+@float_unary(
+    lambda g, input: g * digamma(input), real="lgamma", api="torch Tensor special",
+    aliases=("gammaln",),
+)
 def lgamma(input: Tensor):
     """The logarithm of the absolute value of the gamma function."""
 
@@ -130,7 +141,7 @@ def _digamma_gradient(g, input):
     return g * _polygamma(input, 1)
 
 
-@float_unary(_digamma_gradient, api="torch Tensor special", aliases=("psi",))
+@float_unary(_digamma_gradient, real="digamma", lower="digamma", api="torch Tensor special", aliases=("psi",))
 def digamma(input: Tensor):
     """The derivative of lgamma: recurrence to x >= 10, then the asymptotic series."""
     x = np.asarray(input, np.float64)
