@@ -209,7 +209,10 @@ def set_num_threads(n: int) -> None:
     threadpoolctl.threadpool_limits(n)
 
 
-def compile(
+from . import compile as _layer  # noqa: E402, F401 - so that importing it later does not rebind the name
+
+
+def compile(  # noqa: F811
     model=None, *, fullgraph=False, dynamic=None, backend="inductor", mode=None, options=None,
     disable=False,
 ):

@@ -54,7 +54,7 @@ class Call:
     chunks: int = 1
     parallel: bool = False
     label: str = ""
-    loops: str = ""  # the loops as text, for people
     flops: int = 0
     nbytes: int = 0
     exports: tuple[str, ...] = field(default=())  # all functions of the module that may be called
+    loops: str = ""  # the loops as text, for people
