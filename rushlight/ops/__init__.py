@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 
+from ..trace.dtypes import FLOAT
 from ..trace.hot import operator_form
 from ..trace.operator import OPERATORS, PUBLISHED
+from ..trace.record import OPERANDS
 from ..trace.tensor import Tensor
 
 FAMILIES = (
@@ -110,6 +112,9 @@ def _reflected(name: str, swapped=None):
     def method(self, other):
         if isinstance(other, Tensor):
             return function(other, self)
+        number = isinstance(other, OPERANDS)
+        if number if name == "matmul" else not (number or hasattr(other, "__array__")):
+            return NotImplemented
         return function(as_scalar_operand(other, self), self)
 
     return method
@@ -147,19 +152,20 @@ def number_tensor(x, like=None):
     return wrap(np.array(x, d.np))
 
 
-def _guarded(function):
-    """A binary method that returns NotImplemented for operands that are not tensors or numbers."""
+def _in_place(form):
+    """`a op= b` by the method `form`; NotImplemented for what is neither tensor nor number."""
 
     def method(self, other):
-        try:
-            return function(self, other)
-        except TypeError:
-            if isinstance(other, (Tensor, bool, int, float, complex)):
-                raise
-            return NotImplemented
+        return form(self, other) if isinstance(other, OPERANDS) else NotImplemented
 
-    method.__name__, method.__doc__ = function.__name__, function.__doc__
     return method
+
+
+def _invert(self):
+    """`~self` of integers and bools."""
+    if self._s.m.dtype.category >= FLOAT:
+        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+    return PUBLISHED["torch"]["bitwise_not"](self)
 
 
 def _attach() -> None:
@@ -171,17 +177,19 @@ def _attach() -> None:
     for name in FURTHER_METHODS.split():
         setattr(Tensor, name, _method_later(name))
     torch = PUBLISHED["torch"]
+    for name, base in BASE.items():
+        OPERATORS[base].public = torch[name]
     for operator, name in BINARY.items():
-        o = OPERATORS.get(BASE.get(operator, name))
-        fn = torch.get(name) if o is None else operator_form(o)
+        fn = operator_form(OPERATORS[BASE.get(operator, name)])
         setattr(Tensor, f"__{operator}__", fn)
         if operator in REFLECTED:
             setattr(Tensor, f"__r{operator}__", fn if operator in COMMUTATIVE else _reflected(name))
         in_place = methods.get(name + "_")
         if in_place is not None and operator not in COMPARISONS:
-            setattr(Tensor, f"__i{operator}__", in_place)
+            setattr(Tensor, f"__i{operator}__", _in_place(in_place))
     for operator, name in UNARY.items():
         setattr(Tensor, f"__{operator}__", torch[name])
+    Tensor.__invert__ = _invert
 
 
 PROPERTIES = {"T", "mT", "H", "mH", "real", "imag"}
@@ -210,5 +218,5 @@ BINARY = {
 COMPARISONS = {"eq", "ne", "lt", "le", "gt", "ge"}
 REFLECTED = set(BINARY) - COMPARISONS
 COMMUTATIVE = {"add", "mul", "and", "or", "xor"}
-UNARY = {"neg": "neg", "abs": "abs", "invert": "bitwise_not", "pos": "positive"}
+UNARY = {"neg": "neg", "abs": "abs", "pos": "positive"}
 _attach()
