@@ -633,7 +633,7 @@ class _Writer:
     def _gather(self, places: str, dtype, lanes: int) -> str:
         """Loads from a vector of addresses, each of which may be read."""
         f = self.f
-        t = elements.MEMORY[dtype.name]
+        t = elements.MEMORY[elements.name_of(dtype)]
         x = "poison"
         for k in range(lanes):
             p = f.op(f"extractelement {vector('ptr', lanes)} {places}, i64 {k}")
@@ -646,7 +646,7 @@ class _Writer:
         return self.target.masked and dtype.itemsize >= 4
 
     def _load_masked(self, dtype, p: str, lanes: int, mask: str) -> str:
-        f, t = self.f, elements.MEMORY[dtype.name]
+        f, t = self.f, elements.MEMORY[elements.name_of(dtype)]
         v = vector(t, lanes)
         name = f"llvm.masked.load.{elements._suffix(t, lanes)}.p0"
         f.declare(f"declare {v} @{name}(ptr, {vector('i1', lanes)}, {v})")
@@ -656,7 +656,7 @@ class _Writer:
 
     def _load_value(self, dtype, p: str, lanes: int, mask) -> str:
         f = self.f
-        t = elements.MEMORY[dtype.name]
+        t = elements.MEMORY[elements.name_of(dtype)]
         v = vector(t, lanes)
         if mask is not None and self._maskable(dtype):
             return self._load_masked(dtype, p, lanes, mask)
@@ -667,7 +667,7 @@ class _Writer:
 
     def _store_value(self, dtype, x: str, p: str, lanes: int, mask) -> None:
         f = self.f
-        t = elements.MEMORY[dtype.name]
+        t = elements.MEMORY[elements.name_of(dtype)]
         v = vector(t, lanes)
         x = elements.to_memory(f, x, dtype, lanes)
         if mask is not None and self._maskable(dtype):
@@ -707,7 +707,7 @@ class _Writer:
         if lanes == 1 or step == size:
             self._store_value(n.dtype, x, p, lanes, mask)
             return
-        t = elements.MEMORY[n.dtype.name]
+        t = elements.MEMORY[elements.name_of(n.dtype)]
         x = elements.to_memory(f, x, n.dtype, lanes)
         beside = self._beside(n.dtype)
         f.store(vector(t, lanes), x, beside, 1)

@@ -7,6 +7,7 @@ something with it, and nothing in between touches the memory that it reads or wr
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from .expressions import NotLowered
 from .lowering import Loops, Statement, hazard_root
@@ -89,18 +90,16 @@ def drop_dead(items: list, kept: set) -> None:
 
     kept: hazard roots that are needed after the program.
     """
+    readers: Counter = Counter(r for item in items for r in item.reads)
     for item in items:
         if not isinstance(item, Group):
             continue
         b = item.builder
-        needed = set(kept)
-        for other in items:
-            if other is not item:
-                needed |= other.reads
         fresh = {r for s in item.statements if s.fresh for r in s.writes}
         loaded = {hazard_root(a.view.root) for a in b.accesses.values()}
-        b.outputs = [
-            o for o in b.outputs
-            if hazard_root(o.view.root) not in fresh
-            or hazard_root(o.view.root) in needed | loaded
-        ]
+
+        def needed(o, item=item, fresh=fresh, loaded=loaded) -> bool:
+            r = hazard_root(o.view.root)
+            return r not in fresh or r in kept or r in loaded or readers[r] > (r in item.reads)
+
+        b.outputs = [o for o in b.outputs if needed(o)]

@@ -248,7 +248,7 @@ class Builder:
         return found
 
     def _node(self, op, ins, dtype, attr, dims, key=None) -> Node:
-        key = (op, ins, dtype.name, attr if key is None else key)
+        key = (op, ins, dtype, attr if key is None else key)
         found = self.known.get(key)
         if found is None:
             stage = max((ready(i) for i in ins), default=0)
@@ -260,7 +260,7 @@ class Builder:
         special = getattr(self, "_" + e.op, None) if e.op in SPECIAL else None
         if special is not None:
             return special(e, axes)
-        if not elements.supported(e.op, e.ins[-1].dtype) or e.dtype.name not in elements.REGISTER:
+        if not elements.supported(e.op, e.ins[-1].dtype) or elements.name_of(e.dtype) not in elements.REGISTER:
             raise NotLowered(f"{e.op} of {e.ins[-1].dtype}")
         ins = tuple(self.resolve(x, self._aligned(x, axes)) for x in e.ins)
         if any(i.op == "partial" for i in ins):
@@ -356,7 +356,7 @@ class Builder:
         made = self.values.get(view.root)
         if made is not None:
             return self._forwarded(view, made, axes)
-        if view.dtype.name not in elements.REGISTER:
+        if elements.name_of(view.dtype) not in elements.REGISTER:
             raise NotLowered(f"memory of {view.dtype}")
         return self._load("load", (), view, axes, None)
 
@@ -406,7 +406,7 @@ class Builder:
     def _take(self, e: Expr, axes) -> Node:
         """Memory at computed places; attr: (bytes from one index to the next) of each operand."""
         view, indexed, rest = e.attr
-        if view.root in self.values or view.dtype.name not in elements.REGISTER:
+        if view.root in self.values or elements.name_of(view.dtype) not in elements.REGISTER:
             raise NotLowered("an index into what is made in the same nest")
         ins = tuple(self.resolve(x, self._aligned(x, axes)) for x in e.ins)
         places: list = [None] * len(view.shape)

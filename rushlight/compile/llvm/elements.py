@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import half, vector_math
+from . import half, integer_division, vector_math
 from .builder import Function, float_literal, splat_literal, vector
+from .vector_values import Value
 
 INTEGERS = {"int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64", "uint8": "i8",
             "uint16": "i16", "uint32": "i32", "uint64": "i64"}
@@ -19,14 +20,25 @@ REGISTER = {**MEMORY, "bool": "i1", "float16": "float", "bfloat16": "float"}
 HALF = ("float16", "bfloat16")
 
 
+_names: dict = {}
+
+
+def name_of(dtype: np.dtype) -> str:
+    """`dtype.name`, which NumPy computes anew each time."""
+    found = _names.get(dtype)
+    if found is None:
+        found = _names[dtype] = dtype.name
+    return found
+
+
 def register_type(dtype: np.dtype) -> str:
     """The type of one lane in a register; KeyError for dtypes that are not compiled."""
-    return REGISTER[dtype.name]
+    return REGISTER[name_of(dtype)]
 
 
 def literal(number, dtype: np.dtype) -> str:
     """A constant as LLVM writes it."""
-    t = REGISTER[dtype.name]
+    t = REGISTER[name_of(dtype)]
     if t in ("float", "double"):
         return float_literal(float(number), t)
     return str(int(number))
@@ -34,7 +46,7 @@ def literal(number, dtype: np.dtype) -> str:
 
 def constant(number, dtype: np.dtype, lanes: int) -> str:
     """A constant in every lane."""
-    return splat_literal(REGISTER[dtype.name], lanes, literal(number, dtype))
+    return splat_literal(REGISTER[name_of(dtype)], lanes, literal(number, dtype))
 
 
 # ---------------------------------------------------------------- memory
@@ -42,7 +54,7 @@ def constant(number, dtype: np.dtype, lanes: int) -> str:
 
 def to_register(f: Function, x: str, dtype: np.dtype, lanes: int) -> str:
     """A value as loaded, in its register form."""
-    name = dtype.name
+    name = name_of(dtype)
     if name == "bool":
         zero = splat_literal("i8", lanes, "0")
         return f.op(f"icmp ne {vector('i8', lanes)} {x}, {zero}")
@@ -55,7 +67,7 @@ def to_register(f: Function, x: str, dtype: np.dtype, lanes: int) -> str:
 
 def to_memory(f: Function, x: str, dtype: np.dtype, lanes: int) -> str:
     """A register's value as it is stored."""
-    name = dtype.name
+    name = name_of(dtype)
     if name == "bool":
         return f.op(f"zext {vector('i1', lanes)} {x} to {vector('i8', lanes)}")
     if name == "bfloat16":
@@ -67,7 +79,7 @@ def to_memory(f: Function, x: str, dtype: np.dtype, lanes: int) -> str:
 
 def rounded(f: Function, x: str, dtype: np.dtype, lanes: int) -> str:
     """A float rounded to a half type, still as float; other dtypes as they are."""
-    if dtype.name not in HALF:
+    if name_of(dtype) not in HALF:
         return x
     return to_register(f, to_memory(f, x, dtype, lanes), dtype, lanes)
 
@@ -77,10 +89,10 @@ def rounded(f: Function, x: str, dtype: np.dtype, lanes: int) -> str:
 
 def cast(f: Function, x: str, source: np.dtype, to: np.dtype, lanes: int) -> str:
     """Convert as NumPy's astype does."""
-    a, b = REGISTER[source.name], REGISTER[to.name]
+    a, b = REGISTER[name_of(source)], REGISTER[name_of(to)]
     va, vb = vector(a, lanes), vector(b, lanes)
     floats = ("float", "double")
-    if to.name == "bool":
+    if name_of(to) == "bool":
         if a == "i1":
             return x
         zero = splat_literal(a, lanes, literal(0, source))
@@ -89,17 +101,12 @@ def cast(f: Function, x: str, source: np.dtype, to: np.dtype, lanes: int) -> str
         if a != b:
             x = f.op(f"{'fpext' if a == 'float' else 'fptrunc'} {va} {x} to {vb}")
         return rounded(f, x, to, lanes)
-    if a in floats:
-        wide = vector("i64", lanes)
-        whole = f.intrinsic(
-            f"llvm.fptosi.sat.{_suffix('i64', lanes)}.{_suffix(a, lanes)}", wide, (va, x)
-        ) if b != "i32" else f.intrinsic(
-            f"llvm.fptosi.sat.{_suffix('i32', lanes)}.{_suffix(a, lanes)}",
-            vector("i32", lanes), (va, x),
-        )
-        if b in ("i64", "i32"):
-            return whole
-        return f.op(f"trunc {wide} {whole} to {vb}")
+    if a in floats:  # what does not fit becomes what C makes of it here, as in NumPy
+        if b == "i64":
+            return f.op(f"{'fptoui' if to.kind == 'u' else 'fptosi'} {va} {x} to {vb}")
+        via = vector("i64" if name_of(to) == "uint32" else "i32", lanes)
+        whole = f.op(f"fptosi {va} {x} to {via}")
+        return whole if via == vb else f.op(f"trunc {via} {whole} to {vb}")
     signed = source.kind == "i"
     if b in floats:
         made = f.op(f"{'sitofp' if signed else 'uitofp'} {va} {x} to {vb}")
@@ -134,17 +141,20 @@ MATHS = {
     "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "arcsinh": "asinh", "arccosh": "acosh",
     "arctanh": "atanh", "sigmoid": "sigmoid", "erf": "erf", "erfc": "erfc", "erfinv": "erfinv",
     "power": "pow", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "rint",
-    "lgamma": "lgamma", "digamma": "digamma",
+    "lgamma": "lgamma", "digamma": "digamma", "fmod": "fmod",
 }
+DIVISIONS, SHIFTS = ("floor_divide", "remainder", "fmod"), ("left_shift", "right_shift")
 
 
 def supported(name: str, dtype: np.dtype) -> bool:
     """Whether `apply` can write operation `name` on operands of `dtype`."""
-    if dtype.name not in REGISTER:
+    if name_of(dtype) not in REGISTER:
         return False
-    floating = REGISTER[dtype.name] in ("float", "double")
-    if name in MATHS:
+    floating = REGISTER[name_of(dtype)] in ("float", "double")
+    if name in MATHS and (floating or name not in DIVISIONS):
         return floating and MATHS[name] in vector_math.FUNCTIONS
+    if name in DIVISIONS or name in SHIFTS:
+        return not floating and dtype.kind != "b"
     if name in ("divide", "fma", "reciprocal", "copysign", "isnan", "isinf", "isfinite"):
         return floating
     if name == "signbit":
@@ -157,7 +167,7 @@ def supported(name: str, dtype: np.dtype) -> bool:
 
 def apply(f: Function, name: str, dtype: np.dtype, lanes: int, *xs: str) -> str:
     """Operation `name` on operands of `dtype` (`where`: of its last two)."""
-    t = REGISTER[dtype.name]
+    t = REGISTER[name_of(dtype)]
     v = vector(t, lanes)
     floating = t in ("float", "double")
     if name == "where":
@@ -224,13 +234,16 @@ def _floating(f: Function, name: str, t: str, lanes: int, xs) -> str:
 
 
 def _whole(f: Function, name: str, dtype: np.dtype, lanes: int, xs) -> str:
-    t = REGISTER[dtype.name]
+    t = REGISTER[name_of(dtype)]
     v = vector(t, lanes)
     x = xs[0]
     if dtype.kind == "b" and name in ("add", "multiply", "maximum", "minimum"):
         return f.op(f"{'or' if name in ('add', 'maximum') else 'and'} {v} {x}, {xs[1]}")
     if name in ARITHMETIC:
         return f.op(f"{ARITHMETIC[name][0]} {v} {x}, {xs[1]}")
+    if name in DIVISIONS or name in SHIFTS:
+        how = integer_division.divided if name in DIVISIONS else integer_division.shifted
+        return how(name, dtype, *[Value(f, t, lanes, y) for y in xs]).name
     zero, ones = splat_literal(t, lanes, "0"), splat_literal(t, lanes, "-1" if t != "i1" else "1")
     if name == "negative":
         return f.op(f"sub {v} {zero}, {x}")
@@ -275,7 +288,7 @@ def identity(kind: str, dtype: np.dtype) -> str:
         return literal(0, dtype)
     if kind in ("prod", "all"):
         return literal(1, dtype)
-    if REGISTER[dtype.name] in ("float", "double"):
+    if REGISTER[name_of(dtype)] in ("float", "double"):
         return literal(float("-inf" if kind == "max" else "inf"), dtype)
     if dtype.kind == "b":
         return "0" if kind == "max" else "1"
@@ -285,7 +298,7 @@ def identity(kind: str, dtype: np.dtype) -> str:
 
 def across(f: Function, kind: str, dtype: np.dtype, lanes: int, x: str) -> str:
     """All lanes combined, by halves: a tree that depends on the number of lanes only."""
-    t = REGISTER[dtype.name]
+    t = REGISTER[name_of(dtype)]
     while lanes > 1:
         half_lanes = lanes // 2
         v = vector(t, lanes)
