@@ -10,6 +10,7 @@ from . import expressions as ex
 from . import subscripts
 from .expressions import Expr, NotLowered
 from .symbolic import (
+    COMPOSED,
     FUNCTIONS,
     Symbol,
     broadcast_to,
@@ -244,10 +245,55 @@ def _nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
     return np.where(x == -math.inf, kind(low), made)
 
 
+def _remainder(x, y):
+    """The remainder with the sign of the divisor."""
+    if not ex.is_float(_result_type(x, y)):
+        return None
+    rest = np.fmod(x, y)
+    turned = (rest != 0) & ((rest < 0) != np.less(y, 0))
+    rest = np.where(turned, rest + y, rest)
+    return np.where(rest == 0, np.copysign(rest.dtype.type(0), y), rest)
+
+
+def _hypot(x, y):
+    a, b = np.abs(x), np.abs(y)
+    high, low = np.maximum(a, b), np.minimum(a, b)
+    kind = high.dtype.type
+    ratio = low / np.where(high == 0, kind(1), high)
+    made = high * np.sqrt(ratio * ratio + kind(1))
+    return np.where((a == math.inf) | (b == math.inf), kind(math.inf), made)
+
+
+def _log_of_sum(log1p, exp, two):
+    """log(exp(x) + exp(y)) to some base: the larger one, and what the other adds."""
+
+    def made(x, y):
+        high, away = np.maximum(x, y), -np.abs(x - y)
+        return np.where(np.equal(x, y), high + high.dtype.type(two), high + log1p(exp(away)))
+
+    return made
+
+
+def _log2_of_one_and(x):
+    return np.log1p(x) * x.dtype.type(1 / math.log(2))
+
+
+def _sinc(x):
+    kind = x.dtype.type if ex.is_float(x.dtype) else np.float64
+    y = kind(math.pi) * np.where(x == 0, kind(1e-20), x)
+    return np.sin(y) / y
+
+
 def _result_type(*xs):
     return ex.common_dtype(*[x.expr if isinstance(x, Symbol) else expression(x) for x in xs])
 
 
+COMPOSED.update({
+    "remainder": _remainder,
+    "hypot": _hypot,
+    "logaddexp": _log_of_sum(np.log1p, np.exp, math.log(2)),
+    "logaddexp2": _log_of_sum(_log2_of_one_and, np.exp2, 1.0),
+})
 FUNCTIONS.update({
     np.where: _where,
     np.clip: _clip,
@@ -290,6 +336,7 @@ FUNCTIONS.update({
     np.tile: _tile,
     np.diagonal: _diagonal,
     np.nan_to_num: _nan_to_num,
+    np.sinc: _sinc,
     np.isposinf: lambda x, out=None: x == math.inf,
     np.isneginf: lambda x, out=None: x == -math.inf,
     np.isreal: lambda x: filled(x.shape, True, np.bool_),

@@ -177,7 +177,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         elif name == "matmul" and LOWERING:
             made = LOWERING[-1].product(*[Symbol(expression(x)) for x in inputs])
         elif name == "power":
-            made = Symbol(ex.apply(name, expression(inputs[0]), _exponent(inputs[1])))
+            base = expression(inputs[0])
+            made = Symbol(ex.apply(name, base, _exponent(inputs[1], base)))
+        elif name in COMPOSED and (made := COMPOSED[name](*inputs)) is not None:
+            pass
         elif name in UFUNCS:
             made = Symbol(ex.apply(name, *[expression(x) for x in inputs]))
         else:
@@ -288,11 +291,11 @@ def _subscript(index) -> tuple:
     return tuple(expression(i) if isinstance(i, (Symbol, np.ndarray)) else i for i in items)
 
 
-def _exponent(x) -> Expr:
+def _exponent(x, base: Expr) -> Expr:
     """An exponent; a number of the program that is one of the usual ones is taken as known."""
     e = expression(x)
     if e.op == "scalar" and GUARDS:
-        for usual in (2, 3, 0.5, -1, 1):
+        for usual in range(65) if base.dtype.kind in "iu" else (2, 3, 0.5, -1, 1):
             if Symbol(e) == usual:
                 return ex.const(usual)
     return e
@@ -360,3 +363,4 @@ def broadcast_to(x: Symbol, shape) -> Symbol:
 
 
 FUNCTIONS: dict = {}  # NumPy's functions on symbols, filled by `functions.py`
+COMPOSED: dict = {}  # ufuncs that are made of others (or None: for this dtype they are not)

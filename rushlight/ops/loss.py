@@ -15,6 +15,7 @@ from .matmul import linear
 from .pointwise import piecewise, where
 from .shape import broadcast_tensors
 from .softmax import log_softmax
+from .values import found
 
 NN = "nn.functional"
 
@@ -110,7 +111,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
 
 def _check_targets(target, classes, ignore_index):
     bad = (target != ignore_index) & ((target < 0) | (target >= classes))
-    if bad.any():
+    if found(bad):
         raise IndexError(f"Target {target[bad].reshape(-1)[0]} is out of bounds.")
 
 
@@ -156,8 +157,9 @@ def _nll_rule(input: Meta, target: Meta, weight, ignore_index):
 
 def _row_weights(target, weight, ignore_index, dtype):
     keep = target != ignore_index
-    w = np.ones(target.shape, dtype) if weight is None else weight[np.where(keep, target, 0)]
-    return np.where(keep, w, dtype.type(0)), np.where(keep, target, 0)
+    at = np.where(keep, target, 0)
+    w = dtype.type(1) if weight is None else weight[at]
+    return np.where(keep, w, dtype.type(0)), at
 
 
 def _nll_gradient(g, input, target, weight, ignore_index):
@@ -179,7 +181,7 @@ def _nll_backward(grad: Tensor, target: IntTensor, weight: Tensor | None, ignore
                   shape: tuple):
     """Minus the weighted gradient at each row's target class, zeros elsewhere."""
     w, at = _row_weights(target, weight, ignore_index, grad.dtype)
-    made = np.zeros(shape, grad.dtype)
+    made = np.zeros(shape, grad.dtype, like=grad)
     share = np.where(w == 0, grad.dtype.type(0), -grad * w)  # (all ignored: the mean's is infinite)
     if len(shape) == 1:
         made[at] = share
@@ -246,13 +248,10 @@ def _cross_entropy_backward(grad: Tensor, log_p: Tensor, target: IntTensor, igno
     """`grad * (softmax - one_hot) / rows`, 0 for ignored rows."""
     p = np.exp(log_p)
     keep = target != ignore_index
-    rows = np.arange(len(target))
-    p[rows, np.where(keep, target, 0)] -= 1
-    n = np.count_nonzero(keep)
-    p *= grad / grad.dtype.type(n) if n else grad * np.nan
-    if n != len(target):
-        p[~keep] = 0
-    return p
+    at = np.where(keep, target, -1).astype(np.int32)
+    p -= np.arange(p.shape[1], dtype=np.int32) == at[:, None]
+    share = grad / keep.sum().astype(grad.dtype)
+    return p * np.where(keep, share, grad.dtype.type(0))[:, None]
 
 
 def _second(g, grad, log_p, target, ignore_index):
@@ -278,12 +277,8 @@ def _cross_entropy(input: Tensor, target: IntTensor, ignore_index: int):
     z = input - np.max(input, axis=1, keepdims=True)
     z -= np.log(np.add.reduce(np.exp(z), axis=1, keepdims=True))
     keep = target != ignore_index
-    picked = z[np.arange(len(target)), np.where(keep, target, 0)]
-    n = np.count_nonzero(keep)
-    if n != len(target):
-        picked = picked[keep]
-    total = np.add.reduce(picked)
-    return -total / z.dtype.type(n) if n else z.dtype.type(np.nan), z
+    picked = np.where(keep, z[np.arange(len(target)), np.where(keep, target, 0)], z.dtype.type(0))
+    return np.add.reduce(picked) / -keep.sum().astype(z.dtype), z
 
 
 @function(api=NN)

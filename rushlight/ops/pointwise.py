@@ -9,6 +9,7 @@ from ..trace.meta import Meta, meta
 from ..trace.modes import is_grad_enabled
 from ..trace.operator import BoolTensor, Scalar, Tensor, function, op
 from . import rules
+from .values import found
 
 NUMBERS = (bool, int, float, complex)
 ARITHMETIC = {"compute": "result", "inplace": True}
@@ -165,21 +166,28 @@ def _check_zero(other):
         raise ZeroDivisionError("ZeroDivisionError: integer division by zero")
 
 
+def _whole(a, b) -> bool:
+    """Whether integers are divided; RuntimeError if one is divided by zero."""
+    if np.result_type(a, b).kind not in "iu":
+        return False
+    if found(np.equal(b, 0)):
+        raise RuntimeError("ZeroDivisionError")
+    return True
+
+
 def _floor_quotient(a, b):
     """Floor division with Python's rounding; float infinities as PyTorch gives them."""
-    kind = np.result_type(a, b).kind
-    if kind in "iu":
-        if not np.all(b):
-            raise RuntimeError("ZeroDivisionError")
+    if _whole(a, b):
         return np.floor_divide(a, b)
     with np.errstate(all="ignore"):
         mod = np.fmod(a, b)
         quotient = (a - mod) / b
-        quotient = np.where((mod != 0) & ((np.asarray(b) < 0) != (mod < 0)), quotient - 1, quotient)
+        quotient = np.where((mod != 0) & (np.less(b, 0) != (mod < 0)), quotient - 1, quotient)
         floored = np.floor(quotient)
         floored = np.where(quotient - floored > 0.5, floored + 1, floored)
-        result = np.where(quotient != 0, floored, np.copysign(0.0, np.divide(a, b)))
-        return np.where(np.asarray(b) == 0, np.divide(a, b), result)
+        ratio = np.divide(a, b)
+        result = np.where(quotient != 0, floored, np.copysign(ratio.dtype.type(0), ratio))
+        return np.where(np.equal(b, 0), ratio, result)
 
 
 @op(rounded("div_floor"), **ARITHMETIC)
@@ -205,9 +213,7 @@ def _floor_divide(input: Tensor, other: Tensor):
 @op(rounded("div_trunc"), **ROUNDED)
 def _trunc_divide(input: Tensor, other: Tensor):
     """The quotient rounded towards zero."""
-    if np.result_type(input, other).kind in "iu":
-        if not np.all(other):
-            raise RuntimeError("ZeroDivisionError")
+    if _whole(input, other):
         down = np.floor_divide(input, other)
         inexact = np.remainder(input, other) != 0
         return np.where((down < 0) & inexact, down + 1, down)
@@ -240,8 +246,7 @@ def _remainder_quotient(g, input, other):
 )
 def remainder(input: Tensor, other: Tensor):
     """The remainder with the sign of the divisor. RuntimeError for integer division by zero."""
-    if np.result_type(input, other).kind in "iu" and not np.all(other):
-        raise RuntimeError("ZeroDivisionError")
+    _whole(input, other)
     return np.remainder(input, other)
 
 
@@ -255,8 +260,7 @@ def remainder(input: Tensor, other: Tensor):
 )
 def fmod(input: Tensor, other: Tensor):
     """The remainder with the sign of the dividend. RuntimeError for integer division by zero."""
-    if np.result_type(input, other).kind in "iu" and not np.all(other):
-        raise RuntimeError("ZeroDivisionError")
+    _whole(input, other)
     return np.fmod(input, other)
 
 
@@ -293,13 +297,14 @@ def pow(input: Tensor, exponent: Tensor):
         if exponent == 0.5:
             return np.sqrt(input)
     if np.result_type(input, exponent).kind in "iu":
-        if np.any(np.asarray(exponent) < 0):
+        low = np.less(exponent, 0)
+        if np.any(low):
             if isinstance(exponent, int):
                 raise RuntimeError("Integers to negative integer powers are not allowed.")
-            safe = np.where(np.asarray(exponent) < 0, 0, exponent)
+            safe = np.where(low, 0, exponent)
             base = np.asarray(input)
             negative = np.where(base == 1, 1, np.where(base == -1, 1 - 2 * (exponent & 1), 0))
-            return np.where(np.asarray(exponent) < 0, negative, np.power(input, safe))
+            return np.where(low, negative, np.power(input, safe))
     return np.power(input, exponent)
 
 
@@ -457,13 +462,13 @@ def copysign(input: Tensor, other: Tensor):
 def xlogy(input: Tensor, other: Tensor):
     """`input * log(other)`, 0 where input is 0 and other is not NaN."""
     product = input * np.log(other)
-    return np.where((np.asarray(input) == 0) & ~np.isnan(other), 0, product)
+    return np.where(np.equal(input, 0) & ~np.isnan(other), 0, product)
 
 
 @op(rules.broadcast, compute="result", inplace=True)
 def heaviside(input: Tensor, values: Tensor):
-    """0 for negative, 1 for positive, `values` for zero elements."""
-    return np.heaviside(input, values)
+    """0 for negative elements and NaN, 1 for positive ones, `values` for zero."""
+    return np.where(np.equal(input, 0), values, np.greater(input, 0))
 
 
 @op(rules.broadcast, compute="result", inplace=True)
@@ -569,10 +574,9 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor):
     >>> torch.lerp(torch.tensor([0.0, 10.0]), torch.tensor([1.0, 20.0]), 0.25)
     tensor([ 0.2500, 12.5000])
     """
-    w = np.asarray(weight)
-    near = input + w * (end - input)
-    far = end - (end - input) * (1 - w)
-    return np.where(np.abs(w) < 0.5, near, far).astype(near.dtype, copy=False)
+    near = input + weight * (end - input)
+    far = end - (end - input) * (1 - weight)
+    return np.where(np.abs(weight) < 0.5, near, far)
 
 
 @function(inplace=True, out=True)

@@ -717,7 +717,7 @@ def constant_pad_nd(input: Tensor, pad: tuple, value: float = 0):
     cut = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in
                 zip(input.shape, widths, strict=True))
     made = np.full([n + a + b for n, (a, b) in zip(input.shape, widths, strict=True)], value,
-                   input.dtype)
+                   input.dtype, like=input)
     place = tuple(slice(max(a, 0), m - max(b, 0)) for m, (a, b) in
                   zip(made.shape, widths, strict=True))
     made[place] = input[cut]

@@ -500,7 +500,7 @@ def _at(dim, item):
 )
 def _select_backward(grad: Tensor, shape: tuple, dim: int, index: int):
     """Zeros of `shape` with `grad` at one index of `dim`."""
-    whole = np.zeros(shape, grad.dtype)
+    whole = np.zeros(shape, grad.dtype, like=grad)
     whole[_at(dim % len(shape), index)] = grad
     return whole
 
@@ -541,7 +541,7 @@ def _slice_rule(input: Meta, dim, start, stop, step) -> Meta:
 )
 def _slice_backward(grad: Tensor, shape: tuple, dim: int, start, stop, step):
     """Zeros of `shape` with `grad` at a slice of `dim`."""
-    whole = np.zeros(shape, grad.dtype)
+    whole = np.zeros(shape, grad.dtype, like=grad)
     whole[_at(dim % len(shape), slice(start, stop, step))] = grad
     return whole
 
