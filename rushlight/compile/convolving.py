@@ -27,14 +27,14 @@ def convolution(build: Lowering, input: Symbol, weight: Symbol, stride, padding,
         for n, o, k, s, p, d in zip(input.shape[2:], shape[2:], weight.shape[2:], stride, padding,
                                     dilation, strict=True)
     ]
-    out, result = _result(build, input, shape)
-    _check(input, weight, out)
+    out, result = result_of(build, input, shape)
+    check(input, weight, out)
     weights = _by_depth(weight) if len(axes) == 3 else weight
     _call(build, build.memory(input), axes, build.contiguous(weights), out, groups)
     return result
 
 
-def _result(build: Lowering, like: Symbol, shape):
+def result_of(build: Lowering, like: Symbol, shape):
     """(dense memory for the result, what `lower` returns: None if that is the output's memory)."""
     out = build.output()
     if out.dtype == like.dtype and out.strides == row_major(out.shape):
@@ -43,7 +43,7 @@ def _result(build: Lowering, like: Symbol, shape):
     return out, build.read(out)
 
 
-def _check(*operands) -> None:
+def check(*operands) -> None:
     for x in operands:
         if x.dtype.name not in ("float32", "float64"):
             raise NotLowered(f"convolution of {x.dtype}")
@@ -56,16 +56,16 @@ def _by_depth(weight: Symbol) -> Symbol:
     return weight.transpose(0, 2, 1, 3, 4)
 
 
-def _image(x: View, axes, groups: int) -> Image:
+def image_of(x: View, axes, groups: int) -> Image:
     size, missing = x.dtype.itemsize, 3 - len(axes)
     strides = [s * size for s in x.strides]
     return Image(
-        _address(x), (*strides[:2], *(0,) * missing, *strides[2:]), x.shape[0], x.shape[1] // groups,
+        address_of(x), (*strides[:2], *(0,) * missing, *strides[2:]), x.shape[0], x.shape[1] // groups,
         (*(Axis(1, 1, 1),) * missing, *axes),
     )
 
 
-def _address(v: View) -> Address:
+def address_of(v: View) -> Address:
     return Address(v.root, v.offset * v.dtype.itemsize)
 
 
@@ -79,8 +79,8 @@ def _image_strides(out: View, rank: int) -> tuple[int, int, int]:
 def _call(build: Lowering, x: View, axes, weights: View, out: View, groups: int) -> None:
     build.call(
         forward.plan(forward.Convolution(
-            _image(x, axes, groups), groups, out.shape[1] // groups, _address(weights),
-            _address(out), _image_strides(out, len(axes)), out.dtype.name,
+            image_of(x, axes, groups), groups, out.shape[1] // groups, address_of(weights),
+            address_of(out), _image_strides(out, len(axes)), out.dtype.name,
         )),
         [x, weights], [out],
     )
@@ -92,8 +92,8 @@ def _call(build: Lowering, x: View, axes, weights: View, out: View, groups: int)
 def input_gradient(build: Lowering, grad: Symbol, weight: Symbol, shape, stride, padding, dilation,
                    groups):
     """The gradient with respect to the input: the transposed convolution."""
-    out, result = _result(build, grad, shape)
-    _check(grad, weight, out)
+    out, result = result_of(build, grad, shape)
+    check(grad, weight, out)
     x, weight = build.memory(grad), build.read(build.memory(weight))
     made_whole = all(s == 1 for s in stride)
     phases = [
@@ -115,8 +115,8 @@ def input_gradient(build: Lowering, grad: Symbol, weight: Symbol, shape, stride,
         missing = (1,) * (5 - len(shape))
         build.call(
             interleave.plan(
-                _address(out), shape[0] * shape[1], (*missing, *shape[2:]), (*missing, *stride),
-                {f: _address(v) for f, v in made.items()}, out.dtype.name,
+                address_of(out), shape[0] * shape[1], (*missing, *shape[2:]), (*missing, *stride),
+                {f: address_of(v) for f, v in made.items()}, out.dtype.name,
             ),
             made.values(), [out],
         )
@@ -155,8 +155,8 @@ def _exchanged(weight: Symbol, taps, groups: int) -> Symbol:
 def weight_gradient(build: Lowering, grad: Symbol, input: Symbol, shape, stride, padding, dilation,
                     groups):
     """The gradient with respect to the weights."""
-    out, result = _result(build, grad, shape)
-    _check(grad, input, out)
+    out, result = result_of(build, grad, shape)
+    check(grad, input, out)
     x, g = build.memory(input), build.contiguous(grad)
     axes = [
         Axis(n, o, k, s, -p, d)
@@ -164,8 +164,8 @@ def weight_gradient(build: Lowering, grad: Symbol, input: Symbol, shape, stride,
                                     strict=True)
     ]
     wanted = convolution_weight.WeightGradient(
-        _image(x, axes, groups), groups, shape[0] // groups, _address(g),
-        _image_strides(g, len(axes)), _address(out), out.dtype.name,
+        image_of(x, axes, groups), groups, shape[0] // groups, address_of(g),
+        _image_strides(g, len(axes)), address_of(out), out.dtype.name,
     )
     build.call(convolution_weight.plan(wanted), [x, g], [out])
     return result

@@ -6,6 +6,7 @@ input (im2col) and multiplies matrices.
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 
@@ -116,13 +117,11 @@ def _rule(input: Meta, weight: Meta, stride, padding, dilation, groups) -> Meta:
     )
 
 
-def _lowered(name):
-    """What an operator is compiled to: a function of `compile/convolving.py`."""
+def compiled(module, name):
+    """What an operator is compiled to: a function of a module in `compile`, imported when it is needed."""
 
     def lower(build, *args):
-        from ..compile import convolving
-
-        return getattr(convolving, name)(build, *args)
+        return getattr(importlib.import_module(f"rushlight.compile.{module}"), name)(build, *args)
 
     return lower
 
@@ -143,7 +142,7 @@ def _flat(weight):
         ),
     },
     api="",
-    lower=_lowered("convolution"),
+    lower=compiled("convolving", "convolution"),
 )
 def _convolution(input: Tensor, weight: Tensor, stride: tuple, padding: tuple, dilation: tuple,
                  groups: int):
@@ -188,7 +187,7 @@ def _convolution_part(x, w, stride, padding, dilation):
         ),
     },
     api="",
-    lower=_lowered("input_gradient"),
+    lower=compiled("convolving", "input_gradient"),
 )
 def _conv_input(grad: Tensor, weight: Tensor, shape: tuple, stride: tuple, padding: tuple,
                 dilation: tuple, groups: int):
@@ -216,7 +215,7 @@ def _conv_input(grad: Tensor, weight: Tensor, shape: tuple, stride: tuple, paddi
         ),
     },
     api="",
-    lower=_lowered("weight_gradient"),
+    lower=compiled("convolving", "weight_gradient"),
 )
 def _conv_weight(grad: Tensor, input: Tensor, shape: tuple, stride: tuple, padding: tuple,
                  dilation: tuple, groups: int):

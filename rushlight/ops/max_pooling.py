@@ -11,7 +11,7 @@ from ..trace import dtypes
 from ..trace.meta import Meta, meta
 from ..trace.operator import IntTensor, Tensor, function, op
 from . import rules
-from .convolution import windows
+from .convolution import compiled, windows
 from .pointwise import piecewise
 from .pooling import adaptive_out, batched, bounds_of, framed, ints, output_space
 
@@ -41,6 +41,7 @@ def _max_rule(input: Meta, kernel, stride, padding, dilation, ceil_mode):
     lambda grad, indices, shape: meta(shape, grad.dtype),
     gradient={"grad": lambda g, indices: _take_flat(g, indices)},
     api="",
+    lower=compiled("pooling", "put_flat"),
 )
 def _put_flat(grad: Tensor, indices: IntTensor, shape: tuple):
     """Values added at flat spatial indices of each channel, zeros elsewhere."""
@@ -70,6 +71,7 @@ def _take_flat(input: Tensor, indices: IntTensor):
     _max_rule,
     gradient={"input": _max_gradient},
     api="",
+    lower=compiled("pooling", "maxima"),
 )
 def _max_pool(input: Tensor, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple,
               ceil_mode: bool):
@@ -80,12 +82,16 @@ def _max_pool(input: Tensor, kernel: tuple, stride: tuple, padding: tuple, dilat
     low = -np.inf if input.dtype.kind == "f" else np.iinfo(input.dtype).min
     x = framed(input, kernel, stride, padding, dilation, out, low)
     w = windows(x, kernel, stride, dilation)[(slice(None),) * 2 + tuple(slice(o) for o in out)]
-    best = which = None
+    first = np.zeros((1,) * r, np.int64)  # each window's first tap that is not in the frame
+    for i in range(r):
+        ahead = np.maximum(padding[i] - np.arange(out[i]) * stride[i], 0)
+        along = [1] * r
+        along[i] = out[i]
+        first = first * kernel[i] + -(-ahead // dilation[i]).reshape(along)
+    best = np.full(w.shape[: 2 + r], low, input.dtype)
+    which = np.broadcast_to(first, best.shape).copy()
     for k, at in enumerate(itertools.product(*(range(a) for a in kernel))):
         part = w[(slice(None),) * (2 + r) + at]
-        if best is None:
-            best, which = part.copy(), np.zeros(part.shape, np.int64)
-            continue
         better = part > best
         if input.dtype.kind == "f":
             better |= np.isnan(part)

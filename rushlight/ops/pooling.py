@@ -11,7 +11,7 @@ from ..trace import dtypes
 from ..trace.meta import Meta, meta
 from ..trace.operator import Tensor, function, op
 from . import rules
-from .convolution import windows
+from .convolution import compiled, windows
 from .pointwise import piecewise
 
 NN = "nn.functional"
@@ -126,6 +126,7 @@ def _divisors(space, out, kernel, stride, padding, count_pad, divisor):
     gradient={"grad": lambda g, kernel, stride, padding, ceil_mode, count_pad, divisor: _average(
         g, kernel, stride, padding, ceil_mode, count_pad, divisor)},
     api="",
+    lower=compiled("pooling", "average_gradient"),
 )
 def _average_backward(grad: Tensor, shape: tuple, kernel: tuple, stride: tuple, padding: tuple,
                       ceil_mode: bool, count_pad: bool, divisor: int | None):
@@ -152,6 +153,7 @@ def _average_backward(grad: Tensor, shape: tuple, kernel: tuple, stride: tuple, 
                               count_pad, divisor), input)
     },
     api="",
+    lower=compiled("pooling", "averages"),
 )
 def _average(input: Tensor, kernel: tuple, stride: tuple, padding: tuple, ceil_mode: bool,
              count_pad: bool, divisor: int | None):
@@ -196,7 +198,7 @@ def _average_public(rank):
 
     pool.__name__ = name
     pool.__doc__ = f"Averages over {rank}-dimensional windows."
-    return function(api="nn.functional torch" if rank == 1 else NN)(pool)
+    return function(api="nn.functional torch" if rank == 1 else NN, out=rank > 1)(pool)
 
 
 avg_pool1d, avg_pool2d, avg_pool3d = (_average_public(r) for r in (1, 2, 3))

@@ -1,8 +1,9 @@
 """The windows of a convolution's input, as rows that register tiles can read.
 
-An image is first *prepared*: rows of some channels are copied to a thread's scratch with zeros around them,
-columns of a strided convolution apart by phase (column mod stride), so that the inputs of neighbouring outputs
-are neighbours for every tap. In a prepared channel, tap (kh, kw) of output pixel (h, w) lies at
+An image is first *prepared*: rows of some channels are copied to a thread's scratch, with zeros (for maxima,
+-inf) around them, and with a stride, columns apart by phase (column mod stride), so that the inputs of
+neighbouring outputs are neighbours for every tap. In a prepared channel, tap (kh, kw) of output pixel
+(h, w) lies at
 
     taps[kh, kw] + (h - first h) * row_advance + w elements
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..llvm.builder import Function, Operand, splat_literal, vector
+from ..llvm.builder import Function, Operand, float_literal, splat_literal, vector
 from .call import Address
 from .micro import Tiles, load_part
 
@@ -141,18 +142,18 @@ class Image:
 class Windows:
     """Writes the functions that prepare images and copy patches, and calls of them."""
 
-    def __init__(self, tiles: Tiles, names: tuple[str, ...]):
+    def __init__(self, tiles: Tiles, names: tuple[str, ...], around: float = 0.0):
         self.t, self.names = tiles, names
         self.v = vector(tiles.type, tiles.lanes)
-        self.zero = splat_literal(tiles.type, tiles.lanes, "0.0")
+        self.around = splat_literal(tiles.type, tiles.lanes, float_literal(around, tiles.type))
 
     def functions(self) -> list[Function]:
         """What a module needs."""
-        return [self._fill(), self._runs(), self._patches()]
+        return [self.fill(), self._runs(), self._patches()]
 
     # ------------------------------------------------------------ images
 
-    def _fill(self) -> Function:
+    def fill(self) -> Function:
         """Prepare rows of channels: row i comes from the input's row `row` + i * row_step."""
         f = Function(
             "fill", [("ptr", n) for n in ("args", "out", "plane")]
@@ -177,7 +178,7 @@ class Windows:
                         here = f.at(source, f.mul(number, x.x_h))
                         f.branch(
                             inside, lambda: self._row(f, out, here, low, high, x.needed, copy),
-                            lambda: self._zeros(f, out, 0, x.needed),
+                            lambda: self._surround(f, out, 0, x.needed),
                         )
                         return [f.add(number, x.row_step), f.at(out, x.row_bytes)]
 
@@ -203,17 +204,17 @@ class Windows:
         """ceil(distance / stride), not below zero."""
         return f.div(f.add(f.maximum(distance, 0), f.sub(stride, 1)), stride)
 
-    def _zeros(self, f: Function, out: str, low: Operand, high: Operand) -> None:
+    def _surround(self, f: Function, out: str, low: Operand, high: Operand) -> None:
         f.loop(low, high, self.t.lanes, lambda j: f.store(
-            self.v, self.zero, f.at(out, j, self.t.type)))
+            self.v, self.around, f.at(out, j, self.t.type)))
 
     def _row(self, f, out, source, low, high, end, copy) -> None:
-        """Zeros, what `copy` copies, zeros; up to a vector more is written."""
-        self._zeros(f, out, 0, low)
-        after = copy(f, f.at(out, low, self.t.type), source, f.sub(high, low))
-        self._zeros(f, out, f.add(low, after), end)
+        """What is around, what `copy` copies, what is around; up to a vector more is written."""
+        self._surround(f, out, 0, low)
+        copy(f, f.at(out, low, self.t.type), source, f.sub(high, low))
+        self._surround(f, out, high, end)
 
-    def _copy_dense(self, f, out, source, count) -> str:
+    def _copy_dense(self, f, out, source, count) -> None:
         t = self.t
         whole = f.op(f"and i64 {count}, {-t.lanes}")
         rest = f.sub(count, whole)
@@ -223,11 +224,10 @@ class Windows:
         def part():
             read = load_part(f, t.target, t.type, t.lanes, f.at(source, whole, t.type), rest)
             f.store(self.v, read, f.at(out, whole, t.type))
-            return [f.add(whole, t.lanes)]
 
-        return f.branch(f.compare("ne", rest, 0), part, lambda: [whole], ["i64"])[0]
+        f.branch(f.compare("ne", rest, 0), part)
 
-    def _copy_second(self, f, out, source, count) -> str:
+    def _copy_second(self, f, out, source, count) -> None:
         """Every second element; a vector is read only if an element beyond it is wanted too."""
         t = self.t
         whole = f.op(f"and i64 {f.maximum(f.sub(count, 1), 0)}, {-t.lanes}")
@@ -241,11 +241,9 @@ class Windows:
 
         f.loop(0, whole, t.lanes, step)
         self._copy_some(f, out, source, whole, count, 2 * t.itemsize)
-        return count
 
-    def _copy_single(self, f, out, source, count, advance) -> str:
+    def _copy_single(self, f, out, source, count, advance) -> None:
         self._copy_some(f, out, source, 0, count, advance)
-        return count
 
     def _copy_some(self, f, out, source, low, high, advance) -> None:
         t = self.t.type
