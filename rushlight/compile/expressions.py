@@ -154,8 +154,6 @@ def apply(name: str, *xs: Expr) -> Expr:
         d = np.dtype(np.float64)
     if name in TESTS and not is_float(d) and name != "signbit":
         return rename(const(name == "isfinite", np.bool_), (None,) * len(shape), shape)
-    if name in TESTS and not is_float(d) and name != "signbit":
-        return rename(const(name == "isfinite", np.bool_), (None,) * len(shape), shape)
     if name == "power" and all(x.weak for x in xs[1:]) and xs[1].op == "const":
         made = _known_power(cast(xs[0], d), xs[1].attr)
         if made is not None:
@@ -175,13 +173,6 @@ def _known_power(x: Expr, exponent) -> Expr | None:
         return x
     if exponent == 3 and is_float(x.dtype):
         return apply("multiply", apply("multiply", x, x), x)
-    if isinstance(exponent, int) and 0 <= exponent <= 64 and x.dtype.kind in "iu":
-        made = None  # by repeated squares
-        while exponent:
-            if exponent & 1:
-                made = x if made is None else apply("multiply", made, x)
-            x, exponent = apply("multiply", x, x), exponent >> 1
-        return made if made is not None else cast(apply("equal", x, x), x.dtype)
     if isinstance(exponent, int) and 0 <= exponent <= 64 and x.dtype.kind in "iu":
         made = None  # by repeated squares
         while exponent:

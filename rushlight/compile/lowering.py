@@ -412,7 +412,9 @@ class Lowering:
         for at, d in i.call.casts:
             args[at] = _cast(args[at], d)
         own = getattr(o, "lower", None)
-        if own is not None:
+        if isinstance(own, str):
+            made = args[0].function(own, *args[1:])
+        elif own is not None:
             made = own(self, *args)
         else:
             made = self._reference(args)

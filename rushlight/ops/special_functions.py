@@ -10,7 +10,6 @@ import numpy as np
 from ..trace.operator import Tensor
 from .elementary import exp, float_unary
 from .values import native
-from .values import native
 
 
 def _by_parts(f, x):
@@ -22,7 +21,6 @@ def _by_parts(f, x):
     return out
 
 
-@native("erf")
 @native("erf")
 def _erf(x):
     x = np.asarray(x)
@@ -61,7 +59,6 @@ def _erf_double(x):
     return np.where(near, series, np.copysign(1 - _erfc_positive(np.abs(x)), x))
 
 
-@native("erfc")
 @native("erfc")
 def _erfc(x):
     return _by_parts(_erfc_double, np.asarray(x))
@@ -144,7 +141,7 @@ def _digamma_gradient(g, input):
     return g * _polygamma(input, 1)
 
 
-@float_unary(_digamma_gradient, real="digamma", lower="digamma", lower="digamma", api="torch Tensor special", aliases=("psi",))
+@float_unary(_digamma_gradient, real="digamma", lower="digamma", api="torch Tensor special", aliases=("psi",))
 def digamma(input: Tensor):
     """The derivative of lgamma: recurrence to x >= 10, then the asymptotic series."""
     x = np.asarray(input, np.float64)

@@ -244,9 +244,6 @@ def _whole(f: Function, name: str, dtype: np.dtype, lanes: int, xs) -> str:
     if name in DIVISIONS or name in SHIFTS:
         how = integer_division.divided if name in DIVISIONS else integer_division.shifted
         return how(name, dtype, *[Value(f, t, lanes, y) for y in xs]).name
-    if name in DIVISIONS or name in SHIFTS:
-        how = integer_division.divided if name in DIVISIONS else integer_division.shifted
-        return how(name, dtype, *[Value(f, t, lanes, y) for y in xs]).name
     zero, ones = splat_literal(t, lanes, "0"), splat_literal(t, lanes, "-1" if t != "i1" else "1")
     if name == "negative":
         return f.op(f"sub {v} {zero}, {x}")
