@@ -9,6 +9,7 @@ are in `functions.py`.
 from __future__ import annotations
 
 import operator
+import threading
 
 import numpy as np
 
@@ -99,8 +100,27 @@ class Guards:
         raise NotLowered("a branch on a value")
 
 
-GUARDS: list[Guards] = []  # of the program that is being lowered
-LOWERING: list = []  # the instruction that is being lowered: where products go
+class _Stack(threading.local):
+    """What this thread is in the middle of, innermost last."""
+
+    def __init__(self):
+        self.items: list = []
+
+    def append(self, x) -> None:
+        self.items.append(x)
+
+    def pop(self):
+        return self.items.pop()
+
+    def __bool__(self) -> bool:
+        return bool(self.items)
+
+    def __getitem__(self, i):
+        return self.items[i]
+
+
+GUARDS = _Stack()  # of the program that is being lowered
+LOWERING = _Stack()  # the instruction that is being lowered: where products go
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
