@@ -14,6 +14,7 @@ Everything here depends on sizes only, never on the number of threads.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,11 +25,13 @@ from . import finish, products, thin
 from .call import Address, Call, Workspace
 from .micro import Tiles
 
+TILES = ("tiles", "pack_left", "pack_right")  # the functions of products.py
 WORTH = 1 << 19  # multiplications that are worth a chunk of their own
 CHUNKS = 16  # of a large product
-DOTS = 4  # up to so many rows (or columns) of C, dots are faster than packing B
-SWEEPS = 3
 GROUP = 8  # panels of B that are packed together
+READING, PACKING, ADDING = 6, 18, 24  # multiplications that take as long, for an element
+CALL = 1 << 17  # multiplications that take as long as one more call
+SHARED = 64 << 20  # bytes of a side that are packed before, at most
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Product:
 
     @property
     def batches(self) -> int:
-        return int(np.prod(self.batch, dtype=np.int64))
+        return math.prod(self.batch)
 
     @property
     def half(self) -> bool:
@@ -107,22 +110,24 @@ def plan(product: Product, target: Target | None = None) -> list[Call]:
     p = _simplified(product)
     if 0 in (p.m, p.n, p.batches):
         return []
-    kind, swapped = _kind(p)
+    kind, swapped = _kind(p, target)
     work = _swapped(p) if swapped else p
-    grid = _grid(work, kind, Tiles(target, "float64" if p.dtype == "float64" else "float32"))
+    tiles = Tiles(target, "float64" if p.dtype == "float64" else "float32")
+    grid = _grid(work, kind, tiles)
+    before, words = _sides(work, grid, tiles) if kind == "tiles" else ([], {})
     direct = work.c.column == 1 and not p.half and not (swapped and (p.bias or p.epilogue[0]))
     if kind == "dots" or (direct and grid.k_chunks == 1):
-        return [_call(kind, work, grid, target, swapped)]
+        return [*before, _call(kind, work, grid, target, swapped, words)]
     end = p if p.n == 1 else work  # a single column lies like a single row
     shape = (grid.k_chunks, *p.batch, work.m, work.n)
-    strides = [int(np.prod(shape[i + 1 :], dtype=np.int64)) for i in range(len(shape))]
-    parts = Matrix(
-        Address(Workspace(strides[0] * shape[0] * p.sum_bytes)), work.n, 1, tuple(strides[1:-2])
-    )
+    strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    part = strides[0] * p.sum_bytes
+    parts = Matrix(Address(Workspace(shape[0] * part)), work.n, 1, tuple(strides[1:-2]))
     plain = replace(work, c=parts, accumulate=False, bias=None, epilogue=(0, 0))
+    words["c_part"] = part
     return [
-        _call(kind, plain, grid, target, False, c_bytes=p.sum_bytes, part=strides[0] * p.sum_bytes),
-        _finish(end, parts, grid.k_chunks, strides[0] * p.sum_bytes, target),
+        *before, _call(kind, plain, grid, target, False, words, p.sum_bytes),
+        _finish(end, parts, grid.k_chunks, part, target),
     ]
 
 
@@ -167,11 +172,14 @@ def _alone(x: Matrix, rows: int, columns: int, batch: tuple[int, ...]) -> Matrix
     return replace(x, row=row, column=column, batch=batch)
 
 
-def _kind(p: Product) -> tuple[str, bool]:
+def _kind(p: Product, target: Target) -> tuple[str, bool]:
     """Which kernels compute a product, and whether rows and columns change places for them."""
-    if p.k and p.a.column == 1 and p.b.row == 1 and min(p.m, p.n) <= DOTS:
-        return "dots", p.n < p.m
-    if p.m <= SWEEPS and p.b.column == 1:
+    if p.a.column == 1 and p.b.row == 1 and p.k:
+        fits = p.k * max(p.m, p.n) * p.itemsize <= target.l2_bytes
+        most = 2 if p.k < 64 else 4 if p.k < 128 else 12 if fits else 24
+        if min(p.m, p.n) <= most:
+            return "dots", p.n < p.m
+    if p.b.column == 1 and p.m <= (4 if p.b.row * p.itemsize % 2048 == 0 else 2):
         return "sweeps", False
     if p.n == 1 and p.a.row == 1:
         return "sweeps", True
@@ -206,29 +214,75 @@ def _up(a: int, b: int) -> int:
 def _grid(p: Product, kind: str, tiles: Tiles) -> Grid:
     """Chunks of about the same work: of batches, else of C's rows and columns, else of k."""
     work = p.m * p.n * max(p.k, 1) * p.batches
-    wanted = min(CHUNKS, work // (WORTH if kind == "tiles" else WORTH // 8))
+    if kind == "tiles":
+        wanted = min(max(work // (4 * WORTH), min(work // WORTH, 4)), CHUNKS)
+    else:
+        wanted = min(work // (WORTH // 8), CHUNKS)
     if wanted < 2:
         return _steps(p, 1, 1, 1, 1, tiles)
     if p.batches >= wanted:
         return _steps(p, wanted, 1, 1, 1, tiles)
     each = _up(wanted, p.batches)
-    if kind != "tiles":
-        n_chunks = min(each, _up(p.n, 64))
-        parts = 1 if kind == "dots" else max(1, min(each // n_chunks, p.k // 256))
-        return _steps(p, p.batches, 1, n_chunks, parts, tiles)
-    most = _up(p.m, 4 * tiles.rows) * _up(p.n, 4 * tiles.columns)
-    parts = 1 if most >= each else max(1, min(_up(each, most), p.k // 256))
-    each = _up(each, parts)
+    if kind == "dots":
+        return _steps(p, p.batches, 1, each, 1, tiles)
+    if kind == "sweeps":  # rows of B from end to end, if there are enough
+        parts = max(1, min(each, p.k // 64))
+        return _steps(p, p.batches, 1, _up(each, parts), parts, tiles)
+    grids = [
+        _steps(p, p.batches, rows, _up(_up(each, parts), rows), parts, tiles)
+        for parts in (1, 2, 4, 8, 16) if parts == 1 or parts <= min(each, p.k // 256)
+        for rows in (1, 2, 3, 4, 6, 8, 12, 16) if rows <= _up(each, parts)
+    ]
+    return min(grids, key=lambda grid: _cost(p, grid, tiles))
 
-    def cost(cut):
-        m_chunks, n_chunks = cut
-        rows = _up(_up(p.m, m_chunks), tiles.rows) * tiles.rows
-        columns = _up(_up(p.n, n_chunks), tiles.columns) * tiles.columns
-        # products, and the packing of both sides, in units of a multiplication
-        return m_chunks * n_chunks * (rows * columns + 8 * columns + 4 * rows)
 
-    cuts = [(i, _up(each, i)) for i in range(1, each + 1)]
-    return _steps(p, p.batches, *min(cuts, key=cost), parts, tiles)
+def _cost(p: Product, grid: Grid, tiles: Tiles) -> int:
+    """Time on one, two and four threads together, in multiplications of a register tile."""
+    rows, columns = min(grid.m_step, p.m), min(grid.n_step, p.n)
+    left, right = _packs(p, tiles, rows, columns)
+    shared_left, shared_right = _shared(p, grid, tiles, left, right)
+    one = _up(rows, tiles.rows) * tiles.rows * _up(columns, tiles.columns) * tiles.columns
+    if not left and _scattered(p, tiles) or not right:
+        one += one // 4
+    one += READING * (rows + columns)
+    one += PACKING * (rows * (left and not shared_left) + columns * (right and not shared_right))
+    before = 2 * PACKING * p.k * (p.m * shared_left + p.n * shared_right)
+    before += CALL * (shared_left + shared_right)
+    after = (ADDING * p.m * p.n * grid.k_chunks + CALL) * (grid.k_chunks > 1)
+    turns = sum(threads * _up(grid.chunks, threads) for threads in (1, 2, 4))
+    return one * grid.k_step * grid.batch_step * turns + 3 * (before + after * p.batches)
+
+
+def _shared(p: Product, grid: Grid, tiles: Tiles, left: int, right: int) -> tuple[bool, bool]:
+    """Whether A and B, which several chunks would pack, are packed before, as a whole."""
+    most = SHARED // (max(p.k, 1) * tiles.itemsize) if p.m * p.n * p.k >= 64 * WORTH else 0
+    alone = p.batches == 1
+    return (
+        alone and left > 0 and grid.n_chunks > 1 and p.m <= most,
+        alone and right > 0 and grid.m_chunks > 1 and p.n <= most,
+    )
+
+
+def _packs(p: Product, tiles: Tiles, rows: int, columns: int) -> tuple[int, int]:
+    """How A and B ought to be packed for a block of C of this size; see products' pack_a and pack_b."""
+    left = 0
+    if p.a.row == 1 and p.m > 1:
+        left = 2 * (p.half or (columns >= 48 and _scattered(p, tiles)))
+    elif p.half or (columns >= 128 and _scattered(p, tiles)):
+        left = 1
+    if p.b.column == 1:
+        return left, 2 * (p.half or rows >= 3 * tiles.rows)
+    return left, 1
+
+
+def _scattered(p: Product, tiles: Tiles) -> bool:
+    """Whether a block of A makes poor use of caches where it lies.
+
+    By rows: at a multiple of 2 KB, rows compete for few places. By columns: each k is elsewhere.
+    """
+    if p.a.row == 1 and p.m > 1:
+        return p.a.column * tiles.itemsize > 512
+    return p.a.row * tiles.itemsize % 2048 == 0
 
 
 def _steps(p: Product, batch: int, m: int, n: int, k: int, tiles: Tiles) -> Grid:
@@ -246,17 +300,14 @@ def _steps(p: Product, batch: int, m: int, n: int, k: int, tiles: Tiles) -> Grid
 
 
 def _call(
-    kind: str, p: Product, grid: Grid, target: Target, swapped: bool, c_bytes: int = 0, part: int = 0
+    kind: str, p: Product, grid: Grid, target: Target, swapped: bool, special: dict, c_bytes: int = 0
 ) -> Call:
-    """The call of a product's kernel, rows and columns already swapped."""
+    """The call of a product's kernel; rows and columns are already swapped."""
     c_bytes = c_bytes or p.itemsize
     words = _words(p, grid, c_bytes)
-    words |= {"c_part": part, "bias_row": p.itemsize * swapped, "bias_column": p.itemsize * (not swapped)}
-    words |= {"swapped": int(swapped), "group": 1024}
-    if kind == "tiles":
-        words |= _blocks(p, grid, Tiles(target, "float64" if p.dtype == "float64" else "float32"))
-    text = _text(kind, target, p.dtype)
-    return _filled(text, kind, words, p, c_bytes, grid.chunks)
+    words |= {"bias_row": p.itemsize * swapped, "bias_column": p.itemsize * (not swapped)}
+    words |= {"swapped": int(swapped), "group": 4096, **special}
+    return _filled(_text(kind, target, p.dtype), kind, words, p, c_bytes, grid.chunks)
 
 
 def _filled(text: str, function: str, words: dict, p: Product, c_bytes: int, chunks: int) -> Call:
@@ -268,6 +319,7 @@ def _filled(text: str, function: str, words: dict, p: Product, c_bytes: int, chu
         text, function, [words.get(w, 0) for w in products.WORDS] + table, chunks, chunks > 1,
         f"{function} {size}{p.m}x{p.k}x{p.n} {p.dtype}", 2 * p.batches * p.m * p.n * p.k,
         p.batches * p.itemsize * (p.m * p.k + p.k * p.n + p.m * p.n),
+        TILES if function == "tiles" else (function,),
     )
 
 
@@ -288,8 +340,46 @@ def _words(p: Product, grid: Grid, c_bytes: int) -> dict:
     }
 
 
-def _blocks(p: Product, grid: Grid, tiles: Tiles) -> dict:
-    """Blocks for the caches, and which sides are packed."""
+def _sides(p: Product, grid: Grid, tiles: Tiles) -> tuple[list[Call], dict]:
+    """How tiles read A and B: calls that pack them as a whole, and words.
+
+    In a large product, a side that several chunks would pack is packed before by a call of its own.
+    """
+    rows, columns = min(grid.m_step, p.m), min(grid.n_step, p.n)
+    left, right = _packs(p, tiles, rows, columns)
+    shared_left, shared_right = _shared(p, grid, tiles, left, right)
+    item, calls, words = tiles.itemsize, list[Call](), dict[str, object]()
+    depth = _up(p.k, tiles.lanes) * tiles.lanes
+    if shared_left:
+        row = (_up(depth, 16) * 16 + 16) * item
+        row += 64 * (row % 2048 == 0)
+        place = Workspace((p.m + tiles.lanes) * row)
+        calls.append(_pack("pack_left", p, tiles, place, row, 8 * tiles.lanes))
+        words |= {"a": place, "a_row": row, "a_k": item}
+        left = 0
+    if shared_right:
+        panel = depth * tiles.columns * item
+        place = Workspace(_up(p.n, tiles.columns) * panel)
+        calls.append(_pack("pack_right", p, tiles, place, panel, 4 * tiles.columns))
+        words |= {"b": place, "b_k": tiles.columns * item, "b_column": depth * item}
+        right = 3
+    return calls, words | _blocks(p, grid, tiles, left, right)
+
+
+def _pack(name: str, p: Product, tiles: Tiles, out: Workspace, out_step: int, step: int) -> Call:
+    """The call that packs a whole side."""
+    x, rows, columns = (p.a, p.m, p.k) if name == "pack_left" else (p.b, p.k, p.n)
+    words = [out, x.at, out_step, x.row * p.itemsize, x.column * p.itemsize, rows, columns, step]
+    chunks = _up(rows if name == "pack_left" else columns, step)
+    return Call(
+        _text("tiles", tiles.target, p.dtype), name, words, chunks, chunks > 1,
+        f"{name} {rows}x{columns} {p.dtype}", nbytes=rows * columns * (p.itemsize + tiles.itemsize),
+        exports=TILES,
+    )
+
+
+def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> dict:
+    """Blocks for the caches, and places in the scratch of a thread."""
     item, target = tiles.itemsize, tiles.target
     depth = max(target.l1_bytes // (2 * tiles.columns * item), 256)
     k, rows = min(grid.k_step, p.k), min(grid.m_step, p.m)
@@ -297,16 +387,12 @@ def _blocks(p: Product, grid: Grid, tiles: Tiles) -> dict:
     kc = _even(k, depth, tiles.lanes)
     mc = _even(rows, max(target.l2_bytes // (2 * kc * item), tiles.rows), tiles.rows)
     panels, many = _up(columns, tiles.columns), rows > mc
-    pack_a = p.half or (panels >= 8 and k >= 64 and (p.a.column != 1 or p.a.row * item % 2048 == 0))
-    pack_b = 0
-    if p.half or p.b.column != 1 or rows >= 8 * tiles.rows:
-        pack_b = 2 if p.b.column == 1 else 1
-    keep = many and pack_b
+    keep = many and pack_b in (1, 2)
     # of a group, the block of C stays in L2 for the epilogue, and the panels of B beside A's block
     group = min(GROUP, max((128 << 10) // (min(mc, rows) * item) // tiles.columns, 1))
     panel_bytes = (kc * tiles.columns + 64 // item) * item
     held = panels if keep else group if pack_b == 2 else 1
-    a_bytes = (mc + tiles.lanes) * (kc * item + 64) if pack_a else 0
+    a_bytes = (mc + tiles.lanes) * (kc * item + 64) + 64 if pack_a else 0
     if pack_b == 1 and not keep:
         panel_bytes = 0  # the same place again and again: it stays in L1
     start = _up(a_bytes, 64) * 64
@@ -315,7 +401,7 @@ def _blocks(p: Product, grid: Grid, tiles: Tiles) -> dict:
         "mc": mc, "kc": kc, "group": group * tiles.columns,
         "scratch": Workspace(_up(nbytes, 64) * 64, per_thread=True), "scratch_bytes": _up(nbytes, 64) * 64,
         "panels": start, "panel_bytes": panel_bytes, "keep": int(bool(keep)),
-        "pack_a": int(pack_a), "pack_b": pack_b,
+        "pack_a": pack_a, "pack_b": pack_b,
     }
 
 

@@ -42,6 +42,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..llvm.builder import Function, Operand, splat_literal, vector
 from ..llvm.target import Target
@@ -61,34 +62,34 @@ class Tiles:
     segments: bool = False
     table: bool = False
 
-    @property
+    @cached_property
     def type(self) -> str:
         """LLVM's type of the sums, of C and of bias."""
         return "double" if self.dtype == "float64" else "float"
 
-    @property
+    @cached_property
     def itemsize(self) -> int:
         """Bytes of an element of C."""
         return 8 if self.dtype == "float64" else 4
 
-    @property
+    @cached_property
     def lanes(self) -> int:
         """Columns in one vector."""
         return self.target.lanes(self.itemsize)
 
-    @property
+    @cached_property
     def vectors(self) -> int:
         """The widest tile, in vectors."""
         return 2 if self.target.vector_registers <= 16 else 3
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """The highest tile: sums, the vectors of B and broadcasts fill the registers."""
         spare = 2 if self.target.vector_bytes > 16 else 4  # 128-bit x86 multiplies into a register
         free = self.target.vector_registers - self.vectors - spare
         return free // self.vectors
 
-    @property
+    @cached_property
     def columns(self) -> int:
         """Columns of the widest tile: the width of a packed panel of B."""
         return self.vectors * self.lanes
@@ -123,11 +124,9 @@ class Tiles:
 
     def panels(self, f: Function, rows: Operand, body: Callable) -> None:
         """Write body(first row, height) for each of the fewest panels of nearly equal heights."""
-        count = f.div(f.add(rows, self.rows - 1), self.rows)
 
         def split():
-            low = f.div(rows, count)
-            higher = f.sub(rows, f.mul(low, count))  # so many panels have one row more
+            count, low, higher = self.split(f, rows)
 
             def panel(i, row):
                 height = f.add(low, f.op(f"zext i1 {f.compare('slt', i, higher)} to i64"))
@@ -137,6 +136,12 @@ class Tiles:
             f.loop(0, count, 1, panel, carry=[("i64", "0")], at_least_once=True)
 
         f.branch(f.compare("sgt", rows, 0), split)
+
+    def split(self, f: Function, rows: Operand) -> tuple[Operand, Operand, Operand]:
+        """(panels, the lower height, how many of them, the first ones, are one higher) of rows > 0."""
+        count = f.div(f.add(rows, self.rows - 1), self.rows)
+        low = f.div(rows, count)
+        return count, low, f.sub(rows, f.mul(low, count))
 
 
 def set_words(f: Function, block: str, words: dict[int, Operand]) -> None:

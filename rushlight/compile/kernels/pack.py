@@ -20,7 +20,7 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.builder import Function, Operand, vector
 from ..llvm.target import Target
-from .micro import load_part
+from .micro import Tiles, load_part
 
 PARAMETERS = [
     ("ptr", "out"), ("i64", "out_row"), ("ptr", "in"), ("i64", "in_row"), ("i64", "in_column"),
@@ -132,6 +132,48 @@ def panel_packer(target: Target, dtype: np.dtype, vectors: int, name: str = "pac
         return [f.at(source, "%in_row"), f.at(out, width, register)]
 
     f.loop(0, "%rows", 1, row, carry=[("ptr", "%in"), ("ptr", "%out")])
+    f.do("ret void")
+    return f
+
+
+def tile_packer(tiles: Tiles, dtype: np.dtype, name: str = "pack_tiles") -> Function:
+    """Packs A, dense along its rows, as tiles will read it: panels of h rows as [k][h].
+
+    The panel that begins with row r begins at r * out_row; heights are those of `Tiles.panels`. A vector
+    more is written after each panel.
+    """
+    f, lanes, target = _function(name), _lanes(tiles.target, dtype), tiles.target
+    register, item = elements.register_type(dtype), tiles.itemsize
+    vectors = -(-tiles.rows // lanes)
+    count, low, higher = tiles.split(f, "%rows")
+
+    def column(k, source, out):
+        def panels(number, height, source, out, left):
+            """Of equal heights; returns where the next ones are."""
+            at = f.at(out, f.mul(f.mul(k, height), item))
+            step_in, step_out = f.mul(height, dtype.itemsize), f.mul(height, "%out_row")
+
+            def panel(_, source, at, left):
+                for q in range(vectors):
+                    here = f.at(source, q * lanes * dtype.itemsize)
+                    valid = f.sub(left, q * lanes)
+                    whole = f.branch(
+                        f.compare("sge", valid, lanes), lambda p=here: [_load(f, target, dtype, p, None)],
+                        lambda p=here, v=valid: [_load(f, target, dtype, p, f.maximum(v, 0))],
+                        [vector(register, lanes)],
+                    )
+                    f.store(vector(register, lanes), whole[0], f.at(at, q * lanes, register))
+                return [f.at(source, step_in), f.at(at, step_out), f.sub(left, height)]
+
+            carry = [("ptr", source), ("ptr", at), ("i64", str(left))]
+            source, _, left = f.loop(0, number, 1, panel, carry)
+            return source, f.at(out, f.mul(number, step_out)), left
+
+        rest = panels(higher, f.add(low, 1), source, out, "%rows")
+        panels(f.sub(count, higher), low, *rest)
+        return [f.at(source, "%in_column")]
+
+    f.loop(0, "%columns", 1, lambda k, source: column(k, source, "%out"), carry=[("ptr", "%in")])
     f.do("ret void")
     return f
 

@@ -16,7 +16,7 @@ from ..llvm.builder import Function, Operand, module
 from ..llvm.target import Target
 from . import micro
 from .micro import Tiles
-from .pack import call_pack, packers, panel_packer
+from .pack import call_pack, packers, panel_packer, tile_packer
 
 POINTERS = ("a", "b", "c", "bias", "epilogue", "epilogue_arguments", "scratch")
 WORDS = (
@@ -28,8 +28,10 @@ WORDS = (
     "m_chunks", "n_chunks", "k_chunks",
     "c_part",  # bytes from one k chunk's C to the next one's
     "batches", "dims",
-    # tiles: blocks of A and B; their places in a thread's scratch; what is packed there
-    # (pack_b: 1 panel by panel, 2 a group of panels at once); whether panels serve all blocks of rows
+    # tiles: blocks of A and B; their places in a thread's scratch; what is packed there (pack_a: 1 rows,
+    # 2 as tiles read it, from a matrix that is dense along rows)
+    # (pack_b: 0 no, 1 panel by panel, 2 a group at once, 3 it was done before); whether panels are
+    # kept for all blocks of rows
     "mc", "kc", "group", "scratch_bytes", "panels", "panel_bytes", "pack_a", "pack_b", "keep",
     # dots: strides of bias, and whether rows and columns of C changed places
     "bias_row", "bias_column", "swapped",
@@ -104,13 +106,69 @@ class Chunk:
 
 
 def tiles_text(target: Target, dtype: np.dtype) -> str:
-    """The module of products from tiles; its function is `tiles`."""
+    """The module of products from tiles: `tiles`, and to pack a side before, `pack_left`, `pack_right`."""
     tiles = Tiles(target, "float64" if dtype.name == "float64" else "float32")
     functions = [
-        *tiles.kernels(), *packers(target, dtype),
-        panel_packer(target, dtype, tiles.vectors), _Tiled(tiles, dtype).write(),
+        *tiles.kernels(), *packers(target, dtype), panel_packer(target, dtype, tiles.vectors),
+        tile_packer(tiles, dtype), _pack_left(), _pack_right(tiles, dtype), _Tiled(tiles, dtype).write(),
     ]
     return module(functions, tiles.extra())
+
+
+PACK_WORDS = ("out", "in", "out_step", "in_row", "in_column", "rows", "columns", "step")
+
+
+def _packing(name: str, body: Callable) -> Function:
+    """A kernel that packs a whole side of a product: body(f, words, first, count) for each chunk's `step`."""
+    f = Function(name, [("ptr", "args"), ("i64", "chunk"), ("i64", "thread")])
+    x = {
+        w: f.argument("%args", i, "ptr" if w in ("out", "in") else "i64")
+        for i, w in enumerate(PACK_WORDS)
+    }
+    body(f, x, f.mul("%chunk", x["step"]))
+    f.do("ret void")
+    return f
+
+
+def _pack_left() -> Function:
+    """Rows of A, dense: A's rows are `out_step` bytes apart afterwards."""
+
+    def body(f, x, row):
+        rows = f.minimum(x["step"], f.sub(x["rows"], row))
+        out, source = f.at(x["out"], f.mul(row, x["out_step"])), f.at(x["in"], f.mul(row, x["in_row"]))
+        call_pack(f, "pack", out, x["out_step"], source, x["in_row"], x["in_column"], rows, x["columns"])
+
+    return _packing("pack_left", body)
+
+
+def _pack_right(tiles: Tiles, dtype: np.dtype) -> Function:
+    """Panels of B, for all k: panels are `out_step` bytes apart afterwards."""
+
+    def body(f, x, column):
+        columns = f.minimum(x["step"], f.sub(x["columns"], column))
+        end = f.add(column, columns)
+        given = x["in_row"], x["in_column"], x["rows"]
+
+        def places(j):
+            number = f.div(j, tiles.columns)
+            out = f.at(x["out"], f.mul(number, x["out_step"]))
+            return out, f.at(x["in"], f.mul(j, x["in_column"]))
+
+        def at_once():
+            out, source = places(column)
+            call_pack(f, "pack_panels", out, x["out_step"], source, *given, columns)
+
+        def one_by_one():
+            def panel(j):
+                out, source = places(j)
+                width = f.minimum(tiles.columns, f.sub(end, j))
+                call_pack(f, "pack", out, tiles.columns * tiles.itemsize, source, *given, width)
+
+            f.loop(column, end, tiles.columns, panel)
+
+        f.branch(f.compare("eq", x["in_column"], dtype.itemsize), at_once, one_by_one)
+
+    return _packing("pack_right", body)
 
 
 class _Tiled:
@@ -125,8 +183,9 @@ class _Tiled:
         self.block = f.op(f"alloca [{micro.BLOCK_WORDS} x i64], align 8")
         self.scratch = f.at(x.scratch, f.mul("%thread", x.scratch_bytes))
         self.panels = f.at(self.scratch, x.panels)
-        self.packs_a = f.compare("ne", x.pack_a, 0)
-        self.packs_b, self.groups_b = f.compare("ne", x.pack_b, 0), f.compare("eq", x.pack_b, 2)
+        self.packs_a, self.tiles_a = f.compare("ne", x.pack_a, 0), f.compare("eq", x.pack_a, 2)
+        self.each_b, self.groups_b = f.compare("eq", x.pack_b, 1), f.compare("eq", x.pack_b, 2)
+        self.direct_b = f.compare("eq", x.pack_b, 0)
         self.keeps = f.compare("ne", x.keep, 0)
         micro.set_words(f, self.block, {micro.C_ROW: x.c_row})
         return x.each_batch(self._batch)
@@ -146,7 +205,7 @@ class _Tiled:
             def m_block(row):
                 rows = f.minimum(x.mc, f.sub(m[1], row))
                 again = f.compare("ne", row, m[0])
-                left = self._left(f.at(here_a, f.mul(row, x.a_row)), rows, size)  # and its row stride
+                left = self._left(f.at(here_a, f.mul(row, x.a_row)), rows, size)
                 self._columns(batch, left, here_b, c, row, rows, n, size, again, bias, last)
 
             f.loop(m[0], m[1], x.mc, m_block, at_least_once=True)
@@ -156,19 +215,29 @@ class _Tiled:
         end = f.maximum(k[1], f.add(k[0], 1))
         f.loop(k[0], end, x.kc, k_block, [("i64", str(k[0]))], at_least_once=True)
 
-    def _left(self, a: str, rows: Operand, k: Operand) -> tuple[str, str]:
-        """A block of A, packed if that is wanted, and its row stride; sets its strides in the block."""
+    def _left(self, a: str, rows: Operand, k: Operand) -> tuple[str, str, str, str]:
+        """A block of A, packed if that is wanted: its address, bytes from a tile's first row to the
+        next one's, and bytes from k to k + 1: so many, and so many more for each row of the tile."""
         f, x, item = self.f, self.chunk, self.t.itemsize
 
         def packed():
             stride = f.mul(f.add(x.kc, 64 // item), item)  # apart from a power of two
-            call_pack(f, "pack", self.scratch, stride, a, x.a_row, x.a_k, rows, k)
-            return [self.scratch, stride, item]
+            given = self.scratch, stride, a, x.a_row, x.a_k, rows, k
+            f.branch(
+                self.tiles_a, lambda: call_pack(f, "pack_tiles", *given),
+                lambda: call_pack(f, "pack", *given),
+            )
+            between, each, of_height = (
+                f.op(f"select i1 {self.tiles_a}, i64 {x}, i64 {y}")
+                for x, y in ((item, stride), (0, item), (item, 0))
+            )
+            return [self.scratch, stride, between, each, of_height]
 
-        types = ["ptr", "i64", "i64"]
-        left, row, step = f.branch(self.packs_a, packed, lambda: [a, x.a_row, x.a_k], types)
-        micro.set_words(f, self.block, {micro.A_ROW: row, micro.A_K: step})
-        return left, row
+        types = ["ptr", *["i64"] * 4]
+        direct = [a, x.a_row, x.a_row, x.a_k, "0"]
+        left, step, row, each, of_height = f.branch(self.packs_a, packed, lambda: direct, types)
+        micro.set_words(f, self.block, {micro.A_ROW: row})
+        return left, step, each, of_height
 
     def _columns(self, batch, left, b, c, row, rows, n, k, again, bias, last) -> None:
         """Groups of panels: after a group, the block of C is complete if this was the last of k."""
@@ -201,6 +270,8 @@ class _Tiled:
                 def tile(i, height):
                     here = f.at(left[0], f.mul(i, left[1]))
                     out = f.at(corner, f.mul(i, x.c_row))
+                    step = f.add(left[2], f.mul(left[3], height))
+                    micro.set_words(f, self.block, {micro.A_K: step})
                     t.call(f, height, vectors, here, right, out, k, width, self.block)
 
                 t.panels(f, rows, tile)
@@ -232,7 +303,9 @@ class _Tiled:
             )
             return [out, row]
 
-        wanted = f.op(f"or i1 {self.packs_b}, {ragged}")
+        wanted = f.op(f"and i1 {ragged}, {self.direct_b}")
+        for packs in (self.each_b, self.groups_b):
+            wanted = f.op(f"or i1 {wanted}, {packs}")
         right, stride = f.branch(wanted, packed, lambda: [source, x.b_k], ["ptr", "i64"])
         micro.set_words(f, self.block, {micro.B_K: stride})
         return right
