@@ -61,7 +61,7 @@ def to_register(f: Function, x: str, dtype: np.dtype, lanes: int) -> str:
     if name == "bfloat16":
         return half.bfloat16_to_float(f, x, lanes)
     if name == "float16":
-        return f.op(f"fpext {vector('half', lanes)} {x} to {vector('float', lanes)}")
+        return half.float16_to_float(f, x, lanes)
     return x
 
 
@@ -73,7 +73,7 @@ def to_memory(f: Function, x: str, dtype: np.dtype, lanes: int) -> str:
     if name == "bfloat16":
         return half.float_to_bfloat16(f, x, lanes)
     if name == "float16":
-        return f.op(f"fptrunc {vector('float', lanes)} {x} to {vector('half', lanes)}")
+        return half.float_to_float16(f, x, lanes)
     return x
 
 

@@ -1,27 +1,53 @@
-"""bfloat16 in registers: 16 bits in memory, float in use. (float16 has conversions in LLVM.)"""
+"""Half types in registers: 16 bits in memory, float in use."""
 
 from __future__ import annotations
 
-from .builder import Function, splat_literal, vector
+from .builder import Function
+from .target import host
+from .vector_values import Value
 
 
 def bfloat16_to_float(f: Function, x: str, lanes: int) -> str:
-    """The float with the same value: the bits are its upper half."""
-    wide = vector("i32", lanes)
-    bits = f.op(f"zext {vector('i16', lanes)} {x} to {wide}")
-    bits = f.op(f"shl {wide} {bits}, {splat_literal('i32', lanes, '16')}")
-    return f.op(f"bitcast {wide} {bits} to {vector('float', lanes)}")
+    """The float with the same value (x: i16): the bits are its upper half."""
+    return (Value(f, "i16", lanes, x).convert("zext", "i32") << 16).as_float().name
 
 
 def float_to_bfloat16(f: Function, x: str, lanes: int) -> str:
-    """The nearest bfloat16, ties to even; a NaN stays one."""
-    wide, floats = vector("i32", lanes), vector("float", lanes)
-    number = lambda n: splat_literal("i32", lanes, str(n))  # noqa: E731
-    bits = f.op(f"bitcast {floats} {x} to {wide}")
-    last = f.op(f"and {wide} {f.op(f'lshr {wide} {bits}, {number(16)}')}, {number(1)}")
-    up = f.op(f"add {wide} {bits}, {f.op(f'add {wide} {last}, {number(0x7FFF)}')}")
-    quiet = f.op(f"or {wide} {bits}, {number(0x400000)}")
-    strange = f.op(f"fcmp uno {floats} {x}, {x}")
-    kept = f.op(f"select {vector('i1', lanes)} {strange}, {wide} {quiet}, {wide} {up}")
-    kept = f.op(f"lshr {wide} {kept}, {number(16)}")
-    return f.op(f"trunc {wide} {kept} to {vector('i16', lanes)}")
+    """The nearest bfloat16 (as i16), ties to even; a NaN stays one."""
+    value = Value(f, "float", lanes, x)
+    bits = value.bits()
+    last = bits.shift_in_zeros(16) & 1
+    kept = (bits | 0x400000).where(value.is_nan(), bits + (last + 0x7FFF))
+    return kept.shift_in_zeros(16).convert("trunc", "i16").name
+
+
+def float16_to_float(f: Function, x: str, lanes: int) -> str:
+    """The float with the same value (x: half)."""
+    value = Value(f, "half", lanes, x)
+    if host().float16:
+        return value.convert("fpext", "float").name
+    bits = value.convert("bitcast", "i16").convert("zext", "i32")
+    magnitude = (bits & 0x7FFF) << 13  # as a float, 2**-112 times the value
+    special = magnitude >= 0x1F << 23
+    scaled = (magnitude.as_float() * 2.0**112).bits()
+    result = (magnitude | 0x7F800000).where(special, scaled)
+    return (result | ((bits & 0x8000) << 16)).as_float().name
+
+
+def float_to_float16(f: Function, x: str, lanes: int) -> str:
+    """The nearest half, ties to even; a NaN stays one."""
+    value = Value(f, "float", lanes, x)
+    if host().float16:
+        return value.convert("fptrunc", "half").name
+    bits = value.bits()
+    magnitude = bits & 0x7FFFFFFF
+    last = magnitude.shift_in_zeros(13) & 1
+    result = (magnitude + (last + (0xFFF - (112 << 23)))).shift_in_zeros(13)
+    # an addition that leaves as many bits as a denormal half has rounds to one
+    denormal = (magnitude.as_float() + 0.5).bits() - (126 << 23)
+    result = denormal.where(magnitude < 113 << 23, result)
+    nan = magnitude.shift_in_zeros(13) & 0x3FF | 0x7E00
+    large = nan.where(value.is_nan(), 0x7C00)
+    result = large.where(magnitude >= 143 << 23, result)
+    result = result | (bits.shift_in_zeros(16) & 0x8000)
+    return result.convert("trunc", "i16").convert("bitcast", "half").name

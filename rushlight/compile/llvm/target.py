@@ -25,6 +25,7 @@ class Target:
     l2_bytes: int
     masked: bool = True  # has cheap masked loads and stores of 4 and 8 bytes
     bfloat16_dot: bool = False  # multiplies pairs of bfloat16 into float32
+    float16: bool = True  # converts to float16 and back
 
     def lanes(self, itemsize: int) -> int:
         """Elements of a size in one vector register."""
@@ -34,7 +35,8 @@ class Target:
 X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 AVX512 = Target("avx512", X86, "x86-64-v4", "-prefer-256-bit", 64, 32, 32 << 10, 1 << 20)
 AVX2 = Target("avx2", X86, "x86-64-v3", "", 32, 16, 32 << 10, 512 << 10)
-GENERIC = Target("generic128", X86, "x86-64-v2", "", 16, 16, 32 << 10, 256 << 10, masked=False)
+GENERIC = Target("generic128", X86, "x86-64-v2", "", 16, 16, 32 << 10, 256 << 10, masked=False,
+                 float16=False)
 NEON = Target("neon", ARM, "generic", "+neon", 16, 32, 32 << 10, 512 << 10, masked=False)
 LEVELS = {t.name: t for t in (AVX512, AVX2, GENERIC, NEON)}
 
@@ -57,10 +59,12 @@ def host() -> Target:
         return Target("avx512", vector_bytes=64, vector_registers=32, **common,
                       bfloat16_dot="avx512bf16" in has)
     if "avx2" in has and "fma" in has:
-        return Target("avx2", vector_bytes=32, vector_registers=16, **common)
+        return Target("avx2", vector_bytes=32, vector_registers=16, **common,
+                      float16="f16c" in has)
     if triple.startswith(("aarch64", "arm64")):
         return Target("neon", vector_bytes=16, vector_registers=32, masked=False, **common)
-    return Target("generic128", vector_bytes=16, vector_registers=16, masked=False, **common)
+    return Target("generic128", vector_bytes=16, vector_registers=16, masked=False, **common,
+                  float16="f16c" in has)
 
 
 def _cache_bytes(level: int, default: int) -> int:
