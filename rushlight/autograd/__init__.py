@@ -11,6 +11,7 @@ from ..trace.modes import (
     no_grad,
     set_grad_enabled,
 )
+from ..trace.operator import PUBLISHED
 from ..trace.tensor import Tensor
 from . import forward_ad, graph, profiler
 from .anomaly import detect_anomaly, set_detect_anomaly
@@ -24,10 +25,18 @@ def _tuple(x):
     return (x,) if isinstance(x, Tensor) or x is None else tuple(x)
 
 
-def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None):
+def backward(
+    tensors,
+    grad_tensors=None,
+    retain_graph=None,
+    create_graph=False,
+    grad_variables=None,
+    inputs=None,
+):
     """Accumulate the gradients of `tensors` into the leaves they depend on.
 
-    tensors: a tensor or a sequence. grad_tensors: their cotangents, None for one-element ones.
+    tensors: a tensor or a sequence. grad_tensors (once called grad_variables): their cotangents, None
+    for one-element ones. inputs: accumulate into these tensors only (a dict's values).
     Raises RuntimeError when nothing requires grad, shapes differ, or the graph was freed.
 
     >>> x = torch.ones(2, requires_grad=True)
@@ -36,15 +45,18 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
     tensor([ 3., 30.])
     """
     tensors = _tuple(tensors)
-    if not tensors:
-        raise RuntimeError("backward() called with no tensors")
-    _engine.backward(
-        tensors,
-        None if grad_tensors is None else _tuple(grad_tensors),
-        retain_graph,
-        create_graph,
-        inputs,
-    )
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise RuntimeError("`grad_tensors` and `grad_variables` are the same: pass only one")
+        grad_tensors = grad_variables
+    if tensors:
+        _engine.backward(
+            tensors,
+            None if grad_tensors is None else _tuple(grad_tensors),
+            retain_graph,
+            create_graph,
+            inputs.values() if isinstance(inputs, dict) else inputs,
+        )
 
 
 def grad(
@@ -53,31 +65,47 @@ def grad(
     grad_outputs=None,
     retain_graph=None,
     create_graph=False,
+    only_inputs=True,
     allow_unused=None,
     is_grads_batched=False,
     materialize_grads=False,
 ):
     """The gradients of `outputs` with respect to `inputs`, as a tuple; `grad` is not touched.
 
+    inputs: a tensor, a sequence, or a dict, for which a dict of gradients is returned.
     create_graph: record the differentiation itself. allow_unused: None for inputs without
-    influence instead of a RuntimeError; materialize_grads: zeros instead.
+    influence instead of a RuntimeError; materialize_grads: zeros instead. is_grads_batched: the
+    first dim of each of grad_outputs counts several cotangents, and that of the results their
+    gradients. only_inputs: accepted; always True.
 
     >>> x = torch.tensor(3.0, requires_grad=True)
     >>> first, = torch.autograd.grad(x ** 3, x, create_graph=True)
     >>> first.detach(), torch.autograd.grad(first, x)
     (tensor(27.), (tensor(18.),))
     """
-    if is_grads_batched:
-        raise NotImplementedError("grad(): is_grads_batched is not supported; loop over the batch")
-    return _engine.grad(
-        _tuple(outputs),
-        _tuple(inputs),
-        None if grad_outputs is None else _tuple(grad_outputs),
-        retain_graph,
-        create_graph,
-        allow_unused if allow_unused is not None else materialize_grads,
-        materialize_grads,
-    )
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+            "allow_unused=False."
+        )
+    if isinstance(inputs, dict):
+        made = grad(outputs, tuple(inputs.values()), grad_outputs, retain_graph, create_graph,
+                    only_inputs, allow_unused, is_grads_batched, materialize_grads)
+        return dict(zip(inputs, made, strict=True))
+    outputs, inputs = _tuple(outputs), (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    if not inputs:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
+    seeds = None if grad_outputs is None else _tuple(grad_outputs)
+
+    def once(seeds, retain):
+        return _engine.grad(outputs, inputs, seeds, retain, create_graph,
+                            allow_unused or materialize_grads, materialize_grads)
+
+    if not is_grads_batched:
+        return once(seeds, retain_graph)
+    rows = [once(row, True) for row in zip(*[g.unbind(0) for g in seeds], strict=True)]
+    stack = PUBLISHED["torch"]["stack"]
+    return tuple([None if g[0] is None else stack(g) for g in zip(*rows, strict=True)])
 
 
 __all__ = [

@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-from ..trace.engine import ANOMALY
+from ..trace.sweep import ANOMALY
+
+_mode = [False, True]  # (on, whether it looks for NaN), as they were asked for
+
+
+def _switch(on: bool, check_nan: bool) -> None:
+    _mode[:] = on, check_nan
+    ANOMALY[0] = on and check_nan
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether anomaly detection is on.
+
+    >>> with torch.autograd.detect_anomaly(check_nan=False):
+    ...     torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
+    (True, False)
+    """
+    return _mode[0]
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether anomaly detection, when it is on, looks for NaN."""
+    return _mode[1]
 
 
 class set_detect_anomaly:
@@ -16,14 +38,14 @@ class set_detect_anomaly:
     """
 
     def __init__(self, mode: bool, check_nan: bool = True):
-        self.previous = ANOMALY[0]
-        ANOMALY[0] = bool(mode) and check_nan
+        self.previous = tuple(_mode)
+        _switch(bool(mode), check_nan)
 
     def __enter__(self):
         return None
 
     def __exit__(self, *error):
-        ANOMALY[0] = self.previous
+        _switch(*self.previous)
 
 
 class detect_anomaly:
@@ -44,8 +66,8 @@ class detect_anomaly:
         self.check_nan = check_nan
 
     def __enter__(self):
-        self.previous = ANOMALY[0]
-        ANOMALY[0] = self.check_nan
+        self.previous = tuple(_mode)
+        _switch(True, self.check_nan)
 
     def __exit__(self, *error):
-        ANOMALY[0] = self.previous
+        _switch(*self.previous)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import Any
+
 from ..trace import trie
-from ..trace.engine import FREED_MESSAGE
 from ..trace.layouts import filled
 from ..trace.modes import no_grad, set_grad_enabled
 from ..trace.plan import FUNCTION_OUT
+from ..trace.record import site
 from ..trace.segments import end_segment, enter
-from ..trace.tensor import Tensor
-from ..trace.trie import FUNCTION, LOCK, RECORDER, child
+from ..trace.sweep import FREED_MESSAGE
+from ..trace.tensor import Tensor, array
+from ..trace.trie import FUNCTION, LOCK, RECORDER, child, idle
 from ..trace.write import edge
 
 new = object.__new__
@@ -35,6 +39,8 @@ class FunctionCtx:
     def __init__(self):
         self._saved: tuple = ()
         self._versions: tuple = ()
+        self._outputs: dict = {}  # {place among the saved: node of the output that it is}
+        self._segment: Any = None  # where the output lies, while backward() runs
         self._freed = False
         self._dirty: tuple = ()
         self._non_differentiable: tuple = ()
@@ -60,6 +66,11 @@ class FunctionCtx:
                     f"inplace operation: [{t.dtype.name} {list(t.shape)}] is at version "
                     f"{t._version}; expected version {version} instead."
                 )
+        if self._outputs and RECORDER.tr.grad_on:
+            return tuple([
+                t if i not in self._outputs else with_history(t, self._segment, self._outputs[i])
+                for i, t in enumerate(self._saved)
+            ])
         return self._saved
 
     saved_variables = saved_tensors
@@ -78,15 +89,20 @@ class FunctionCtx:
 
     # ---- called by the engine
 
-    def run_backward(self, slots):
+    def free(self) -> None:
+        """Drop what was saved: a backward() that keeps no graph is over."""
+        self._freed, self._saved, self._versions = True, (), ()
+
+    def run_backward(self, slots, segment):
         """Pairs of input node and gradient, from the output gradients {number: gradient}."""
+        self._segment = segment
         grads = []
         for j, m in enumerate(self._output_metas):
             g = slots.get(j)
             if g is None and self._materialize and m is not None:
                 g = filled(m.shape, 0, m.dtype)
             grads.append(g)
-        made = self._function.backward(self, *grads)
+        made = _backward_of(self._function)(self, *grads)
         if not isinstance(made, tuple):
             made = (made,)
         expected = len(self.needs_input_grad)
@@ -96,23 +112,56 @@ class FunctionCtx:
                 f"gradients (expected {expected}, got {len(made)})"
             )
         pairs = []
-        for n, g in zip(self._input_nodes, made, strict=False):
-            if n is None or g is None:
+        name = self._function.__name__ + "Backward"
+        for i, (n, g) in enumerate(zip(self._input_nodes, made, strict=False)):
+            if g is None:
                 continue
             if not isinstance(g, Tensor):
-                raise TypeError(
-                    f"{self._function.__name__}.backward must return tensors or None, "
-                    f"not {type(g).__name__}"
+                raise RuntimeError(
+                    f"{name}: expected Variable or None as gradient {i} (got {type(g).__name__})"
                 )
+            if n is None:
+                if not self._tensors[i]:
+                    raise RuntimeError(
+                        f"function {name} returned a gradient different than None at position "
+                        f"{i + 1}, but the corresponding forward input was not a Variable"
+                    )
+                continue
             if g.shape != n.m.shape:
                 if g.numel() != n.m.numel and not _sums_to(g.shape, n.m.shape):
                     raise RuntimeError(
-                        f"Function {self._function.__name__}Backward returned an invalid gradient "
+                        f"Function {name} returned an invalid gradient "
                         f"at index {len(pairs)} - got {list(g.shape)} but expected shape "
                         f"compatible with {list(n.m.shape)}"
                     )
             pairs.append((n, g))
         return pairs
+
+
+def with_history(saved, segment, node):
+    """A saved output of a custom function as the tensor that the caller got."""
+    t = new(Tensor)
+    if segment is None:
+        tr = RECORDER.tr
+        t._s, t._tr, t._buf = node, tr, saved._buf
+        tr.ts.append(t)
+    else:
+        t._s, t._tr, t._buf = idle(node.m, True), None, array(saved)
+        t._history = (segment, node)
+    t._storage = saved.storage_identity()
+    return t
+
+
+def _backward_of(cls):
+    """`backward` or `vjp`, whichever a custom function defines."""
+    if cls.vjp is Function.vjp:
+        return cls.backward
+    if cls.backward is not Function.backward:
+        raise RuntimeError(
+            f"Implementing both 'backward' and 'vjp' for a custom Function ({cls.__name__}) is not "
+            "allowed. You should only implement one of them."
+        )
+    return cls.vjp
 
 
 def _sums_to(shape, target) -> bool:
@@ -155,6 +204,7 @@ class Function:
             "autograd.Function to use it with backward mode AD."
         )
 
+    vjp = backward
     setup_context = None
 
     def __call__(self, *args):
@@ -166,6 +216,15 @@ class Function:
     @classmethod
     def apply(cls, *args, **kwargs):
         """Run `forward`, and remember `backward` for the tensors among the arguments."""
+        if kwargs and cls.setup_context is None:
+            raise TypeError(
+                f"forward() got an unexpected keyword argument '{next(iter(kwargs))}': "
+                f"{cls.__name__}.apply() takes keywords only with setup_context"
+            )
+        if cls.setup_context is not None:
+            bound = inspect.signature(cls.forward).bind(*args, **kwargs)
+            bound.apply_defaults()
+            args = bound.args
         ctx = FunctionCtx()
         ctx._function = cls
         tensors = [a if isinstance(a, Tensor) else None for a in args]
@@ -180,10 +239,10 @@ class Function:
             serial = tr.serial
         with no_grad():
             if cls.setup_context is not None:
-                result = cls.forward(*args, **kwargs)
+                result = cls.forward(*args)
                 cls.setup_context(ctx, args, result)
             else:
-                result = cls.forward(ctx, *args, **kwargs)
+                result = cls.forward(ctx, *args)
         if not differentiable:
             return result
         outputs = result if isinstance(result, tuple) else (result,)
@@ -209,10 +268,10 @@ def _attach(ctx, tr, tensors, nodes, serial, outputs):
             return outputs
         v, fresh = edge(tr, FUNCTION, (ctx._function, *inputs), first._s.m, True, ins=inputs)
         if fresh:
-            v.number = len(tr.leaves)
+            v.number, v.site = len(tr.leaves), site()
         tr.leaves.append(ctx)
         tr.bufs.append(None)
-        ctx._input_nodes = nodes
+        ctx._input_nodes, ctx._tensors = nodes, [t is not None for t in tensors]
         ctx._output_metas = [y._s.m if isinstance(y, Tensor) else None for y in outputs]
         made = []
         for j, y in enumerate(outputs):
@@ -235,6 +294,7 @@ def _output(ctx, tr, v, y, a, j):
         w, _ = edge(tr, FUNCTION_OUT, (a, v, j), a.m, True, a.root, ins=(a, v))
         w.number = j
     tr.st = w
+    ctx._outputs.update((i, w) for i, x in enumerate(ctx._saved) if x is y)
     if any(y is d for d in ctx._dirty):
         t = y
         storage = y.storage_identity()
@@ -242,6 +302,7 @@ def _output(ctx, tr, v, y, a, j):
         storage.generation += 1
         t._generation = storage.generation
         t._history = None
+        ctx._saved = tuple([x.detach() if x is y else x for x in ctx._saved])  # else it holds itself
     else:
         t = new(Tensor)
         t._tr = tr

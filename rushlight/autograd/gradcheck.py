@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..trace import engine
+from ..trace.dtypes import FLOAT
 from ..trace.modes import enable_grad
 from ..trace.tensor import Tensor, array, wrap
 
@@ -25,11 +26,20 @@ def _differentiable(inputs):
     return [t for t in inputs if isinstance(t, Tensor) and t.requires_grad]
 
 
-def _outputs(func, inputs):
+def _tensors(func, inputs):
+    """The differentiable outputs of `func`."""
     result = func(*inputs)
     if isinstance(result, Tensor):
         result = (result,)
-    return [y for y in result if isinstance(y, Tensor) and y.dtype.category >= 2]
+    return [y for y in result if isinstance(y, Tensor) and y.dtype.category >= FLOAT]
+
+
+def _outputs(func, inputs):
+    """`_tensors`, complex ones as their two parts: what is checked is real."""
+    return [
+        part for y in _tensors(func, inputs)
+        for part in ((y.real, y.imag) if y.is_complex() else (y,))
+    ]
 
 
 def _numerical(func, inputs, x, eps):
@@ -111,6 +121,13 @@ def gradcheck(
     """
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     leaves = _differentiable(inputs)
+    for i, x in enumerate(inputs):
+        if isinstance(x, Tensor) and x.requires_grad and x._s.m.overlaps:
+            raise RuntimeError(
+                f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that "
+                "are non-overlapping to be able to compute the numerical gradients correctly. You "
+                "should call .contiguous on the input before passing it to gradcheck."
+            )
     if not leaves:
         raise ValueError(
             "gradcheck expects at least one input tensor to require gradient, but none of the them "
@@ -154,11 +171,11 @@ def gradgradcheck(
 ) -> bool:
     """`gradcheck` of the gradients of `func`: checks second derivatives."""
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    outputs = _outputs(func, inputs)
     if grad_outputs is None:
         rng = np.random.default_rng(0)
         grad_outputs = [
-            wrap(rng.standard_normal(tuple(y.shape)).astype(y.dtype.np), True) for y in outputs
+            wrap((rng.standard_normal((*y.shape, 2)) @ [1, 1j if y.is_complex() else 0])
+                 .astype(y.dtype.np), True) for y in _tensors(func, inputs)
         ]
     elif isinstance(grad_outputs, Tensor):
         grad_outputs = [grad_outputs]
@@ -166,7 +183,7 @@ def gradgradcheck(
 
     def first(*args):
         xs = [a for a in args[:n] if isinstance(a, Tensor) and a.requires_grad]
-        ys = _outputs(func, args[:n])
+        ys = _tensors(func, args[:n])
         seeds = args[n:]
         pairs = [(y, g) for y, g in zip(ys, seeds, strict=True) if y.requires_grad]
         return tuple(

@@ -7,9 +7,11 @@ import math
 import numpy as np
 
 from ..trace import dtypes
+from ..trace.layouts import dense_clone
 from ..trace.meta import Meta
 from ..trace.modes import is_grad_enabled
 from ..trace.operator import Tensor, function, op
+from ..trace.write import write
 from . import rules
 from .creation import empty_like, ones_like, zeros_like
 from .pointwise import piecewise, where
@@ -25,8 +27,9 @@ def _apply(operator, input, inplace, *args):
         return operator(input, *args)
     input.check_writable(operator.__name__)
     # gradients read the input as it was: the operator gets a copy, the memory the result
-    kept = input.clone() if input.requires_grad and is_grad_enabled() else input
-    return input.copy_(operator(kept, *args))
+    if input.requires_grad and is_grad_enabled():
+        return write(input, operator(dense_clone(input, input._s.m), *args), True)
+    return write(input, operator(input, *args), True)
 
 
 def floating(name: str, too=dtypes.FLOAT, highest=dtypes.FLOAT):
@@ -69,7 +72,7 @@ def relu(input: Tensor, inplace: bool = False):
 def relu_(input: Tensor):
     """`relu` in place."""
     input.check_writable("relu_")  # (its gradient reads the result, which stays)
-    return input.copy_(_relu(input))
+    return write(input, _relu(input), True)
 
 
 def _unary(gradient, rule):
@@ -142,7 +145,20 @@ def prelu(input: Tensor, weight: Tensor):
         weight = weight.reshape(1, -1, *(1,) * (input.ndim - 2)) if input.ndim > 1 else weight
     else:
         weight = weight.reshape(())
-    return where(input > 0, input, weight * input)
+    return where(input > 0, input, _scaled_elements(input, weight))
+
+
+@op(
+    rules.broadcast,
+    gradient={
+        "input": lambda g, input, slope: piecewise(g * slope, input),
+        "slope": lambda g, input: g * input,
+    },
+    compute="result",
+    api="",
+)
+def _scaled_elements(input: Tensor, slope: Tensor):
+    return np.multiply(input, slope)
 
 
 @function(api="nn.functional torch")
@@ -158,7 +174,7 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
             lower, upper = float(np.float32(lower)), float(np.float32(upper))
         drawn = rand(count, dtype=dtypes.float64) * (upper - lower) + lower
         slope = ones_like(input.detach()).masked_scatter(below, drawn.to(input.dtype))
-        return _apply(lambda x: x * slope, input, inplace)
+        return _apply(_scaled_elements, input, inplace, slope)
     return _apply(_leaky_relu, input, inplace, (lower + upper) / 2)
 
 

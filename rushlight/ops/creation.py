@@ -17,6 +17,7 @@ from ..trace.operator import Tensor, function, op
 from ..trace.record import sizes
 from ..trace.tensor import Tensor as TensorClass
 from ..trace.tensor import array, expose, wrap, wrap_shared
+from ..trace.write import write
 
 # ---------------------------------------------------------------- from values
 
@@ -120,7 +121,12 @@ def _finish(t, requires_grad):
 
 @function(api="torch")
 def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_memory: bool = False):
-    """A tensor that copies `data`: numbers, nested sequences, arrays, tensors."""
+    """A tensor that copies `data`: numbers, nested sequences, arrays, tensors.
+
+    >>> torch.tensor([[1, 2], [3, 4]]), torch.tensor([1, 2.5])
+    (tensor([[1, 2],
+            [3, 4]]), tensor([1.0000, 2.5000]))
+    """
     require(device)
     if isinstance(data, TensorClass):
         import warnings
@@ -188,7 +194,15 @@ def asarray(obj, *, dtype=None, device=None, copy: bool | None = None, requires_
 
 @function(api="torch")
 def from_numpy(ndarray):
-    """A tensor that shares the memory of an array; writes to either are seen by both."""
+    """A tensor that shares the memory of an array; writes to either are seen by both.
+
+    >>> import numpy as np
+    >>> a = np.zeros(2)
+    >>> x = torch.from_numpy(a)
+    >>> a[0] = 5
+    >>> x
+    tensor([5., 0.], dtype=torch.float64)
+    """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     return wrap_shared(ndarray)
@@ -300,7 +314,10 @@ def _like_strides(t, memory_format):
     return format_strides(m.shape, memory_format)
 
 
-@op(lambda size, value, dtype, strides: meta(size, dtype, strides), compute="storage", api="")
+@op(
+    lambda size, value, dtype, strides: meta(size, dtype, strides), compute="storage", api="",
+    lower=lambda build, size, value, dtype, strides: build.store(build.output(), value),
+)
 def _filled_strided(size: tuple, value: float, dtype: dtype_class, strides: tuple | None):
     """A filled tensor with given strides."""
     return np.full(size, np.float32(value) if dtype is dtypes.float16 else value, dtype.np)
@@ -395,7 +412,8 @@ def fill_(self, value):
                 "fill_ only supports 0-dimension value tensor but got tensor with "
                 f"{value.ndim} dimensions."
             )
-        return self.copy_(value if value._storage is None else value.clone())
+        shared = value._storage is not None and value._storage is self._storage
+        return self.copy_(value.clone() if shared else value)
     return self.copy_(_filled((), value, self.dtype))
 
 
@@ -408,7 +426,7 @@ def fill(input: Tensor, value):
 @function(api="Tensor torch")
 def zero_(self):
     """Every element set to 0; in place."""
-    return self.copy_(_filled((), 0, self.dtype))
+    return write(self, _filled((), 0, self.dtype), True)
 
 
 @function(api="torch")
@@ -439,7 +457,11 @@ def _plain(x):
 @function(api="torch", out=True)
 def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None,
            requires_grad: bool = False, pin_memory: bool = False):
-    """Numbers from start (0) below end by step. Integers give int64."""
+    """Numbers from start (0) below end by step. Integers give int64.
+
+    >>> torch.arange(5), torch.arange(0, 1, 0.25)
+    (tensor([0, 1, 2, 3, 4]), tensor([0.0000, 0.2500, 0.5000, 0.7500]))
+    """
     require(device)
     if end is None:
         start, end = 0, start
@@ -486,7 +508,11 @@ def _spaced(start: complex, end: complex, steps: int, dtype: dtype_class):
 @function(api="torch", out=True)
 def linspace(start, end, steps: int, *, dtype=None, layout=None, device=None,
              requires_grad: bool = False, pin_memory: bool = False):
-    """`steps` evenly spaced numbers from start to end, both included."""
+    """`steps` evenly spaced numbers from start to end, both included.
+
+    >>> torch.linspace(0, 1, 5)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
     require(device)
     start, end = _plain(start), _plain(end)
     if steps < 0:
@@ -503,6 +529,8 @@ def logspace(start, end, steps: int, base: float = 10.0, *, dtype=None, layout=N
     """base to the power of `linspace(start, end, steps)`."""
     dtype = dtype or dtypes.get_default_dtype()
     wide = dtypes.float64 if not dtype.is_complex else dtype
+    if dtype.category < dtypes.FLOAT:
+        start, end = int(start), int(end)
     powers = linspace(start, end, steps, dtype=wide)
     made = (wrap(np.power(float(base), array(powers)))).to(dtype)
     return _finish(made, requires_grad)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..trace.operator import Tensor, function
+from ..trace.write import write
 from .creation import empty_like
 from .random import _bernoulli, bernoulli_
 
@@ -31,7 +32,7 @@ def _drop(input, shape, p, inplace):
         result = input * 0.0
     else:
         result = input * (_noise(input, shape, p) / (1 - p))
-    return input.copy_(result) if inplace else result
+    return write(input, result, True) if inplace else result
 
 
 @function(api="nn.functional torch")
@@ -96,7 +97,7 @@ def _alpha(input, p, training, shape):
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False):
     """Dropout that keeps mean and variance of SELU activations."""
     result = _alpha(input, p, training, tuple(input.shape))
-    return input.copy_(result) if inplace and result is not input else result
+    return write(input, result, True) if inplace and result is not input else result
 
 
 @function(api="nn.functional torch")
@@ -105,4 +106,4 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
     """`alpha_dropout` of whole channels."""
     shape = (*input.shape[:2], *(1,) * (input.ndim - 2))
     result = _alpha(input, p, training, shape)
-    return input.copy_(result) if inplace and result is not input else result
+    return write(input, result, True) if inplace and result is not input else result

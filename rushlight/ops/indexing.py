@@ -20,6 +20,7 @@ from ..trace.operator import PUBLISHED, IntTensors, Tensor, function, op
 from ..trace.trie import RECORDER
 from ..trace.write import refuse_overlap
 from . import rules
+from .values import native
 from .view import _slice, select, unsqueeze
 
 HOOKED = overrides.ACTIVE
@@ -76,15 +77,23 @@ def numpy_index(indices, dims) -> tuple:
     return tuple(at)
 
 
-def check_bounds(shape, indices, dims) -> None:
-    """IndexError for the first index that is out of range."""
+@native("from_front")
+def from_front(index, n: int, dim: int):
+    """An index of a dim of size n, negative ones counted from the front; IndexError out of range."""
+    bad = (index < -n) | (index >= n)
+    if bad.any():
+        raise IndexError(
+            f"index {index[bad].flat[0]} is out of bounds for dimension {dim} with size {n}"
+        )
+    return np.where(index < 0, index + n, index)
+
+
+def flat_ids(shape, indices, dims):
+    """Index tensors at `dims` as one of those dims flattened; IndexError out of range."""
+    ids = 0
     for d, i in zip(dims, indices, strict=True):
-        n = shape[d]
-        bad = (i < -n) | (i >= n)
-        if bad.any():
-            raise IndexError(
-                f"index {i[bad].flat[0]} is out of bounds for dimension {d} with size {n}"
-            )
+        ids = ids * shape[d] + from_front(i, shape[d], d)
+    return ids
 
 
 @op(
@@ -107,10 +116,11 @@ def _index(input: Tensor, indices: IntTensors, dims):
         shape, _ = advanced_shape(input.shape, [i.shape for i in indices], dims)
         if 0 in shape:  # nothing is read: PyTorch does not look at the indices
             return np.empty(shape, input.dtype)
-        check_bounds(input.shape, indices, dims)
+        flat_ids(input.shape, indices, dims)
         raise
 
 
+@native("add_rows")
 def add_rows(n: int, ids: np.ndarray, values: np.ndarray) -> np.ndarray:
     """`out[ids[k]] += values[k]` for an `out` of n rows of zeros; ids in [0, n), values 2-D."""
     width = values.shape[1]
@@ -140,6 +150,18 @@ def add_rows(n: int, ids: np.ndarray, values: np.ndarray) -> np.ndarray:
     return out
 
 
+@native("combined")
+def combined(out, ids, values, how: str):
+    """`out[ids[k]] op= values[k]` for k = 0, 1, ...; how: "set" or the name of a ufunc. In place."""
+    if how == "set":
+        out[ids] = values
+    elif how == "add" and out.ndim == 1 and out.dtype.char in "fd" and ids.size * 4 > out.size:
+        out += np.bincount(ids, values, out.size).astype(out.dtype, copy=False)
+    else:
+        getattr(np, how).at(out, ids, values)
+    return out
+
+
 class OutOfRange(RuntimeError, IndexError):
     """An index beyond its dim where PyTorch raises RuntimeError, which is an IndexError as well."""
 
@@ -148,11 +170,8 @@ def accumulated(values, indices, dims, size) -> np.ndarray:
     """Zeros of shape `size` with `values` (the shape of `_index`) added at the indices."""
     if not values.size:  # (indices of empty results are not looked at)
         return np.zeros(size, values.dtype)
-    check_bounds(size, indices, dims)
+    ids = flat_ids(size, indices, dims)
     spans = [size[d] for d in dims]
-    ids = 0
-    for n, i in zip(spans, indices, strict=True):
-        ids = ids * n + np.where(i < 0, i + n, i)
     shape, first = advanced_shape(size, [i.shape for i in indices], dims)
     values = np.broadcast_to(values, shape)
     rank = ids.ndim
@@ -201,11 +220,17 @@ def put_into(out, indices, values, dims, accumulate) -> None:
     """Write, or add, `values` into the array `out` at the indices."""
     if accumulate:
         out += accumulated(values, indices, dims, out.shape).astype(out.dtype, copy=False)
-        return
+    else:
+        written(out, indices, values, dims)
+
+
+@native("written")
+def written(out, indices, values, dims) -> None:
+    """Write `values` into the array `out` at the indices."""
     try:
         out[numpy_index(indices, dims)] = values
     except IndexError:
-        check_bounds(out.shape, indices, dims)
+        flat_ids(out.shape, indices, dims)
         raise
 
 
@@ -222,7 +247,7 @@ def put_into(out, indices, values, dims, accumulate) -> None:
 )
 def _index_put(input: Tensor, indices: IntTensors, values: Tensor, dims, accumulate):
     """A copy of `input` with `values` written (or added) where `_index` would read."""
-    out = np.array(input, order="K")
+    out = input.copy(order="K")
     put_into(out, indices, values, dims, accumulate)
     return out
 
@@ -563,7 +588,8 @@ def _fill_mask(view, mask, value, dim: int) -> None:
         mask = mask.view(given + (1,) * trailing)
     if value._s.m.ndim:
         value = value.view(())
-    view.masked_fill_(mask, value if value._storage is None else value.clone())
+    shared = value._storage is not None and value._storage is view._storage
+    view.masked_fill_(mask, value.clone() if shared else value)
 
 
 def put(x, indices, values, dims, accumulate: bool):

@@ -1,10 +1,11 @@
-"""Reverse-mode differentiation over the trace.
+"""Reverse-mode differentiation over the trace: `backward` and `grad`.
 
 The autograd graph is the trie itself: a node knows its inputs, an operator its gradient rules, and
 rules are written with ordinary operators, so gradients are recorded like everything else. A `Plan`
 says, for one set of roots in one stretch of the trie, which operations are differentiated in which
-order and which saved values that needs. `sweep` follows a plan once; the operations it recorded
-are remembered as one macro edge, so that the next backward() at the same place is one lookup.
+order and which saved values that needs. `sweep` (in sweep.py) follows a plan once; the operations it
+recorded are remembered as one macro edge, so that the next backward() at the same place is one
+lookup.
 
 History that lies in executed segments is swept segment by segment, newest first; each of those is
 a macro edge of its own.
@@ -13,11 +14,11 @@ a macro edge of its own.
 from __future__ import annotations
 
 from . import trie
-from .meta import weak_meta
-from .plan import FUNCTION_OUT, make_plan, op_node, rule_saves
+from .plan import make_plan, op_node, rule_saves
 from .record import needed_rules, site
 from .segments import end_segment, enter
-from .tensor import Parameter, Tensor, array
+from .sweep import ANOMALY, fitted, handles_here, handles_of, hooked, sweep
+from .tensor import Tensor
 from .trie import (
     FUNCTION,
     HAS_HISTORY,
@@ -25,13 +26,9 @@ from .trie import (
     LOCK,
     MACRO,
     MODE,
-    REBASE,
     RECORDER,
-    RESTRIDE,
-    SCALAR,
     TRUE_LEAF,
     VARIABLE,
-    WRITE,
     Macro,
     add_child,
     child,
@@ -40,298 +37,6 @@ from .trie import (
 
 new = object.__new__
 FREED = trie.Special("freed")  # saved values of the swept operations are gone
-
-ANOMALY = [False]
-FREED_MESSAGE = (
-    "Trying to backward through the graph a second time (or directly access saved tensors after they "
-    "have already been freed). Saved intermediate values of the graph are freed when you call "
-    ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
-    "graph a second time or if you need to access saved tensors after calling backward."
-)
-
-
-# ---------------------------------------------------------------- saved values
-
-
-def _check_unwritten(v, slot, writes):
-    while writes is not None and writes.slot > slot:
-        if writes.root is v.root:
-            raise _modified(v)
-        writes = writes.before
-
-
-def _modified(v, versions=None):
-    made = f"[{v.m.dtype.name} {list(v.m.shape)}]"
-    place = trie.site_of(v)
-    site = f", recorded at {place[0]}:{place[1]}" if place else ""
-    was = f" is at version {versions[1]}; expected version {versions[0]} instead" if versions else ""
-    return RuntimeError(
-        "one of the variables needed for gradient computation has been modified by an inplace "
-        f"operation: {made}, output of {v.op.name}{site}{was}. Hint: clone() the tensor before "
-        "writing to it."
-    )
-
-
-def handles_here(tr, plan, freed):
-    """Handles on the saved values of a plan in the running segment."""
-    held = {}
-    writes = tr.st.writes
-    for v, rules in plan.rules.items():
-        for r in rules:
-            for n in rule_saves(v, r):
-                if v in freed:
-                    raise RuntimeError(FREED_MESSAGE)
-                if n.op is SCALAR:
-                    if n not in held:
-                        held[n] = _weak_handle(tr, n)
-                    continue
-                _check_unwritten(n, v.slot, writes)
-                if n in held:
-                    continue
-                x = tr.leaves[n.number] if n.op is LEAF else None
-                if x.__class__ in (Tensor, Parameter) and x._s is n:
-                    held[n] = x  # (so that it stays the leaf if a rule ends the segment)
-                    continue
-                t = new(Tensor)
-                t._s, t._tr = n, tr
-                if n.op is LEAF:
-                    t._buf = tr.bufs[n.number]
-                    if n.args[0] == HAS_HISTORY:
-                        t._history = x[:2]
-                elif tr.immediate:
-                    t._buf = tr.saved.get(n)
-                tr.ts.append(t)
-                held[n] = t
-    return held
-
-
-def _weak_handle(tr, n):
-    t = new(Tensor)
-    t._s, t._tr, t._buf = n, tr, tr.scalars[n.number]
-    tr.ts.append(t)
-    return t
-
-
-def handles_of(segment, plan, create):
-    """Handles on the saved values of a plan in an executed segment."""
-    tr = RECORDER.tr
-    held = {}
-    for v, rules in plan.rules.items():
-        for r in rules:
-            for n in rule_saves(v, r):
-                if n in held:
-                    continue
-                if v in segment.freed or n not in segment.saved:
-                    raise RuntimeError(FREED_MESSAGE)
-                if n.op is SCALAR:
-                    held[n] = _scalar_entry(tr, segment.saved[n])
-                    continue
-                _check_unwritten(n, v.slot, segment.final.writes)
-                known = segment.versions.get(n)
-                if known is not None and known[0].version != known[1]:
-                    raise _modified(n, (known[1], known[0].version))
-                if n.op is LEAF and n.args[0] != HAS_HISTORY and known is not None:
-                    t = segment.leaves[n.number]
-                    if t._buf is segment.saved[n] or not t._storage or not t._storage.exposed:
-                        held[n] = t
-                        continue
-                t = new(Tensor)
-                rg = create and n.rg
-                t._s, t._tr, t._buf = trie.idle(n.m, rg), None, segment.saved[n]
-                if rg:
-                    history = segment.leaves[n.number] if n.op is LEAF else (segment, n)
-                    if not isinstance(history, Tensor):
-                        t._history = history[:2]
-                held[n] = t
-    return held
-
-
-def _scalar_entry(tr, value):
-    """A saved Python number as a runtime scalar of the running segment."""
-    key = (SCALAR, value.__class__)
-    v = child(tr.st, key)
-    if v is None:
-        if not tr.immediate:
-            from .segments import run_pending
-
-            run_pending(tr)
-        st = tr.st
-        v = make_node(st, SCALAR, (), (), weak_meta(value.__class__), False)
-        v.number = len(tr.scalars)
-        add_child(st, key, v)
-    tr.st = v
-    tr.scalars.append(value)
-    t = new(Tensor)
-    t._s, t._tr, t._buf = v, tr, value
-    tr.ts.append(t)
-    return t
-
-
-# ---------------------------------------------------------------- the sweep
-
-
-def call_rule(v, r, g, held, need):
-    """Gradients of the inputs that rule `r` of operation `v` serves."""
-    names = v.op.names
-    arguments = []
-    for read in r.reads:
-        if read == "g":
-            arguments.append(g)
-        elif read == "out":
-            arguments.append(tuple([held[n] for n in v.outs]) if v.outs else held[v])
-        elif read == "out_meta":
-            arguments.append(tuple([n.m for n in v.outs]) if v.outs else v.m)
-        elif read == "need":
-            arguments.append(need)
-        elif read in names:
-            x = v.args[names.index(read)]
-            if x.__class__ is trie.Node:
-                x = held[x]
-            elif x.__class__ is tuple and x and x[0].__class__ is trie.Node:
-                x = tuple([held[n] for n in x])
-            arguments.append(x)
-        else:
-            x = v.args[names.index(read.removesuffix("_meta"))]
-            if x.__class__ is tuple and x and x[0].__class__ is trie.Node:
-                x = tuple([n.m for n in x])
-            arguments.append(x.m if x.__class__ is trie.Node else x)
-    return r.fn(*arguments)
-
-
-def fitted(gradient, m):
-    """A gradient summed to the shape, and cast to the dtype, of the value it belongs to."""
-    gm = gradient._s.m
-    if gm is m:
-        return gradient
-    if gm.shape != m.shape:
-        gradient = gradient.sum_to_size(m.shape)
-    if gm.dtype is not m.dtype:
-        if gm.dtype.is_complex and not m.dtype.is_complex:
-            gradient = gradient.real
-        if gradient.dtype is not m.dtype:
-            gradient = gradient.to(m.dtype)
-    return gradient
-
-
-def sweep(plan, grads, held, hooks, leaves):
-    """Follow a plan. grads: {operation: {output: gradient}}. Returns [(leaf or wanted node, gradient)]."""
-    results, captured = [], []
-    wanted = plan.wanted
-    add = Tensor.__add__
-
-    def give(n, gradient):
-        if gradient is None:
-            return
-        target = op_node(n)
-        slots = grads.get(target)
-        if slots is None:
-            slots = grads[target] = {}
-        gradient = fitted(gradient, n.m)
-        before = slots.get(n)
-        slots[n] = gradient if before is None else add(before, gradient)
-
-    for v in plan.nodes:
-        slots = grads.pop(v, None)
-        if slots is None:
-            continue
-        if hooks:
-            for n in list(slots):
-                for hook in list(hooks[n].values()) if n in hooks else ():
-                    changed = hook(slots[n])
-                    if changed is not None:
-                        slots[n] = changed
-        if wanted is not None:
-            for n, g in slots.items():
-                if n in wanted:
-                    captured.append((n, g))
-        op = v.op
-        if op is LEAF or op is VARIABLE:
-            results.append((v, slots[v]))
-        elif op is WRITE:
-            give(v.ins[1], slots[v])
-        elif op is RESTRIDE:
-            give(v.ins[0], _restride_gradient(slots[v], v))
-        elif op is REBASE:
-            if v.args[2] is not None:
-                kept, written = _rebase_gradients(slots[v], v)
-                give(v.ins[0], kept)
-                give(v.ins[1], written)
-        elif op is FUNCTION_OUT:
-            grads.setdefault(v.ins[1], {})[v.number] = slots[v]
-        elif op is FUNCTION:
-            for n, gradient in leaves[v.number].run_backward(slots):
-                if n is not None and n.rg:
-                    give(n, gradient)
-        else:
-            g = tuple([slots.get(n) for n in v.outs]) if v.outs else slots[v]
-            for r in plan.rules[v]:
-                need = tuple([_needs(v.args[i]) for i in r.params])
-                made = call_rule(v, r, g, held, need)
-                if ANOMALY[0]:
-                    _check_nan(v, made)
-                if not r.joint:
-                    made = (made,)
-                for i, gradient in zip(r.params, made, strict=True):
-                    x = v.args[i]
-                    if gradient is None:
-                        continue
-                    if x.__class__ is tuple:
-                        for n, each in zip(x, gradient, strict=True):
-                            if n.rg:
-                                give(n, each)
-                    elif x.__class__ is trie.Node and x.rg:
-                        give(x, gradient)
-    return results, captured
-
-
-def _needs(x) -> bool:
-    if x.__class__ is tuple:
-        return any([n.__class__ is trie.Node and n.rg for n in x])
-    return x.__class__ is trie.Node and x.rg
-
-
-def _check_nan(v, made):
-    import numpy as np
-
-    for j, g in enumerate(made if isinstance(made, (tuple, list)) else (made,)):
-        if isinstance(g, Tensor) and g.dtype.category >= 2 and np.isnan(array(g)).any():
-            place = trie.site_of(v)
-            site = f" The forward call was at {place[0]}:{place[1]}." if place else ""
-            raise RuntimeError(
-                f"Function '{v.op.grad_name}' returned nan values in its {j}th output.{site}"
-            )
-
-
-def _as_base(g, m):
-    """A gradient laid out in memory as its value (Meta `m`) is, in a copy of its own."""
-    from .layouts import dense_clone
-
-    return dense_clone(g, m)
-
-
-def _restride_gradient(g, v):
-    """Gradient of a regenerated view: scattered into zeros of the base."""
-    base = v.ins[0].m
-    m = v.m
-    from .layouts import scatter_into_zeros
-
-    return scatter_into_zeros(g, base, m.shape, m.strides, m.offset - base.offset)
-
-
-def _rebase_gradients(g, v):
-    """(gradient of the old base: zero where it was overwritten; gradient of what was written)."""
-    shape, strides, offset = v.args[2]
-    whole = _as_base(g, v.m)
-    region = whole.as_strided(shape, strides, offset)
-    written = region.clone()
-    kept = None
-    if v.ins[0].rg:
-        kept = _as_base(g, v.m)
-        kept.as_strided(shape, strides, offset).zero_()
-    return kept, written
-
-
-# ---------------------------------------------------------------- backward and grad
 
 
 def _switch(tr, enabled):
@@ -463,6 +168,28 @@ def run(tensors, gradients, retain, create, wanted=None, leaf_ids=None):
         raise
 
 
+def leaves_of(tensors):
+    """The leaf tensors that the gradients of `tensors` reach."""
+    tr = RECORDER.tr
+    found, seen = {}, set()
+    stack = [origin(tr, t) if t._s.rg else (t, None) for t in tensors]
+    while stack:
+        segment, node = stack.pop()
+        if node is None:
+            if segment._s.rg:
+                found[id(segment)] = segment
+        elif (segment, node) not in seen:
+            seen.add((segment, node))
+            leaves = (segment or tr).leaves
+            for v in (make_plan((node,)) if segment is None else
+                      _plan_of(segment.final, (node,), None)).nodes:
+                if v.op is LEAF or v.op is VARIABLE:
+                    x = leaves[v.number]
+                    history = v.op is LEAF and v.args[0] == HAS_HISTORY
+                    stack.append(x[:2] if history else (x, None))
+    return list(found.values())
+
+
 def _leaf_nodes(where, ids):
     """The leaf nodes of the tensors with these ids in a segment."""
     if not ids or where.leaves is None:
@@ -534,13 +261,16 @@ def _sweep_segment(tr, segment, seeds, wanted, retain, create):
     nested, tr.sweeping = tr.sweeping, tr.sweeping or site()
     half, tr.autocast = tr.autocast, None  # gradients keep the dtypes of the forward pass
     try:
-        results, captured = sweep(plan, grads, held, hooks, leaves)
+        results, captured = sweep(plan, grads, held, hooks, leaves, segment)
     finally:
         tr.sweeping, tr.autocast = nested, half
-    results = [(v, _owned(g, v.m, results, captured)) if v.op is VARIABLE or v.args[0] == TRUE_LEAF
-               else (v, g) for v, g in results]
+    results = [(v, _owned(g, v.m, results, captured, hooks)) if v.op is VARIABLE or
+               v.args[0] == TRUE_LEAF else (v, g) for v, g in results]
     _switch(tr, previous)
     if not retain:
+        for v in plan.nodes if plan.functions else ():
+            if v.op is FUNCTION:
+                leaves[v.number].free()
         if segment is None:
             if tr.serial == serial:
                 _free_here(tr, plan, roots)
@@ -642,8 +372,8 @@ def _users(final):
     return users
 
 
-def _owned(g, m, results, captured):
-    """A leaf's gradient in memory of its own, laid out as the leaf."""
+def _owned(g, m, results, captured, hooks):
+    """A leaf's gradient in memory of its own (a hook may have kept it), laid out as the leaf."""
     s = g._s
     shared = sum(1 for _, other in results if other._s.root is s.root) > 1 or any(
         other._s.root is s.root for _, other in captured
@@ -654,6 +384,7 @@ def _owned(g, m, results, captured):
         or s.op.view
         or shared
         or s.m.strides != m.strides
+        or hooks
     ):
         from .layouts import dense_clone
 
@@ -691,10 +422,10 @@ def backward(tensors, gradients=None, retain_graph=None, create_graph=False, inp
 
 def accumulate(leaf, g, create_graph=False) -> None:
     """Add a gradient to a leaf's `grad`, after its hooks."""
-    for hook in list(leaf._hooks.values()) if leaf._hooks else ():
-        changed = hook(g)
-        if changed is not None:
-            g = changed
+    if leaf._hooks:
+        from .layouts import dense_clone
+
+        g = dense_clone(hooked(leaf._hooks, g), leaf._s.m)
     before = leaf._grad
     if before is None:
         leaf._grad = g
@@ -723,9 +454,8 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
         for t, place in zip(inputs, wanted, strict=True):
             if place[1] is None:
                 g = leaf_grads[id(t)][1] if id(t) in leaf_grads else None
-                for hook in list(t._hooks.values()) if t._hooks and g is not None else ():
-                    changed = hook(g)
-                    g = g if changed is None else changed
+                if t._hooks and g is not None:
+                    g = hooked(t._hooks, g)
             else:
                 g = found.get(place)
             if g is None and materialize_grads:

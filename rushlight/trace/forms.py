@@ -9,7 +9,7 @@ from .operator import MAKERS, Operator
 from .record import record
 from .tensor import Tensor
 from .trie import RECORDER
-from .write import refuse_overlap
+from .write import refuse_overlap, write
 
 new = object.__new__
 HOOKED = overrides.ACTIVE
@@ -153,6 +153,7 @@ def write_out(name: str, result, out, inputs=()):
 def inplace_form(public, name: str, saves_first: bool):
     """`name_`: compute out of place, then write into the tensor's memory."""
     from .dtypes import can_cast, type_name
+    from .layouts import dense_clone
 
     def form(input, *args, **kwargs):
         if HOOKED[0]:
@@ -166,7 +167,7 @@ def inplace_form(public, name: str, saves_first: bool):
         if saves_first and RECORDER.tr.grad_on and (
             input.requires_grad or any([isinstance(a, Tensor) and a.requires_grad for a in args])
         ):
-            source = input.clone()  # gradients read the input as it was
+            source = dense_clone(input, input._s.m)  # gradients read the input as it was
         result = public(source, *args, **kwargs)
         if result.shape != input.shape:
             raise RuntimeError(
@@ -178,7 +179,7 @@ def inplace_form(public, name: str, saves_first: bool):
                 f"result type {type_name(result.dtype)} can't be cast to the desired output "
                 f"type {type_name(input.dtype)}"
             )
-        return input.copy_(result)
+        return write(input, result, True)
 
     form.__name__ = form.__qualname__ = name + "_"
     form.__doc__ = f"In-place version of `{name}`: writes the result into the tensor's memory."

@@ -1,129 +1,149 @@
-"""The autograd graph as users see it: `grad_fn`, `next_functions`, hooks."""
+"""The autograd graph as users see it: `grad_fn`, `next_functions`, hooks.
+
+A GradNode shows an operation of the trie (or a leaf) in the history of one tensor. While somebody
+holds it, the same object is given out again. Copies that the framework makes for itself (operator
+`_laid_out`) are not shown, and an in-place operation shows as the operation that it is.
+"""
 
 from __future__ import annotations
 
-from . import trie
+import weakref
+
 from .engine import origin
 from .handles import HookDict, RemovableHandle
-from .plan import FUNCTION_OUT, op_node
+from .names import grad_name
+from .plan import FUNCTION_OUT, edges, op_node
+from .sweep import AFTER, BEFORE
 from .tensor import Tensor
 from .trie import FUNCTION, GET, HAS_HISTORY, LEAF, REBASE, RECORDER, RESTRIDE, VARIABLE, WRITE
 
 _CLASSES: dict[str, type] = {}
+_KNOWN: weakref.WeakValueDictionary = weakref.WeakValueDictionary()  # nodes that somebody holds
 
 
 class GradNode:
     """A node of the backward graph: an operation's gradient, or a leaf's accumulation.
 
-    `tensor.grad_fn` is one; `next_functions` leads on to those of its inputs.
-
     >>> x = torch.ones(2, requires_grad=True)
-    >>> y = (x * 2).sum()
+    >>> y = (x * 2).tanh()
     >>> y.grad_fn.name(), y.grad_fn.next_functions[0][0].name()
-    ('SumBackward0', 'MulBackward0')
+    ('TanhBackward0', 'MulBackward0')
     """
 
-    def __new__(cls, where, node, leaf=None, segment=None):
-        """A node of the class that bears its name, as PyTorch's have."""
-        made = object.__new__(cls)
-        if node is not None:
-            made._node = node
-            name = made.name()
-            kind = _CLASSES.get(name)
-            if kind is None:
-                kind = _CLASSES[name] = type(name, (GradNode,), {"__doc__": GradNode.__doc__})
-            made.__class__ = kind
-        return made
-
-    def __init__(self, where, node, leaf=None, segment=None):
-        self._where, self._node, self._segment = where, node, segment
-        if leaf is not None:
-            self.variable = leaf
+    def __init__(self, where, node, hooks):
+        # where: the leaves of the segment; hooks: of the segment, by node
+        self._where, self._node, self._hooks = where, node, hooks
         self.metadata: dict = {}
+        name = self.name().rsplit("::", 1)[-1]  # its class bears its name, as PyTorch's do
+        kind = _CLASSES.get(name)
+        if kind is None:
+            kind = _CLASSES[name] = type(name, (type(self),), {"__doc__": type(self).__doc__})
+        self.__class__ = kind
 
     def name(self) -> str:
         """PyTorch's name of this node, e.g. `MulBackward0`."""
-        if self._node is None:
-            return "struct torch::autograd::AccumulateGrad"
-        op = self._node.op
+        v = self._node
+        op = v.op
         if op is WRITE:
-            return "CopyBackwards"
+            return "torch::autograd::CopyBackwards"
         if op is REBASE:
-            return "CopySlices"
+            if v.args[2] is not None:
+                return "torch::autograd::CopySlices"
+            return "ZeroBackward0" if _in_place(v.ins[0]) else "torch::autograd::CopyBackwards"
         if op is RESTRIDE:
             return "AsStridedBackward0"
-        if op is FUNCTION_OUT or op is FUNCTION:
-            fn = self._node.ins[1] if op is FUNCTION_OUT else self._node
-            return fn.args[0].__name__ + "Backward"
-        return op.grad_name
+        if op is FUNCTION:
+            return v.args[0].__name__ + "Backward"
+        return grad_name(op, v.args)
 
     @property
     def next_functions(self):
         """((node, output number), ...) of the inputs, None where no gradient flows."""
-        v = self._node
-        if v is None:
-            return ()
-        op = v.op
-        if op is WRITE:
-            inputs = (v.ins[1],)
-        elif op is FUNCTION_OUT:
-            inputs = v.ins[1].ins
-        elif hasattr(op, "kinds"):
-            inputs = []
-            for i in op.tensor_params:
-                x = v.args[i]
-                inputs.extend(x if x.__class__ is tuple else (x,))
-        else:
-            inputs = v.ins
-        found = []
-        for n in inputs:
-            if n.__class__ is not trie.Node or not n.rg:
-                if n.__class__ is trie.Node and n.op is not trie.SCALAR:
-                    found.append((None, 0))
-                continue
-            found.append((_at(self._where, n, self._segment), n.number if n.op is GET else 0))
-        return tuple(found)
+        return tuple([
+            (None, 0) if n is None or not n.rg else _at(self._where, n, self._hooks)
+            for n in edges(self._node)
+        ])
 
     def register_hook(self, hook):
-        """Call `hook(grad_inputs, grad_outputs)`; here with the output gradients only."""
-        return self.register_prehook(lambda grads: hook(grads, grads))
+        """Call `hook(grad_inputs, grad_outputs)` after this node; it may return other grad_inputs."""
+        return _add(self._hooks.setdefault((AFTER, self._node), HookDict()), hook)
 
     def register_prehook(self, hook):
-        """Call `hook(grad_outputs)` before this node's gradient is computed."""
-        hooks = _hooks_of(self._segment)
+        """Call `hook(grad_outputs)` before this node; it may return other grad_outputs."""
+        return _add(self._hooks.setdefault((BEFORE, self._node), HookDict()), hook)
 
-        def one(g):
-            changed = hook((g,))
-            return None if changed is None else changed[0]
-
-        return _add(hooks.setdefault(self._node, HookDict()), one)
+    def __getattr__(self, name: str):
+        node = self.__dict__.get("_node")
+        if node is not None and node.op is FUNCTION and not name.startswith("__"):
+            return getattr(self._where[node.number], name)  # what a custom function's context holds
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __repr__(self) -> str:
-        shown = "AccumulateGrad" if self._node is None else self.name()
-        return f"<{shown} object at {hex(id(self))}>"
-
-    def __eq__(self, other) -> bool:
-        return isinstance(other, GradNode) and (
-            self._node is other._node
-            and getattr(self, "variable", None) is getattr(other, "variable", None)
-        )
-
-    def __hash__(self) -> int:
-        return hash((id(self._node), id(getattr(self, "variable", None))))
-
-
-def _at(where, n, segment):
-    v = op_node(n)
-    if v.op is LEAF or v.op is VARIABLE:
-        x = where[v.number]
-        if v.op is LEAF and v.args[0] == HAS_HISTORY:
-            return _at(x[0].leaves, x[1], x[0])
-        return AccumulateGrad(where, None, x)
-    return GradNode(where, v, segment=segment)
+        return f"<{type(self).__name__} object at {hex(id(self))}>"
 
 
 class AccumulateGrad(GradNode):
     """The end of a path: adds the gradient to `variable.grad`."""
+
+    def __init__(self, variable):
+        self.variable = variable
+        self.metadata = {}
+
+    next_functions = ()
+
+    def name(self) -> str:
+        """PyTorch's name."""
+        return "torch::autograd::AccumulateGrad"
+
+    def register_hook(self, hook):
+        """Call `hook((), (gradient,))` after the gradient was accumulated."""
+        return add_post_hook(self.variable, lambda leaf: hook((), (leaf.grad,)))
+
+    def register_prehook(self, hook):
+        """Call `hook((gradient,))` before the gradient is accumulated; it may return another."""
+        return add_hook(self.variable, lambda g: _first(hook((g,))))
+
+
+def _first(changed):
+    return None if changed is None else changed[0]
+
+
+def _in_place(v) -> bool:
+    """Whether a write is the second half of an in-place operation."""
+    return len(v.args) > 3
+
+
+def _known(key, make):
+    found = _KNOWN.get(key)
+    if found is None:
+        found = _KNOWN[key] = make()
+    return found
+
+
+def _shown(n):
+    """(the operation behind value `n` that is shown, which of its outputs `n` is)."""
+    v, number = op_node(n), n.number if n.op is GET else 0
+    while True:
+        if v.op is WRITE and _in_place(v):
+            n = v.ins[1]
+        elif getattr(v.op, "name", "") == "_laid_out":
+            n = v.ins[0]
+        elif v.op is FUNCTION_OUT:
+            return v.ins[1], v.number
+        else:
+            return v, number
+        v, number = op_node(n), n.number if n.op is GET else 0
+
+
+def _at(where, n, hooks):
+    """(the GradNode of value `n` of a segment, the number of the output)."""
+    v, number = _shown(n)
+    if v.op is LEAF or v.op is VARIABLE:
+        x = where[v.number]
+        if v.op is LEAF and v.args[0] == HAS_HISTORY:
+            return _at(x[0].leaves, x[1], _hooks_of(x[0]))
+        return _known(id(x), lambda: AccumulateGrad(x)), 0
+    return _known((id(hooks), id(v)), lambda: GradNode(where, v, hooks)), number
 
 
 def grad_fn(t):
@@ -134,8 +154,13 @@ def grad_fn(t):
     segment, node = origin(tr, t)
     if node is None:
         return None
-    return GradNode(tr.leaves if segment is None else segment.leaves, op_node(node),
-                    segment=segment)
+    return _at((segment or tr).leaves, node, _hooks_of(segment))[0]
+
+
+def output_number(t) -> int:
+    """Which of its operation's outputs `t` is."""
+    segment, node = origin(RECORDER.tr, t)
+    return 0 if node is None else _shown(node)[1]
 
 
 def _add(hooks, hook):
@@ -145,6 +170,7 @@ def _add(hooks, hook):
 
 
 def _hooks_of(segment):
+    """The hooks of an executed segment, or of the running one (which takes them along)."""
     holder = RECORDER.tr if segment is None else segment
     if holder.hooks is None:
         holder.hooks = {}
@@ -179,16 +205,15 @@ def retain_grad(t) -> None:
     if t.is_leaf or t._retains:
         return
     t._retains = True
-    import weakref
-
     ref = weakref.ref(t)
 
     def keep(g):
         kept = ref()
         if kept is not None:
-            kept._grad = g if kept._grad is None else kept._grad + g
+            kept._grad = g.clone() if kept._grad is None else kept._grad + g
 
-    add_hook(t, keep)
+    segment, node = origin(RECORDER.tr, t)
+    _hooks_of(segment).setdefault(node, HookDict()).last = keep  # it sees what the hooks made
 
 
 __all__ = ["AccumulateGrad", "GradNode", "RemovableHandle", "Tensor", "grad_fn"]

@@ -59,7 +59,7 @@ class HookDict(dict):
     {}
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "last")  # last: called after the others, whenever they came
 
 
 def _reference(hooks: Any) -> Any:

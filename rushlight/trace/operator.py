@@ -98,30 +98,6 @@ class Operator:
     def __repr__(self) -> str:
         return self.name
 
-    @property
-    def grad_name(self) -> str:
-        """The name of its gradient node, as PyTorch writes it."""
-        return _GRAD_NAMES.get(self.name) or (
-            "".join(p.capitalize() for p in self.name.strip("_").split("_")) + "Backward0"
-        )
-
-
-_GRAD_NAMES = {
-    "true_divide": "DivBackward0",
-    "subtract": "SubBackward0",
-    "linear": "AddmmBackward0",
-    "_nll_loss": "NllLossBackward0",
-    "_to_dtype": "ToCopyBackward0",
-    "dispatch_sum": "SumBackward0",
-    "_slice": "SliceBackward0",
-    "matmul": "MmBackward0",
-    "_softmax": "SoftmaxBackward0",
-    "_log_softmax": "LogSoftmaxBackward0",
-    "cross_entropy": "NllLossBackward0",
-    "_max_dim": "MaxBackward0",
-    "_min_dim": "MinBackward0",
-}
-
 
 def _unary_ufunc(input):
     return np.f(input)  # noqa: F821 - a template, never run
@@ -173,7 +149,7 @@ def op(
     random: bool = False,
     mutates: tuple[str, ...] = (),
     returns: tuple[str, ...] | None = None,
-    lower: Callable | None = None,
+    lower: Callable | str | None = None,
 ) -> Callable:
     """Define an operator by its NumPy reference.
 
@@ -184,7 +160,8 @@ def op(
     api, aliases: the namespaces and further names under which it is published.
     inplace: also publish `name_`. view: the result shares the input's memory. random: impure.
     mutates: the parameters that the reference writes into. returns: names of several outputs.
-    lower: what is compiled, where the reference cannot be followed by symbols (`compile/lowering.py`).
+    lower: what is compiled, where the reference cannot be followed by symbols: a function
+        (`compile/lowering.py`), or the name of an elementwise function of the compiler.
     """
 
     def define(fn: FunctionType):

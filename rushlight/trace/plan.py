@@ -46,6 +46,33 @@ def _inputs(v, rules):
     return ()
 
 
+AS_TENSORS = {"_add", "_sub", "mul", "true_divide", "_where"}  # their numbers count as inputs
+
+
+def differentiable(op) -> list[int]:
+    """The parameters of an operator that have gradients, in order."""
+    return sorted({i for r in op.gradients for i in r.params})
+
+
+def edges(v):
+    """The values that operation `v` was given, in PyTorch's order; None for those without a node."""
+    op = v.op
+    if op.__class__ is Operator:
+        found = []
+        for i in differentiable(op):
+            x = v.args[i]
+            if x.__class__ is tuple:
+                found.extend(x)
+            elif x is None:
+                found.append(None)
+            elif x.__class__ is trie.Node and (x.op is not trie.SCALAR or op.name in AS_TENSORS):
+                found.append(None if x.op is trie.SCALAR else x)
+        return found
+    if op is REBASE:  # what was written there, instead of the node of writing
+        return () if v.args[2] is None else (v.ins[0], v.ins[1].ins[1])
+    return v.ins
+
+
 def make_plan(roots, wanted=None) -> Plan:
     """The plan for gradients of the values `roots`; only what leads to `wanted`, if given."""
     found, rules, stack = {}, {}, [op_node(r) for r in roots]

@@ -308,6 +308,7 @@ def _restart(tr, live=None, program=None) -> None:
             for i, x in enumerate(leaves)
         ]
         _note_versions(segment, made, leaves, held, roots)
+    trie.publish(tr)
     tr.start()
 
 
@@ -345,6 +346,17 @@ def _still_needed(saved, outputs, freed):
     from .plan import saved_nodes
 
     return {n: saved[n] for n in saved_nodes(outputs, freed) if n in saved}
+
+
+def forget_saved() -> None:
+    """Keep only the saved values that the history of a tensor that is alive can still ask for.
+
+    For a segment that runs at once; Programs keep no others.
+    """
+    tr = RECORDER.tr
+    if tr.immediate and tr.saved:
+        outputs = [t._s for t in _live(tr) if t._s.rg]
+        tr.saved = _still_needed(tr.saved, outputs, tr.st.freed)
 
 
 Held: type = object  # trace/tensor.py sets it to Tensor

@@ -294,7 +294,9 @@ class Tensor:
     @property
     def output_nr(self) -> int:
         """Which of its operation's outputs this tensor is."""
-        return self._s.number or 0 if self._s.op is trie.GET else 0
+        from . import graph
+
+        return graph.output_number(self)
 
     @property
     def _version(self) -> int:

@@ -172,8 +172,10 @@ def _rests(t) -> bool:
     )
 
 
-def write(t, source):
+def write(t, source, in_place: bool = False):
     """Overwrite tensor `t` with `source` (broadcast and cast to it); returns `t`.
+
+    in_place: `source` is the result of an in-place operation on `t`, which the graph then shows.
 
     Raises RuntimeError for leaves that require grad, for memory that overlaps itself and for shapes
     that do not broadcast.
@@ -208,7 +210,7 @@ def write(t, source):
         history = tr.grad_on and (src.rg or dst.rg or (base is not None and base._s.rg))
         rg = history and src.rg
         silent = t._silent
-        args = (dst, src, True) if silent else (dst, src)
+        args = (dst, src, silent, True) if in_place else (dst, src, True) if silent else (dst, src)
         v, fresh = edge(tr, WRITE, args, m, rg, dst.root, ins=(dst, src))
         if fresh:
             v.writes = Writes(None if silent else dst.root, v.slot, v.writes)

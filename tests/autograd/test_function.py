@@ -1,4 +1,4 @@
-"""Custom functions, checkpointing, gradient checks, hooks and graphs, against PyTorch."""
+"""Custom functions: contexts, saved values, several outputs, errors; against PyTorch."""
 
 from __future__ import annotations
 
@@ -153,77 +153,6 @@ def instance_call(T):
 
 
 @program
-def checkpointed(T):
-    from importlib import import_module
-
-    checkpoint = import_module(T.__name__ + ".utils.checkpoint").checkpoint
-    T.manual_seed(3)
-    net = T.nn.Sequential(T.nn.Linear(3, 4), T.nn.Dropout(0.5), T.nn.Tanh(), T.nn.Linear(4, 2))
-    x = T.ones(2, 3, requires_grad=True)
-    for reentrant in (False, True):
-        checkpoint(net, x, use_reentrant=reentrant).sum().backward()
-    return x.grad, [p.grad for p in net.parameters()]
-
-
-@program
-def checkpointed_sequence(T):
-    from importlib import import_module
-
-    sequential = import_module(T.__name__ + ".utils.checkpoint").checkpoint_sequential
-    T.manual_seed(3)
-    net = T.nn.Sequential(*[T.nn.Linear(3, 3) for _ in range(4)])
-    x = T.ones(2, 3, requires_grad=True)
-    y = sequential(net, 2, x, use_reentrant=False)
-    y.sum().backward()
-    return y, x.grad
-
-
-@program
-def graph_walk(T):
-    x, w = leaf(T, 1.0, 2.0), leaf(T, 3.0, 4.0)
-    y = (x * w).sin().sum()
-    names, node = [], y.grad_fn
-    while node is not None and node.next_functions:
-        names.append(type(node).__name__)
-        node = node.next_functions[0][0]
-    return names, node.variable is x
-
-
-@program
-def node_hooks(T):
-    x = leaf(T, 1.0, 2.0)
-    y = x * 2
-    seen = []
-    handle = y.grad_fn.register_prehook(lambda gs: seen.append(gs[0].clone()))
-    y.sum().backward(retain_graph=True)
-    handle.remove()
-    y.sum().backward()
-    return seen, x.grad
-
-
-@program
-def tensor_hooks(T):
-    x = leaf(T, 1.0, 2.0)
-    y = x * 3
-    first = y.register_hook(lambda g: g * 2)
-    y.register_hook(lambda g: g + 1)
-    y.sum().backward(retain_graph=True)
-    first.remove()
-    y.sum().backward()
-    return x.grad
-
-
-@program
-def hooks_on_accumulation(T):
-    x = leaf(T, 1.0)
-    seen = []
-    x.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.item()))
-    for _ in range(3):
-        (x * 2).sum().backward()
-    return seen
-
-
-@program
 def grad_modes_in_function(T):
     made = []
 
@@ -245,63 +174,170 @@ def grad_modes_in_function(T):
 
 
 @program
-def gradient_options(T):
-    x, y, z = leaf(T, 1.0, 2.0), leaf(T, 3.0, 4.0), leaf(T, 5.0)
-    out = x * y
-    grads = T.autograd.grad(out, (x, z), T.ones_like(out), retain_graph=True, allow_unused=True)
-    zeros = T.autograd.grad(out, (x, z), T.ones_like(out), retain_graph=True,
-                            materialize_grads=True)
-    T.autograd.backward([out, out * 2], [T.ones_like(out)] * 2, inputs=[y])
-    return grads, zeros, x.grad, y.grad
-
-
-@program
-def anomaly(T):
-    with T.autograd.detect_anomaly(), T.autograd.set_detect_anomaly(True):
-        x = leaf(T, -1.0)
-        x.sqrt().sum().backward()
-
-
-@program
-def checks_pass(T):
-    x, w = leaf(T, 0.3, -0.7), leaf(T, 1.1, 0.4)
-    f = lambda a, b: (a * b).tanh().cumsum(0)  # noqa: E731
-    return T.autograd.gradcheck(f, (x, w)), T.autograd.gradgradcheck(f, (x, w))
-
-
-@program
-def check_fails(T):
-    class Wrong(T.autograd.Function):
+def output_is_saved(T):
+    class Exp(T.autograd.Function):
         @staticmethod
         def forward(ctx, x):
-            return x * x
+            y = x.exp()
+            ctx.save_for_backward(y)
+            return y
 
         @staticmethod
         def backward(ctx, g):
-            return g
+            (y,) = ctx.saved_tensors
+            return g * y
 
-    return T.autograd.gradcheck(Wrong.apply, (leaf(T, 2.0),), raise_exception=False)
+    x = leaf(T, 1.0, 2.0)
+    y = Exp.apply(x)
+    (g,) = T.autograd.grad(y.sum(), x, create_graph=True)
+    g.sum().item()
+    g.sum().backward()
+    return y, g, x.grad, T.autograd.gradgradcheck(Exp.apply, (x,))
+
+
+def saving(T):
+    class Saving(T.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.saved_tensors[0]
+
+    return Saving
+
+
+@program
+def saved_values_are_freed(T):
+    y = saving(T).apply(leaf(T, 1.0)).sum()
+    y.backward()
+    y.backward()
+
+
+@program
+def saved_values_are_kept(T):
+    x = leaf(T, 2.0)
+    y = saving(T).apply(x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    return x.grad
+
+
+@program
+def saved_value_is_overwritten(T):
+    x = leaf(T, 2.0) * 1
+    y = saving(T).apply(x).sum()
+    x.mul_(2)
+    y.backward()
+
+
+@program
+def changed_in_place(T):
+    class Double(T.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.mark_dirty(x)
+            return x.mul_(2)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    x = leaf(T, 1.0, 2.0)
+    y = x.clone()
+    z = Double.apply(y)
+    (z * y).sum().backward()
+    return z is y, y, y._version, x.grad
+
+
+@program
+def missing_gradients(T):
+    class Both(T.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.set_materialize_grads(False)
+            return x * 1, x * 2, "no tensor"
+
+        @staticmethod
+        def backward(ctx, g, h, rest):
+            seen.append((g is None, h is None, rest))
+            return h * 2
+
+    seen = []
+    x = leaf(T, 1.0)
+    Both.apply(x)[1].sum().backward()
+    return seen, x.grad
+
+
+@program
+def vjp_is_backward(T):
+    class Five(T.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def vjp(ctx, g):
+            return g * 5
+
+    x = leaf(T, 1.0)
+    Five.apply(x).sum().backward()
+    return x.grad
+
+
+@program
+def keywords(T):
+    class Scale(T.autograd.Function):
+        @staticmethod
+        def forward(x, factor=2.0):
+            return x * factor
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.factor = inputs[1]
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.factor, None
+
+    x = leaf(T, 1.0)
+    (Scale.apply(x) + Scale.apply(x, 3.0)).sum().backward()
+    return x.grad
+
+
+def returning(T, gradients):
+    class Returning(T.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, factor):
+            return x * factor
+
+        @staticmethod
+        def backward(ctx, g):
+            return gradients(g)
+
+    return Returning
+
+
+@pytest.mark.parametrize("gradients", [
+    lambda g: (g, g), lambda g: g, lambda g: (3, None), lambda g: (g[:1], None), lambda g: (g, None, g),
+    lambda g: (g, None, None), lambda g: (None, None), lambda g: (g.float(), None),
+    lambda g: 1 / 0,
+])
+def test_returned_gradients(gradients):
+    def returned(T):
+        x = leaf(T, 1.0, 2.0)
+        returning(T, gradients).apply(x, 2.0).sum().backward()
+        return x.grad
+
+    check_program(returned)
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("case", PROGRAMS, ids=lambda f: f.__name__)
 def test_program(case):
     check_program(case)
-
-
-def test_check_names_what_is_wrong():
-    class Wrong(rushlight.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return x * x
-
-        @staticmethod
-        def backward(ctx, g):
-            return g
-
-    with pytest.raises(rushlight.autograd.GradcheckError) as caught:
-        rushlight.autograd.gradcheck(Wrong.apply, (leaf(rushlight, 2.0),))
-    assert "numerical" in str(caught.value) and "analytical" in str(caught.value)
 
 
 def test_second_steps_use_new_data():
@@ -316,16 +352,3 @@ def test_second_steps_use_new_data():
             T.bmm(x, w).index_select(2, index).sum().backward()
         net[T] = w.grad.tolist()
     assert net[torch] == net[rushlight]
-
-
-def test_picture(tmp_path):
-    """The graph as DOT text: tensors and operations as nodes."""
-    x = rushlight.ones(2, 3, requires_grad=True)
-    y = rushlight.nn.Linear(3, 1)(x).relu().sum()
-    text = rushlight.autograd.graph.dot(y)
-    assert text.startswith("digraph")
-    for part in ("Relu", "Sum", "Addmm", "2x3", "1x3"):
-        assert part in text, text
-    path = tmp_path / "graph.png"
-    rushlight.autograd.graph.draw(y, str(path))
-    assert path.read_bytes()[:4] == b"\x89PNG"
