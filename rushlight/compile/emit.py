@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import expressions as ex
-from .expressions import View
+from .expressions import View, owned
 from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
 from .llvm import elements
 from .llvm.builder import Function, module, splat_literal, vector
@@ -51,7 +51,7 @@ def along_inner(nest: Nest, o) -> bool:
 
 def address(view) -> Address:
     """Where a view's first element lies."""
-    return Address(view.root, view.offset * view.dtype.itemsize)
+    return Address(owned(view.root), view.offset * view.dtype.itemsize)
 
 
 def chunking(nest: Nest) -> tuple[bool, int, int]:

@@ -32,6 +32,29 @@ class View:
         return f"%{name}{list(self.shape)}:{self.strides}+{self.offset}"
 
 
+def is_dense(v: View) -> bool:
+    """Whether a view is in row-major order."""
+    return all(n == 1 or s == t for n, s, t in zip(v.shape, v.strides, row_major(v.shape),
+                                                   strict=True))
+
+
+class Temporary:
+    """Memory that only this program sees: what a node's memory is to its node.
+
+    owner: the node whose memory it turned out to be.
+    """
+
+    __slots__ = ("nbytes", "owner")
+
+    def __init__(self, nbytes: int):
+        self.nbytes, self.owner = nbytes, None
+
+
+def owned(root):
+    """What a memory root is: a temporary may have become the memory of a result."""
+    return getattr(root, "owner", None) or root
+
+
 class Constant:
     """Memory whose contents are known when a program is compiled."""
 

@@ -189,8 +189,10 @@ def _roll(x, shift, axis=None):
     return Symbol(x.expr)
 
 
-def _moveaxis(x, source, destination):
-    src, dst = dims_of(x, source), dims_of(x, destination)
+def moved(x: Symbol, source, destination) -> Symbol:
+    """np.moveaxis."""
+    src, dst = ([d % x.ndim for d in (s if hasattr(s, "__iter__") else (s,))]
+                for s in (source, destination))
     rest = [d for d in range(x.ndim) if d not in src]
     for d, s in sorted(zip(dst, src, strict=True)):
         rest.insert(d, s)
@@ -322,7 +324,7 @@ FUNCTIONS.update({
     np.broadcast_to: lambda x, shape, subok=False: broadcast_to(symbol(x), tuple(shape)),
     np.transpose: lambda x, axes=None: x.transpose(*(axes or ())),
     np.swapaxes: lambda x, a, b: x.swapaxes(a, b),
-    np.moveaxis: _moveaxis,
+    np.moveaxis: moved,
     np.reshape: lambda x, shape, **_: x.reshape(shape),
     np.ravel: lambda x, order="C": x.reshape(-1),
     np.expand_dims: _expand_dims,

@@ -13,20 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import expressions as ex
-from . import functions
-from .expressions import Expr, NotLowered, View, row_major
+from . import functions, scattering  # noqa: F401 - what references may call
+from .expressions import Expr, NotLowered, Temporary, View, is_dense, owned, row_major
 from .kernels.call import Address, Call
 from .nests import Builder, Store
 from .symbolic import LOWERING, Symbol
-
-
-class Temporary:
-    """Memory that only this program sees: what a node's memory is to its node."""
-
-    __slots__ = ("nbytes",)
-
-    def __init__(self, nbytes: int):
-        self.nbytes = nbytes
 
 
 @dataclass(eq=False)
@@ -36,6 +27,11 @@ class Statement:
     instruction: object
     reads: frozenset = frozenset()
     writes: frozenset = frozenset()
+
+    def adopt(self) -> None:
+        """A temporary has got an owner: what stands for it is another root now."""
+        self.reads = frozenset(map(hazard_root, self.reads))
+        self.writes = frozenset(map(hazard_root, self.writes))
 
 
 @dataclass(eq=False)
@@ -49,6 +45,12 @@ class Loops(Statement):
     domain: tuple = ()
     fresh: bool = False
     nest: Builder | None = None
+
+    def adopt(self) -> None:
+        """See `Statement`."""
+        super().adopt()
+        self.nest.values = {owned(r): made for r, made in self.nest.values.items()}
+        self.nest.written = set(map(owned, self.nest.written))
 
 
 @dataclass(eq=False)
@@ -145,6 +147,7 @@ def view_of(node) -> View:
 
 def hazard_root(root):
     """What stands for a root's memory when the order of reads and writes is decided."""
+    root = owned(root)
     return getattr(root, "root", root)
 
 
@@ -243,8 +246,7 @@ class Lowering:
     def contiguous(self, x: Symbol) -> View:
         """The memory of a tensor argument in row-major order, copied if need be."""
         v = self.memory(x)
-        if all(n == 1 or s == t for n, s, t in zip(v.shape, v.strides, row_major(v.shape),
-                                                   strict=True)):
+        if is_dense(v):
             return v
         made = self.temporary(v.shape, v.dtype)
         self.store(made, Symbol(ex.value(v)))
@@ -289,8 +291,8 @@ class Lowering:
             return
         mine = self.node.outs or (self.node,)
         fresh = all(
-            (isinstance(s.view.root, Temporary) or s.view.root in mine)
-            and (part or not any(s.view.root in done.writes for done in self.statements))
+            (isinstance(owned(s.view.root), Temporary) or owned(s.view.root) in mine)
+            and (part or not any(hazard_root(s.view.root) in done.writes for done in self.statements))
             for s in stores
         )
         domain = max((domain_of(s.expr) for s in stores), key=math.prod)
@@ -413,7 +415,7 @@ class Lowering:
             args[at] = _cast(args[at], d)
         own = getattr(o, "lower", None)
         if isinstance(own, str):
-            made = args[0].function(own, *args[1:])
+            made = Symbol.function(own, *args)
         elif own is not None:
             made = own(self, *args)
         else:
@@ -428,7 +430,23 @@ class Lowering:
             x = functions.symbol(x)
             if x.shape != tuple(m.shape):
                 x = x.reshape(tuple(m.shape))
-            self.store(self.output(j), x)
+            if not self._adopted(self.output(j), x.expr):
+                self.store(self.output(j), x)
+
+    def _adopted(self, view: View, e: Expr) -> bool:
+        """Let a result that fills a temporary have its memory as its own."""
+        if e.op != "value" or not isinstance(e.attr.root, Temporary):
+            return False
+        root, dense = e.attr.root, row_major(view.shape)
+        if e.dtype != view.dtype or e.attr.offset or root.owner is not None \
+                or root.nbytes != math.prod(view.shape) * view.dtype.itemsize \
+                or any(n != 1 and (a, b) != (c, c) for n, a, b, c in zip(
+                    view.shape, view.strides, e.attr.strides, dense, strict=True)):
+            return False
+        root.owner = view.root
+        for s in self.statements:
+            s.adopt()
+        return True
 
     def _reference(self, args):
         """The reference, run on symbols; what it writes into its arguments is stored at its end."""

@@ -15,7 +15,7 @@ from ..interpret import program as tier0_program
 from ..interpret import tier0
 from . import failures, lowering, memory, symbolic
 from .emit import emit
-from .expressions import Constant
+from .expressions import Constant, owned
 from .groups import Group, drop_dead, group
 from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
 from .llvm import objects
@@ -206,7 +206,7 @@ class _Build:
         first, last = {}, {}
         sizes = {}
         for at, (item, calls) in enumerate(zip(self.items, self.item_calls, strict=True)):
-            roots = {w.buffer for c in calls for w in c.words if isinstance(w, Address)}
+            roots = {owned(w.buffer) for c in calls for w in c.words if isinstance(w, Address)}
             roots |= {w for c in calls for w in c.words if isinstance(w, Workspace)}
             for r in roots:
                 first.setdefault(r, at)
@@ -415,7 +415,7 @@ class _Emitter:
 
     def _address(self, w: Address, words, at, where, arrays, arena):
         b = self.build
-        r = w.buffer
+        r = owned(w.buffer)
         if r in b.leaf_of:
             arrays.append((0, b.leaf_of[r], where, w.offset))
         elif r in b.array_of:

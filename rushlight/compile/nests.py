@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .expressions import Expr, NotLowered, View
+from .expressions import Expr, NotLowered, View, owned
 from .llvm import elements
 
 SPECIAL = {"const", "scalar", "index", "view", "part", "pad", "value", "reduce", "within", "take"}
@@ -195,9 +195,9 @@ class Builder:
             node = self._node("cast", (node,), store.view.dtype, None, node.dims)
         self.outputs.append(Output(Access(store.view, tuple(strides)), node, store.view, partial))
         if fresh:
-            self.values[store.view.root] = (expr, store.view)
+            self.values[owned(store.view.root)] = (expr, store.view)
         else:
-            self.written.add(store.view.root)
+            self.written.add(owned(store.view.root))
 
     def _place(self, e: Expr):
         """For each dim of `e`, the domain's dim (None: size 1), or None if it does not lie in it."""
@@ -353,7 +353,7 @@ class Builder:
 
     def _value(self, e: Expr, axes) -> Node:
         view: View = e.attr
-        made = self.values.get(view.root)
+        made = self.values.get(owned(view.root))
         if made is not None:
             return self._forwarded(view, made, axes)
         if elements.name_of(view.dtype) not in elements.REGISTER:
@@ -406,7 +406,7 @@ class Builder:
     def _take(self, e: Expr, axes) -> Node:
         """Memory at computed places; attr: (bytes from one index to the next) of each operand."""
         view, indexed, rest = e.attr
-        if view.root in self.values or elements.name_of(view.dtype) not in elements.REGISTER:
+        if owned(view.root) in self.values or elements.name_of(view.dtype) not in elements.REGISTER:
             raise NotLowered("an index into what is made in the same nest")
         ins = tuple(self.resolve(x, self._aligned(x, axes)) for x in e.ins)
         places: list = [None] * len(view.shape)

@@ -166,9 +166,13 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """`self + a * b`, rounded once."""
         return Symbol(ex.apply("fma", expression(a), expression(b), self.expr))
 
-    def function(self, name: str, *others) -> Symbol:
-        """An elementwise function of the compiler that NumPy does not have."""
-        return Symbol(ex.apply(name, self.expr, *[expression(x) for x in others]))
+    @staticmethod
+    def function(name: str, *given):
+        """A function of the compiler that NumPy does not have: a kernel, or an elementwise one."""
+        kernel = KERNELS.get(name)
+        if kernel is not None:
+            return kernel(*given)
+        return Symbol(ex.apply(name, *[expression(x) for x in given]))
 
     def found(self) -> bool:
         """False: if a condition holds anywhere when the program runs, its operator fails."""
@@ -383,4 +387,5 @@ def broadcast_to(x: Symbol, shape) -> Symbol:
 
 
 FUNCTIONS: dict = {}  # NumPy's functions on symbols, filled by `functions.py`
+KERNELS: dict = {}  # functions that become calls of kernels
 COMPOSED: dict = {}  # ufuncs that are made of others (or None: for this dtype they are not)

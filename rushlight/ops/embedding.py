@@ -13,6 +13,7 @@ from ..trace.dtypes import int32, int64, type_name
 from ..trace.meta import Meta, meta
 from ..trace.operator import IntTensor, Tensor, function, op
 from .indexing import add_rows
+from .values import bounded
 
 MODES = ("sum", "mean", "max")
 
@@ -35,10 +36,9 @@ def embedding_rule(weight: Meta, indices: Meta, padding_idx, by_frequency) -> Me
     return meta((*indices.shape, weight.shape[1]), weight.dtype)
 
 
-def check_rows(indices: np.ndarray, n: int) -> None:
-    """IndexError for an index that is negative or beyond n."""
-    if indices.size and indices.view(f"u{indices.itemsize}").max() >= n:
-        raise IndexError("index out of range in self")
+def check_rows(indices, n: int):
+    """The indices; IndexError if one is negative or beyond n."""
+    return bounded(indices, n, lambda bad: IndexError("index out of range in self"))
 
 
 @op(
@@ -53,8 +53,7 @@ def check_rows(indices: np.ndarray, n: int) -> None:
 )
 def _embedding(weight: Tensor, indices: IntTensor, padding_idx, by_frequency):
     """The rows `indices` of `weight`."""
-    check_rows(indices, weight.shape[0])
-    return np.take(weight, indices, axis=0)
+    return np.take(weight, check_rows(indices, weight.shape[0]), axis=0)
 
 
 def _embedding_backward_grad(g, indices, padding_idx, by_frequency):
@@ -74,7 +73,7 @@ def _embedding_backward_grad(g, indices, padding_idx, by_frequency):
 )
 def _embedding_backward(grad: Tensor, indices: IntTensor, rows, padding_idx, by_frequency):
     """The table's gradient: row r is the sum of `grad` where `indices == r`, zero for padding."""
-    ids = indices.reshape(-1)
+    ids = check_rows(indices.reshape(-1), rows)
     out = add_rows(rows, ids, grad.reshape(ids.size, grad.shape[-1]))
     if by_frequency:
         count = np.bincount(ids, minlength=rows)

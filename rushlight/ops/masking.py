@@ -13,8 +13,9 @@ from ..trace.dtypes import bool_, int32, int64, type_name
 from ..trace.meta import Meta, meta
 from ..trace.operator import BoolTensor, IntTensor, Tensor, function, op
 from . import rules
-from .indexing import TensorType, _index, add_rows
+from .indexing import TensorType, _index, add_rows, combined
 from .scatter import _scalar_fits, gather
+from .values import bounded, found
 
 
 def masked_fill_rule(input: Meta, mask: Meta, value: Meta) -> Meta:
@@ -146,12 +147,10 @@ def take_rule(input: Meta, index: Meta) -> Meta:
 
 def flat_index(index: np.ndarray, n: int) -> np.ndarray:
     """Positions in a flat array of n elements, counted from the front."""
-    bad = (index < -n) | (index >= n)
-    if bad.any():
-        raise IndexError(
-            f"out of range: tried to access index {index[bad].flat[0]} on a tensor of {n} elements."
-        )
-    return np.where(index < 0, index + n, index)
+    return bounded(np.where(index < 0, index + n, index), n, lambda bad: IndexError(
+        f"out of range: tried to access index {bad.flat[0] - n * (bad.flat[0] < 0)} on a tensor of "
+        f"{n} elements."
+    ))
 
 
 @op(
@@ -203,14 +202,13 @@ def put_rule(input: Meta, index: Meta, source: Meta, accumulate) -> Meta:
 )
 def _put(input: Tensor, index: IntTensor, source: Tensor, accumulate):
     """A copy of `input` with `source` written or added at flat positions."""
-    out = np.array(input, order="C")
-    flat = out.reshape(-1)
-    at, values = flat_index(index, out.size).reshape(-1), source.reshape(-1)
+    flat = input.copy().reshape(-1)
+    at, values = flat_index(index, input.size).reshape(-1), source.reshape(-1)
     if accumulate:
-        flat += add_rows(out.size, at, values[:, None])[:, 0]
+        flat = flat + add_rows(input.size, at, values[:, None])[:, 0]
     else:
-        flat[at] = values
-    return out
+        flat = combined(flat, at, values, "set")
+    return flat.reshape(input.shape)
 
 
 @function(inplace=True)
@@ -306,13 +304,11 @@ def argwhere(input: Tensor):
 )
 def _one_hot(input: IntTensor, num_classes):
     """1 at the class that each element names."""
-    if input.size and input.min() < 0:
+    if found(input < 0):
         raise RuntimeError("Class values must be non-negative.")
-    if input.size and input.max() >= num_classes:
+    if found(input >= num_classes):
         raise RuntimeError("Class values must be smaller than num_classes.")
-    out = np.zeros((input.size, num_classes), np.int64)
-    out[np.arange(input.size), input.reshape(-1)] = 1
-    return out.reshape(*input.shape, num_classes)
+    return (input[..., None] == np.arange(num_classes)).astype(np.int64)
 
 
 @function(api="nn.functional")

@@ -11,9 +11,10 @@ from ..trace.dtypes import bool_, int32, int64, type_name
 from ..trace.meta import Meta, meta
 from ..trace.operator import IntTensor, Tensor, function, op
 from . import rules
-from .indexing import OutOfRange, TensorType, _index_backward, add_rows
+from .indexing import OutOfRange, TensorType, _index_backward, add_rows, combined, from_front
+from .values import bounded
 
-REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
+UFUNCS = {"sum": "add", "prod": "multiply", "mean": "add", "amax": "maximum", "amin": "minimum"}
 
 
 def check_index(name: str, input: Meta, dim: int, index: Meta) -> int:
@@ -50,13 +51,11 @@ def gather_rule(input: Meta, dim, index: Meta, sparse_grad) -> Meta:
     return meta(tuple(index.shape), input.dtype)
 
 
-def in_bounds(index: np.ndarray, n: int, dim: int) -> None:
-    """OutOfRange for an index that is negative or beyond `n`."""
-    if index.size and index.view(f"u{index.itemsize}").max() >= n:
-        bad = index[(index < 0) | (index >= n)]
-        raise OutOfRange(
-            f"index {bad.flat[0]} is out of bounds for dimension {dim} with size {n}"
-        )
+def in_bounds(index, n: int, dim: int):
+    """The index; OutOfRange if it is negative or beyond `n`."""
+    return bounded(index, n, lambda bad: OutOfRange(
+        f"index {bad.flat[0]} is out of bounds for dimension {dim} with size {n}"
+    ))
 
 
 def window(a: np.ndarray, shape, dim: int) -> np.ndarray:
@@ -93,7 +92,7 @@ def gather(input: Tensor, dim: int, index: IntTensor, *, sparse_grad: bool = Fal
         return np.empty(index.shape, input.dtype)
     a, i = full_rank(input, index)
     dim %= a.ndim
-    in_bounds(i, a.shape[dim], dim)
+    i = in_bounds(i, a.shape[dim], dim)
     return np.take_along_axis(window(a, i.shape, dim), i, dim).reshape(index.shape)
 
 
@@ -128,38 +127,33 @@ def scatter_rule(input: Meta, dim, index: Meta, src: Meta) -> Meta:
     return made
 
 
-def scattered(input, dim, index, src, write) -> np.ndarray:
-    """A copy of `input` after `write(flat copy, flat positions, flat values of src)`."""
-    out = np.array(input, order="C")
+def scattered(input, dim, index, src, write):
+    """`write(flat copy of input, flat positions, flat values of src)`, in the input's shape."""
     if not index.size:
-        return out
-    a, i = full_rank(out, index)
+        return input.copy()
+    a, i = full_rank(input, index)
     dim %= a.ndim
-    in_bounds(i, a.shape[dim], dim)
-    positions = 0
-    for d, n in enumerate(a.shape):
+    positions = in_bounds(i, a.shape[dim], dim).astype(np.int64, copy=False)
+    step = 1
+    for d in reversed(range(a.ndim)):
         if d == dim:
-            along = i
-        else:
-            along = np.arange(i.shape[d]).reshape((-1,) + (1,) * (i.ndim - d - 1))
-        positions = positions * n + along
+            positions = positions * step
+            break
+        step *= a.shape[d]
+    step = 1
+    for d in reversed(range(a.ndim)):
+        if d != dim:
+            shape = (-1,) + (1,) * (a.ndim - d - 1)
+            positions = positions + (np.arange(i.shape[d]) * step).reshape(shape)
+        step *= a.shape[d]
     values = src
-    if isinstance(src, np.ndarray):
+    if hasattr(src, "reshape"):
         values = src[tuple(map(slice, i.shape))].reshape(-1) if src.ndim else src.reshape(1)
-    write(a.reshape(-1), positions.reshape(-1), values)
-    return out
+    return write(a.copy().reshape(-1), positions.reshape(-1), values).reshape(input.shape)
 
 
-def _add_at(out, positions, values):
-    """`out[positions] += values`, where equal positions add up."""
-    if out.dtype.char in "fd" and positions.size * 4 > out.size:
-        out += np.bincount(positions, values, out.size).astype(out.dtype, copy=False)
-    else:
-        np.add.at(out, positions, values)
-
-
-def _put_at(out, positions, values):
-    out[positions] = values
+def _at(how: str):
+    return lambda out, positions, values: combined(out, positions, values, how)
 
 
 @op(
@@ -173,7 +167,7 @@ def _put_at(out, positions, values):
 )
 def _scatter(input: Tensor, dim, index: IntTensor, src: Tensor):
     """A copy of `input` with `src` written at the index along `dim`."""
-    return scattered(input, dim, index, src, _put_at)
+    return scattered(input, dim, index, src, _at("set"))
 
 
 @op(
@@ -184,7 +178,7 @@ def _scatter(input: Tensor, dim, index: IntTensor, src: Tensor):
 )
 def _scatter_value(input: Tensor, dim, index: IntTensor, value: Tensor):
     """A copy of `input` with one number written at the index along `dim`."""
-    return scattered(input, dim, index, value, _put_at)
+    return scattered(input, dim, index, value, _at("set"))
 
 
 def _cut_gather(g, dim, index, src_meta):
@@ -203,7 +197,7 @@ def _cut_gather(g, dim, index, src_meta):
 )
 def _pad_end(input: Tensor, size):
     """`input` followed by zeros in each dim, up to shape `size`."""
-    out = np.zeros(size, input.dtype)
+    out = np.zeros(size, input.dtype, like=input)
     out[tuple(map(slice, input.shape))] = input
     return out
 
@@ -226,7 +220,8 @@ def _cut(input: Tensor, size):
 )
 def _scatter_sum(src: Tensor, dim, index: IntTensor, size):
     """Zeros of shape `size` with `src` added at the index along `dim` (gather's gradient)."""
-    return scattered(np.zeros(size, src.dtype), dim, index, src.reshape(index.shape), _add_at)
+    zeros = np.zeros(size, src.dtype, like=src)
+    return scattered(zeros, dim, index, src.reshape(index.shape), _at("add"))
 
 
 def _scalar_fits(input, value) -> None:
@@ -278,12 +273,12 @@ def scatter_add(input: Tensor, dim: int, index: IntTensor, src: Tensor):
     >>> torch.scatter_add(torch.zeros(3), 0, torch.tensor([0, 2, 2]), torch.ones(3))
     tensor([1., 0., 2.])
     """
-    return scattered(input, dim, index, src, _add_at)
+    return scattered(input, dim, index, src, _at("add"))
 
 
 def reduce_rule(input: Meta, dim, index: Meta, src: Meta, reduce, include_self) -> Meta:
     """The rule of scatter, and the name of the reduction."""
-    if reduce not in REDUCTIONS:
+    if reduce not in UFUNCS:
         raise RuntimeError(
             f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}"
         )
@@ -352,19 +347,13 @@ def _scatter_reduce(input: Tensor, dim, index: IntTensor, src: Tensor, reduce, i
 
     def write(out, positions, values):
         if not include_self:
-            out[positions] = neutral(reduce, out.dtype)
-        if reduce in ("sum", "mean"):
-            _add_at(out, positions, values)
-        else:
-            ufunc = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}[reduce]
-            ufunc.at(out, positions, values)
-        if reduce == "mean":
-            count = np.bincount(positions, minlength=out.size)
-            count = np.maximum(count + 1 if include_self else count, 1)
-            if out.dtype.kind in "iu":
-                np.floor_divide(out, count.astype(out.dtype), out=out)
-            else:
-                np.divide(out, count.astype(out.dtype), out=out)
+            out = combined(out, positions, neutral(reduce, out.dtype), "set")
+        out = combined(out, positions, values, UFUNCS[reduce])
+        if reduce != "mean":
+            return out
+        count = combined(np.zeros(out.shape, np.int64, like=positions), positions, 1, "add")
+        count = np.maximum(count + 1 if include_self else count, 1).astype(out.dtype)
+        return out // count if out.dtype.kind in "iu" else out / count
 
     return scattered(input, dim, index, src, write)
 
@@ -423,11 +412,9 @@ def index_select(input: Tensor, dim: int, index: IntTensor):
 
     index: int64 or int32 vector. Raises RuntimeError for indices out of range (also negative).
     """
-    i = index.reshape(-1)
     n = input.shape[dim] if input.ndim else 1
-    if i.size and i.view(f"u{i.itemsize}").max() >= n:
-        bad = i[(i < 0) | (i >= n)]
-        raise OutOfRange(f"INDICES element is out of DATA bounds, id={bad[0]} axis_dim={n}")
+    i = bounded(index.reshape(-1), n, lambda bad: OutOfRange(
+        f"INDICES element is out of DATA bounds, id={bad[0]} axis_dim={n}"))
     return np.take(input, i, axis=dim) if input.ndim else input.copy()
 
 
@@ -465,11 +452,21 @@ def slices_rule(name: str):
     return rule
 
 
-def in_range(index: np.ndarray, n: int, message: str, negative: bool = False) -> None:
-    """IndexError with `message` for an index out of range."""
-    bad = (index >= n) | (index < (-n if negative else 0))
-    if bad.any():
-        raise IndexError(message.format(index=index[bad].flat[0], n=n))
+def in_range(index, n: int, message: str):
+    """The index; IndexError with `message` if it is out of range."""
+    return bounded(index, n, lambda bad: IndexError(message.format(index=bad.flat[0], n=n)))
+
+
+def with_slices(input, dim: int, index, values, how: str):
+    """A copy of `input` with its slices `index` along `dim` combined with `values` (or a number)."""
+    if not input.size or not index.size:
+        return input.copy()
+    moved = np.moveaxis(input, dim, 0)
+    rows = moved.copy().reshape(moved.shape[0], -1)
+    if hasattr(values, "reshape"):
+        values = np.moveaxis(values, dim, 0).reshape(index.size, -1) if values.ndim else values
+    made = combined(rows, index, values, how).reshape(moved.shape)
+    return np.moveaxis(made, 0, dim)
 
 
 def _source_gradient(g, dim, index, source_meta):
@@ -483,19 +480,17 @@ def _source_gradient(g, dim, index, source_meta):
 )
 def _index_add(input: Tensor, dim, index: IntTensor, source: Tensor):
     """A copy of `input` with the source's slices added; equal indices add up."""
-    out = np.array(input, order="C")
-    a, i, s = full_rank(out, index, source)
+    a, i, s = full_rank(input, index, source)
     dim %= a.ndim
     if a.ndim > 1:
-        in_bounds(i, a.shape[dim], dim)
+        i = in_bounds(i, a.shape[dim], dim)
     else:
-        in_range(i, a.shape[dim], "index out of range in self")
+        i = in_range(i, a.shape[dim], "index out of range in self")
+    if not s.size:
+        return input.copy()
     s = np.moveaxis(s, dim, 0)
-    rest = s.shape[1:]
-    rows = add_rows(a.shape[dim], i.astype(np.int64, copy=False), s.reshape(i.size, -1))\
-        if s.size else np.zeros(1, out.dtype)
-    a += np.moveaxis(rows.reshape(-1, *rest), 0, dim) if s.size else 0
-    return out
+    rows = add_rows(a.shape[dim], i.astype(np.int64, copy=False), s.reshape(i.size, -1))
+    return (a + np.moveaxis(rows.reshape(-1, *s.shape[1:]), 0, dim)).reshape(input.shape)
 
 
 @function(inplace=True, out=True)
@@ -527,13 +522,13 @@ def index_copy(input: Tensor, dim: int, index: IntTensor, source: Tensor):
 
     Raises IndexError for indices out of range, RuntimeError for shapes and dtypes.
     """
-    out = np.array(input, order="C")
-    a, i, s = full_rank(out, index, source)
+    a, i, s = full_rank(input, index, source)
     dim %= a.ndim
-    in_range(i, a.shape[dim],
-             f"index_copy_(): index {{index}} is out of bounds for dimension {dim} with size {{n}}")
-    a[(slice(None),) * dim + (i,)] = s
-    return out
+    i = in_range(
+        i, a.shape[dim],
+        f"index_copy_(): index {{index}} is out of bounds for dimension {dim} with size {{n}}",
+    )
+    return with_slices(a, dim, i, s, "set").reshape(input.shape)
 
 
 def index_fill_rule(input: Meta, dim, index: Meta, value: Meta) -> Meta:
@@ -566,13 +561,10 @@ def _filled_gradient(g, dim, index):
 )
 def _index_fill(input: Tensor, dim, index: IntTensor, value: Tensor):
     """A copy of `input` with one number in the slices `index` along `dim`."""
-    out = np.array(input, order="C")
-    a, i = full_rank(out, index)
+    a, i = full_rank(input, index)
     dim %= a.ndim
-    in_range(i, a.shape[dim],
-             f"index {{index}} is out of bounds for dimension {dim} with size {{n}}", True)
-    a[(slice(None),) * dim + (i,)] = value
-    return out
+    i = from_front(i, a.shape[dim], dim)
+    return with_slices(a, dim, i, value, "set").reshape(input.shape)
 
 
 @function(inplace=True)

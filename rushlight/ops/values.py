@@ -8,13 +8,16 @@ import numpy as np
 
 
 def native(name: str):
-    """Decorator of a function of arrays that the compiler has as elementwise function `name`."""
+    """Decorator of a function of arrays that the compiler has under a name: a kernel or elementwise."""
 
     def define(f):
         @functools.wraps(f)
-        def either(x, *more):
-            compiled = getattr(x, "function", None)
-            return f(x, *more) if compiled is None else compiled(name, *more)
+        def either(*given):
+            for x in given:
+                compiled = getattr(x, "function", None)
+                if compiled is not None:
+                    return compiled(name, *given)
+            return f(*given)
 
         return either
 

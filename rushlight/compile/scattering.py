@@ -1,0 +1,91 @@
+"""Rows written or added at an index: what references call by name on symbols (`ops/values.py`)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from . import functions, subscripts
+from .expressions import NotLowered, Temporary, View, is_dense
+from .kernels import scatter
+from .kernels.call import Address
+from .llvm import elements
+from .symbolic import KERNELS, Symbol, broadcast_to, expression, lowering
+
+
+def place(v: View) -> Address:
+    """Where a view begins."""
+    return Address(v.root, v.offset * v.dtype.itemsize)
+
+
+def _flat(x, dtype=None) -> View:
+    """The memory of an array in row-major order."""
+    x = x if isinstance(x, Symbol) else Symbol(expression(x))
+    x = x if dtype is None or x.dtype == dtype else x.astype(dtype)
+    return lowering().contiguous(x)
+
+
+def _scattered(made: View, ids, values, how: str, rows: int, zero: bool) -> Symbol:
+    """`made[ids[k]] op= values[k]` for `made` as `rows` rows; values may be a number."""
+    build = lowering()
+    if made.dtype.name not in elements.REGISTER:
+        raise NotLowered(f"scatter of {made.dtype}")
+    index = _flat(ids, np.int64)
+    number = not isinstance(values, Symbol) or values.size == 1
+    source = _flat(values, made.dtype)
+    width = math.prod(made.shape) // max(rows, 1)
+    count = math.prod(index.shape)
+    step = 0 if number else width * made.dtype.itemsize
+    build.call(scatter.plan(
+        place(made), place(index), place(source), dtype=made.dtype, how=how, rows=rows, width=width,
+        count=count, row_step=step, one=number, zero=zero,
+    ), [index, source] if zero else [index, source, made], [made])
+    return build.read(made)
+
+
+def add_rows(n: int, ids: Symbol, values: Symbol) -> Symbol:
+    """`out[ids[k]] += values[k]` for an `out` of n rows of zeros."""
+    made = lowering().temporary((n, values.shape[1]), values.dtype)
+    return _scattered(made, ids, values, "add", n, True)
+
+
+def combined(out: Symbol, ids: Symbol, values, how: str) -> Symbol:
+    """`out[ids[k]] op= values[k]`, in order, for rows of `out` (numbers if it has one dim)."""
+    made = _private(out)
+    return _scattered(made, ids, values, how, out.shape[0], False)
+
+
+def _private(x: Symbol) -> View:
+    """Memory that holds `x` and may be written: a temporary's own, or that of a copy."""
+    build = lowering()
+    v = x.expr.attr if x.expr.op == "value" else None
+    if v is not None and isinstance(v.root, Temporary) and is_dense(v):
+        return v
+    made = build.temporary(x.shape, x.dtype)
+    build.store(made, x)
+    return made
+
+
+def written(out: Symbol, indices, values, dims) -> None:
+    """`out[indices at dims] = values`; `out` becomes what it is then."""
+    from ..ops.indexing import advanced_shape, flat_ids
+
+    shape, first = advanced_shape(out.shape, [i.shape for i in indices], dims)
+    ids = flat_ids(out.shape, indices, dims)
+    rank, front = len(ids.shape), tuple(range(len(dims)))
+    values = broadcast_to(functions.symbol(values), shape)
+    values = functions.moved(values, tuple(range(first, first + rank)), tuple(range(rank)))
+    whole = functions.moved(out, dims, front)
+    rows, rest = math.prod(out.shape[d] for d in dims), whole.shape[len(dims):]
+    made = combined(whole.reshape(rows, -1), ids.reshape(-1), values.reshape(ids.size, -1), "set")
+    made = made.reshape(*whole.shape[:len(dims)], *rest)
+    out.assign(functions.moved(made, front, dims))
+
+
+def from_front(index: Symbol, n: int, dim: int) -> Symbol:
+    """An index of a dim of size n, negative ones counted from the front; checked."""
+    return Symbol(subscripts.from_front(index.expr, n))
+
+
+KERNELS.update({"from_front": from_front, "written": written, "add_rows": add_rows, "combined": combined})
