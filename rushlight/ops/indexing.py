@@ -21,7 +21,6 @@ from ..trace.trie import RECORDER
 from ..trace.write import refuse_overlap
 from . import rules
 from .values import native
-from .values import native
 from .view import _slice, select, unsqueeze
 
 HOOKED = overrides.ACTIVE
@@ -148,18 +147,6 @@ def add_rows(n: int, ids: np.ndarray, values: np.ndarray) -> np.ndarray:
         first = np.flatnonzero(~odd)
         rows, ids = rows[first], ids[first]
     out[ids] = rows
-    return out
-
-
-@native("combined")
-def combined(out, ids, values, how: str):
-    """`out[ids[k]] op= values[k]` for k = 0, 1, ...; how: "set" or the name of a ufunc. In place."""
-    if how == "set":
-        out[ids] = values
-    elif how == "add" and out.ndim == 1 and out.dtype.char in "fd" and ids.size * 4 > out.size:
-        out += np.bincount(ids, values, out.size).astype(out.dtype, copy=False)
-    else:
-        getattr(np, how).at(out, ids, values)
     return out
 
 
