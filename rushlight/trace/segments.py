@@ -15,6 +15,7 @@ from . import trie
 from .trie import (
     ENDS,
     HAS_HISTORY,
+    INFERENCE,
     LEAF,
     LOCK,
     MODE,
@@ -61,7 +62,10 @@ def enter(tr, t, real: bool = False):
                 "while it was being computed"
             )
         s = t._s
-        kind = NO_GRAD if not s.rg else TRUE_LEAF if t._history is None else HAS_HISTORY
+        if not s.rg:
+            kind = NO_GRAD if s.grad_on else INFERENCE
+        else:
+            kind = TRUE_LEAF if t._history is None else HAS_HISTORY
         storage = t._storage
         alias = None
         frozen = False
@@ -289,7 +293,7 @@ def _restart(tr, live=None, program=None) -> None:
             t._history = None
         elif v.op is not LEAF and not v.rg:
             t._history = None
-        t._s = idle(v.m, v.rg)
+        t._s = idle(v.m, None if trie.in_inference(v) and not v.rg else v.rg)
         t._tr = None
     if segment is not None or hooks:
         if segment is None:
@@ -399,8 +403,8 @@ def array(t) -> np.ndarray:
     return buf
 
 
-def set_grad(enabled: bool) -> None:
-    """Switch gradient recording for this thread: a mode edge of the trie."""
+def set_grad(enabled: bool | None) -> None:
+    """Switch gradient recording for this thread (None: inference mode): a mode edge of the trie."""
     tr = RECORDER.tr
     if tr.grad_on is enabled:
         return
@@ -413,11 +417,12 @@ def set_grad(enabled: bool) -> None:
         if st.slot > trie.SOFT_OPS:
             end_segment(tr)
             return
-        v = child(st, enabled)
+        key = trie.mode_key(enabled)
+        v = child(st, key)
         if v is None:
             v = make_node(st, MODE, (), (), _NOTHING, False)
             v.grad_on = enabled
-            add_child(st, enabled, v)
+            add_child(st, key, v)
         tr.st = v
 
 

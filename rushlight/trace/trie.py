@@ -49,7 +49,7 @@ FUNCTION = Special("function")  # output of an autograd.Function; number: its co
 MACRO = Special("macro")  # key only: backward() or optimizer.step() as one edge
 IDLE = Special("idle")  # a tensor outside of any trace
 
-NO_GRAD, TRUE_LEAF, HAS_HISTORY = range(3)  # how a leaf takes part in autograd
+NO_GRAD, TRUE_LEAF, HAS_HISTORY, INFERENCE = range(4)  # how a leaf takes part in autograd
 
 
 class Node:
@@ -181,9 +181,29 @@ def child(node: Node, key):
 
 
 def add_child(node: Node, key, v) -> None:
-    """Remember `v` as the child along `key`, unless the node is one that never remembers."""
+    """Remember `v` as the child along `key`, unless the node is one that never remembers.
+
+    While a segment runs at once, its new nodes stay its own until it ends (`publish`): if another
+    thread extended them meanwhile, this one would find an edge that it has not executed.
+    """
     if node.frozen:
         return
+    tr = RECORDER.tr
+    if tr.immediate:
+        tr.unpublished.append((node, key, v))
+    else:
+        _attach(node, key, v)
+
+
+def publish(tr) -> None:
+    """Add the nodes of a segment that ran at once to the trie, where no other thread was faster."""
+    for node, key, v in tr.unpublished:
+        if child(node, key) is None:
+            _attach(node, key, v)
+    tr.unpublished = []
+
+
+def _attach(node: Node, key, v) -> None:
     if node.first_key is None:
         node.first = v
         node.first_key = key
@@ -202,13 +222,11 @@ def children(node: Node):
 def set_children(node: Node, pairs: dict) -> None:
     """Replace all children."""
     node.first_key, node.first, node.next = None, None, NO_CHILDREN
-    frozen, node.frozen = node.frozen, False
     for key, v in pairs.items():
-        add_child(node, key, v)
-    node.frozen = frozen
+        _attach(node, key, v)
 
 
-def _root(grad_on: bool) -> Node:
+def _root(grad_on: bool | None) -> Node:
     v = new(Node)
     v.next, v.first_key, v.first = NO_CHILDREN, None, None
     v.parent, v.op, v.args, v.ins = None, ROOT, (), ()
@@ -218,17 +236,33 @@ def _root(grad_on: bool) -> Node:
     return v
 
 
-ROOTS = {True: _root(True), False: _root(False)}
-_idle: dict[tuple[Meta, bool], Node] = {}
+# The gradient modes: on, off, and None for inference mode (off, and its tensors are marked).
+ROOTS = {mode: _root(mode) for mode in (True, False, None)}
+_idle: dict[tuple[Meta, bool | None], Node] = {}
 
 
-def idle(m: Meta, rg: bool) -> Node:
-    """The shared node of tensors that are in no trace: it only tells Meta and requires_grad."""
+def mode_key(mode: bool | None):
+    """The key of the edge to a gradient mode."""
+    return "inference" if mode is None else mode
+
+
+def in_inference(v: Node) -> bool:
+    """Whether the memory of value `v` was made in inference mode."""
+    root = v.root
+    return root.args[0] == INFERENCE if root.op is LEAF else root.grad_on is None
+
+
+def idle(m: Meta, rg: bool | None) -> Node:
+    """The shared node of tensors that are in no trace: it only tells Meta and requires_grad.
+
+    rg None: the tensor was made in inference mode.
+    """
     v = _idle.get((m, rg))
     if v is None:
         v = new(Node)
         v.next, v.first_key, v.first = NO_CHILDREN, None, None
-        v.parent, v.op, v.args, v.ins, v.m, v.rg = None, IDLE, (), (), m, rg
+        v.parent, v.op, v.args, v.ins, v.m, v.rg = None, IDLE, (), (), m, bool(rg)
+        v.grad_on = None if rg is None else True
         v.slot, v.root, v.outs, v.number, v.frozen = -1, v, None, None, False
         _idle[m, rg] = v
     return v
@@ -256,10 +290,12 @@ class Position:
         "serial",
         "grad_on",
         "inference",
+        "asked",
         "executed",
         "sweeping",
         "autocast",
         "prune_at",
+        "unpublished",  # (node, key, child) of a segment that runs at once
         "__weakref__",
     )
 
@@ -269,6 +305,7 @@ class Position:
         self.sweeping = None
         self.autocast = None  # the half type of autocast, if it is on
         self.inference = False
+        self.asked = True  # what is_grad_enabled() says in inference mode
         self.start()
 
     def start(self):
@@ -277,6 +314,7 @@ class Position:
         _serial += 1
         self.serial = _serial
         self.saved, self.hooks, self.immediate = None, None, EAGER
+        self.unpublished: list = []
         self.executed = -1
         self.prune_at = PRUNE_BYTES
         self.leaves, self.bufs, self.scalars, self.ts, self.st = (
@@ -310,8 +348,8 @@ def forget() -> None:
 
     flush()
     with LOCK:
-        for grad_on in (True, False):
-            set_children(ROOTS[grad_on], {})
+        for root in ROOTS.values():
+            set_children(root, {})
         ENDS.clear()
         NODES = 0
 

@@ -30,8 +30,9 @@ def train(net, optimizer, x, y):
     return loss
 
 
-def test_steps_do_not_grow():
+def test_steps_do_not_grow(monkeypatch):
     """Changing learning rate, evaluation now and then, a metric that is never read."""
+    monkeypatch.setattr(background, "MODE", "now")  # (the compiler's objects come at a known time)
     net, optimizer, x, y = small_problem()
     total = torch.zeros(())
 

@@ -1,0 +1,188 @@
+"""Compilation behind the program's back: it takes over, it may fail, it may be shared and forked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+
+import rushlight as torch
+from rushlight.compile import background, native
+from rushlight.trace import trie
+
+
+def child(program: str, **environment) -> str:
+    import os
+
+    told = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True,
+        timeout=120, env={**os.environ, **environment},
+    )
+    assert told.returncode == 0, told.stderr[-3000:]
+    return told.stdout.strip()
+
+
+STEPS = """
+    import rushlight as torch, time
+    from rushlight.compile import background
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Linear(16, 4))
+    optimizer = torch.optim.Adam(net.parameters())
+    x = torch.randn(32, 8)
+    def step():
+        optimizer.zero_grad()
+        loss = net(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+"""
+
+
+def test_native_code_takes_over_in_the_background():
+    told = child(STEPS + """
+    from rushlight.interpret.program import Program
+    import gc
+    losses = [step() for _ in range(6)]
+    for _ in range(600):
+        programs = [p for p in gc.get_objects() if type(p) is Program and p.runs > 2]
+        if programs and all(p.native is not None for p in programs):
+            break
+        time.sleep(0.1)
+    assert not background.failures, background.failures
+    assert all(p.native is not None for p in programs)
+    losses += [step() for _ in range(4)]
+    assert losses == sorted(losses, reverse=True)
+    print("native", len(programs))
+    """, RUSHLIGHT_COMPILE="background")
+    assert told.startswith("native")
+
+
+@pytest.mark.filterwarnings("ignore:a program stays")
+def test_a_failing_build_leaves_tier_0(monkeypatch):
+    def broken(*_):
+        raise ArithmeticError("planted")
+
+    monkeypatch.setattr(native, "build", broken)
+    monkeypatch.setattr(background, "MODE", "now")
+    monkeypatch.setattr(background, "failures", [])
+    monkeypatch.delenv("RUSHLIGHT_STRICT", raising=False)
+    trie.forget()
+    values = [(torch.ones(5) * 3 - 1).sum().item() for _ in range(6)]
+    assert values == [10.0] * 6
+    assert any(isinstance(e, ArithmeticError) for _, e in background.failures)
+
+
+@pytest.mark.parametrize("mode", ["now", "never"])
+def test_threads_run_the_same_programs(mode, monkeypatch):
+    """Also where one thread extends the trie that another is walking."""
+    monkeypatch.setattr(background, "MODE", mode)
+    trie.forget()
+    found = {}
+
+    def work(k):
+        x = torch.full((200, 50), float(k))
+        found[k] = [((x + 1) * 2).sum().item() for _ in range(12)]
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert found == {k: [(k + 1) * 2 * 10_000.0] * 12 for k in range(4)}
+
+
+def test_fork_and_spawn_after_native_code_ran():
+    told = child(STEPS + """
+    import multiprocessing, os
+    for _ in range(8):
+        step()
+    pid = os.fork()
+    if pid == 0:
+        first = step()
+        os._exit(0 if all(step() <= first for _ in range(6)) else 1)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.map(abs, [-3]))
+    """, RUSHLIGHT_COMPILE="now")
+    assert told == "[3]"
+
+
+def test_two_processes_share_the_kernels(tmp_path):
+    program = STEPS + """
+    from rushlight.compile.llvm import objects
+    print(sum(step() for _ in range(8)), objects.Counters.compiled)
+    """
+    environment = {"RUSHLIGHT_COMPILE": "now", "RUSHLIGHT_CACHE": str(tmp_path)}
+    made = []
+    threads = [threading.Thread(target=lambda: made.append(child(program, **environment)))
+               for _ in range(2)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert made[0].split()[0] == made[1].split()[0]
+    assert child(program, **environment).split()[1] == "0"
+
+
+def test_the_same_bits_for_any_number_of_threads():
+    told = {
+        child("""
+        import rushlight as torch, hashlib, sys
+        torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else THREADS)
+        torch.manual_seed(0)
+        x, w = torch.randn(700, 300), torch.randn(300, 500)
+        for _ in range(6):
+            y = torch.nn.functional.layer_norm(x @ w, (500,)).softmax(1)
+            z = (y.sum(0), y.sum(), (y.T @ x).exp().mean(1))
+            made = b"".join(t.numpy().tobytes() for t in z)
+        print(hashlib.sha256(made).hexdigest())
+        """.replace("THREADS", str(n)), RUSHLIGHT_COMPILE="now")
+        for n in (1, 2, 5)
+    }
+    assert len(told) == 1
+
+
+def test_numbers_that_take_another_branch(monkeypatch):
+    """A program compiled for weight_decay 0 is right when weight decay sets in."""
+    monkeypatch.setattr(background, "MODE", "now")
+
+    def train(mode):
+        monkeypatch.setattr(background, "MODE", mode)
+        trie.forget()
+        p = torch.nn.Parameter(torch.ones(10))
+        optimizer = torch.optim.SGD([p], lr=0.1, momentum=0.5)
+        for i in range(12):
+            optimizer.param_groups[0]["weight_decay"] = 0.0 if i < 8 else 0.3
+            optimizer.zero_grad()
+            (p * p).sum().backward()
+            optimizer.step()
+        return p.detach().numpy()
+
+    assert abs(train("now") - train("never")).max() < 1e-6
+
+
+def test_interrupt_during_a_kernel():
+    told = child("""
+    import rushlight as torch, signal, threading, time, os
+    x = torch.randn(600, 600)
+    for _ in range(5):
+        (x @ x).sum().item()
+    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    try:
+        for _ in range(100000):
+            (x @ x).sum().item()
+    except KeyboardInterrupt:
+        print("interrupted", bool(abs((x @ x).sum().item()) >= 0))
+    """, RUSHLIGHT_COMPILE="now")
+    assert told == "interrupted True"
+
+
+def test_never(monkeypatch):
+    monkeypatch.setattr(background, "MODE", "never")
+    monkeypatch.setattr(background, "compile_now", None)
+    trie.forget()
+    assert [(torch.ones(3) * 2).sum().item() for _ in range(6)] == [6.0] * 6
