@@ -346,6 +346,8 @@ def nan_to_num(
 @function(inplace=True, out=True, api="torch Tensor special")
 def logit(input: Tensor, eps: float | None = None):
     """`log(x / (1 - x))`, with x clamped to [eps, 1 - eps]."""
+    if input.dtype.category < dtypes.FLOAT:
+        input = input.to(dtypes.get_default_dtype())
     x = input if eps is None else clamp(input, eps, 1 - eps)
     return log(x / (1 - x))
 

@@ -432,7 +432,7 @@ def kl_div(input: Tensor, target: Tensor, size_average=None, reduce=None,
 @function(api="nn.functional torch")
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8):
     """The cosine of the angle between vectors along `dim`."""
-    x1, x2 = broadcast_tensors(x1, x2)
+    x1, x2 = broadcast_tensors(*(t.to(rules.float_of(t.dtype)) for t in (x1, x2)))
     a = x1 / x1.norm(2, dim, True).clamp(min=eps)
     b = x2 / x2.norm(2, dim, True).clamp(min=eps)
     return (a * b).sum(dim)
@@ -533,13 +533,43 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var, full: bool = False, ep
     return reduced(loss, reduction)
 
 
+def _check_margin_inputs(input, target, weight, reduction):
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    if input.ndim > 2 or 0 in input.shape[-1:]:
+        raise RuntimeError(
+            "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
+            f"{list(input.shape)}"
+        )
+    rows = input.shape[0] if input.ndim == 2 else 1
+    if target.ndim > 1 or target.numel() != rows:
+        raise RuntimeError(
+            f"inconsistent target size, expected {rows} but got {list(target.shape)}"
+        )
+    if target.dtype is not dtypes.int64:
+        raise RuntimeError(
+            f"expected scalar type Long but found {dtypes.type_name(target.dtype)}"
+        )
+    if weight is None:
+        return
+    if weight.ndim != 1:
+        raise ValueError(f"weight must be one-dimensional, not {list(weight.shape)}")
+    classes = input.shape[-1] if input.ndim else 1
+    if weight.numel() != classes:
+        raise RuntimeError(
+            f"inconsistent weight size, expected {classes} but got {list(weight.shape)}"
+        )
+
+
 @function(api=NN)
 def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight=None,
                       size_average=None, reduce=None, reduction: str = "mean"):
     """The mean over wrong classes of `max(0, margin - x[y] + x[i])^p`."""
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
-    x = input if input.ndim == 2 else input.unsqueeze(0)
+    reduction = _legacy(size_average, reduce, reduction)
+    _check_margin_inputs(input, target, weight, reduction)
+    x = input if input.ndim == 2 else input.reshape(1, -1)
     y = target.reshape(-1, 1)
     z = (margin - x.gather(1, y) + x).clamp(min=0)
     z = z * z if p == 2 else z
@@ -547,8 +577,8 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
         z = z * weight[y.reshape(-1)].unsqueeze(1)
     z = z.scatter(1, y, 0.0)
     loss = z.sum(1) / x.shape[1]
-    return reduced(loss if input.ndim == 2 else loss.squeeze(0),
-                   _legacy(size_average, reduce, reduction))
+    return reduced(loss if target.ndim else loss.squeeze(0),
+                   reduction)
 
 
 @function(api=NN)

@@ -414,14 +414,6 @@ def _plus_rule(product):
                 "self and mat2 must have the same dtype, but got "
                 f"{dtypes.type_name(input.dtype)} and {dtypes.type_name(made.dtype)}",
             )
-        if made.dtype.category < dtypes.FLOAT and (
-            isinstance(beta, (float, complex)) or isinstance(alpha, (float, complex))
-        ):
-            rules.fail(
-                RuntimeError,
-                "For integral input tensors, argument beta and alpha must not be a floating point "
-                "number.",
-            )
         if rules.broadcast_shapes(input.shape, made.shape) != tuple(made.shape):
             rules.fail(
                 RuntimeError,
@@ -436,6 +428,8 @@ def _plus_rule(product):
 def _plus(input, product, beta, alpha):
     """`beta * input + alpha * product` in the fresh array `product`; beta = 0 ignores NaN."""
     product = np.asarray(product)
+    if product.dtype.kind in "iu":
+        beta, alpha = int(beta), int(alpha)
     if alpha != 1:
         product = product * product.dtype.type(alpha)
     if beta == 0:

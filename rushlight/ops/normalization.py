@@ -266,5 +266,6 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
             "dimensions)"
         )
     square = pad(input * input, (0, 0) * (input.ndim - 2) + (size // 2, (size - 1) // 2))
-    energy = square.unfold(1, size, 1).mean(-1)
+    energy = square.unfold(1, size, 1).sum(-1)
+    energy = energy / size if input.is_floating_point() else energy // size
     return input / (energy * alpha + k).pow(beta)

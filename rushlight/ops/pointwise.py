@@ -414,17 +414,27 @@ def hypot(input: Tensor, other: Tensor):
     return np.hypot(input, other)
 
 
+def log_sum_of_two(a, b):
+    """`log(exp(a) + exp(b))` without overflow; of complex numbers too."""
+    if np.result_type(a, b).kind != "c":
+        return np.logaddexp(a, b)
+    swap = np.real(a) < np.real(b)
+    high, low = np.where(swap, b, a), np.where(swap, a, b)
+    made = high + np.log1p(np.exp(low - high))
+    return np.where(np.isneginf(np.real(low)), high, made)
+
+
 @op(
     rules.broadcast_float,
     gradient={
-        "input": lambda g, input, out: g * (input - out).exp(),
-        "other": lambda g, other, out: g * (other - out).exp(),
+        "input": lambda g, input, out: g * conj_of((input - out).exp()),
+        "other": lambda g, other, out: g * conj_of((other - out).exp()),
     },
     compute="result",
 )
 def logaddexp(input: Tensor, other: Tensor):
     """`log(exp(input) + exp(other))` without overflow."""
-    return np.logaddexp(input, other)
+    return log_sum_of_two(input, other)
 
 
 @op(
@@ -471,7 +481,11 @@ def heaviside(input: Tensor, values: Tensor):
     return np.where(np.equal(input, 0), values, np.greater(input, 0))
 
 
-@op(rules.broadcast, compute="result", inplace=True)
+@op(
+    rules.broadcast,
+    gradient={"input": lambda g: g, "other": lambda g: _flat(g)},
+    compute="result", inplace=True,
+)
 def nextafter(input: Tensor, other: Tensor):
     """The next representable number after `input` towards `other`."""
     return np.nextafter(input, other)

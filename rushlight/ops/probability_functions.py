@@ -105,5 +105,5 @@ def zeta(input: Tensor, other: Tensor):
     undefined = (s < 1) | (q < 0) & (s != np.floor(s)) & ~pole
     known = undefined | pole | (s == 1)
     made = _zeta(np.where(known, 2.0, s), np.where(known, 1.0, q))
-    made = np.where(pole, np.inf, np.where(undefined, np.nan, made))
+    made = np.where(pole, np.inf, np.where(undefined | np.isinf(q), np.nan, made))
     return np.where(s == 1, np.inf, np.where(s < 1, np.nan, made))

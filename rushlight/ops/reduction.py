@@ -378,14 +378,19 @@ def logsumexp(input: Tensor, dim: tuple | int, keepdim: bool = False):
     a, ax = reducible(input, dim)
     if a.size == 0:
         return np.log(np.add.reduce(np.exp(a), axis=ax, keepdims=keepdim))
-    top = np.max(a, axis=ax, keepdims=True)
+    top = np.max(a.real, axis=ax, keepdims=True)
     top = np.where(np.isinf(top), 0, top)
     total = np.log(np.add.reduce(np.exp(a - top), axis=ax, keepdims=True)) + top
     return total if keepdim and a.ndim else np.squeeze(total, ax) if a.ndim else total
 
 
+def _sum_to_rule(input: Meta, size) -> Meta:
+    whole = input.dtype.category < dtypes.FLOAT and (not size or tuple(input.shape) != tuple(size))
+    return meta(_check_sum_to(input, size), dtypes.int64 if whole else input.dtype)
+
+
 @op(
-    lambda input, size: meta(_check_sum_to(input, size), input.dtype),
+    _sum_to_rule,
     gradient={"input": lambda g, input_meta: g.expand(input_meta.shape)},
     api="Tensor",
 )
@@ -395,7 +400,8 @@ def sum_to_size(input: Tensor, size: Size):
     gone = tuple(range(extra)) + tuple(
         i + extra for i, n in enumerate(size) if n == 1 and input.shape[i + extra] != 1
     )
-    return np.add.reduce(input, axis=gone, keepdims=True).reshape(size) if gone else input.copy()
+    whole = np.int64 if input.dtype.kind in "biu" else None
+    return np.add.reduce(input, axis=gone, keepdims=True, dtype=whole).reshape(size) if gone else input
 
 
 def _check_sum_to(input: Meta, size):

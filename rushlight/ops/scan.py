@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..trace import dtypes
 from ..trace.meta import Meta, meta
 from ..trace.operator import Tensor, function, op
 from . import rules
-from .pointwise import where
+from .pointwise import log_sum_of_two, where
 from .sorting import scatter_back
 
 
@@ -94,15 +96,31 @@ def cummin(input: Tensor, dim: int):
     return _running(input, dim, np.less_equal)
 
 
-@op(
-    lambda input, dim: _rule(input, dim),
-    gradient={"input": lambda g, input, out, dim: (
-        (g * (-out).exp()).flip(dim).cumsum(dim).flip(dim) * input.exp()
-    )},
-)
+def _logcumsumexp_gradient(g, input, out, dim):
+    """`sum over j >= k of g_j exp(x_k - out_j)`, in logarithms, apart for positive and negative g."""
+    if g.is_complex():
+        return (g * (-out).exp().conj()).flip(dim).cumsum(dim).flip(dim) * input.exp().conj()
+
+    def part(g):
+        some = (g > 0) & ~out.isneginf()
+        size = where(some, where(some, g, 1.0).log() - where(some, out, 0.0), -math.inf)
+        total = size.flip(dim).logcumsumexp(dim).flip(dim) + input
+        return where(input.isneginf(), 0.0, total.exp())
+
+    return part(g) - part(-g) if g.ndim else g
+
+
+@op(lambda input, dim: _rule(input, dim), gradient={"input": _logcumsumexp_gradient})
 def logcumsumexp(input: Tensor, dim: int):
     """`log(cumsum(exp(input)))` along `dim`."""
-    return np.logaddexp.accumulate(input, axis=dim) if input.ndim else input.copy()
+    if not input.ndim:
+        return input
+    if input.dtype.kind != "c":
+        return np.logaddexp.accumulate(input, axis=dim)
+    made = np.moveaxis(input.copy(), dim, 0)
+    for i in range(1, len(made)):
+        made[i] = log_sum_of_two(made[i - 1], made[i])
+    return np.moveaxis(made, 0, dim)
 
 
 @function(out=True)

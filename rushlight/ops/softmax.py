@@ -98,7 +98,7 @@ def _implicit(ndim: int) -> int:
     return 0 if ndim in (0, 1, 3) else 1
 
 
-@function(api="torch Tensor special nn.functional")
+@function(api="torch Tensor special nn.functional", out=True)
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype=None):
     """exp(input) normalised to sum 1 along `dim`.
 
@@ -110,7 +110,7 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype=N
     return _softmax(input if dtype is None else input.to(dtype), dim)
 
 
-@function(api="torch Tensor special nn.functional")
+@function(api="torch Tensor special nn.functional", out=True)
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype=None):
     """The logarithm of `softmax`, without overflow."""
     if dim is None:

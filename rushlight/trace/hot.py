@@ -91,9 +91,12 @@ def _renamed(o: Operator, fn, signature: str) -> tuple[str, str]:
     return signature, statements
 
 
+WITH_OUT = {"torch", "linalg", "special", "fft", "nn.functional"}
+
+
 def _takes_out(o: Operator) -> bool:
     spaces = o.api.split()
-    return not o.view and not o.mutates and bool({"torch", "linalg", "special", "fft"} & set(spaces))
+    return not o.view and not o.mutates and bool(WITH_OUT & set(spaces))
 
 
 def _source(o: Operator, fn, bare: bool) -> str:

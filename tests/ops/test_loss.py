@@ -134,6 +134,7 @@ def test_divergence(reduction, log_target):
 @pytest.mark.parametrize("name, make, options", [
     ("cosine_embedding_loss", lambda: (n(4, 3), n(4, 3), signs(4)), {"margin": 0.1}),
     ("cosine_embedding_loss", lambda: (n(3), n(3), fixed(np.array(1.0))), {}),
+    ("cosine_embedding_loss", lambda: (classes(4, 3), classes(4, 3), signs(4)), {}),
     ("hinge_embedding_loss", lambda: (n(4, 3), signs(4, 3)), {}),
     ("hinge_embedding_loss", lambda: (n(4), signs(4)), {"margin": 0.2}),
     ("margin_ranking_loss", lambda: (n(4), n(4), signs(4)), {"margin": 0.3}),
@@ -153,6 +154,7 @@ def test_divergence(reduction, log_target):
     ("multi_margin_loss", lambda: (n(4, 5), classes(4, ignored=0)), {"p": 2, "margin": 0.4}),
     ("multi_margin_loss", lambda: (n(4, 5), classes(4, ignored=0), 1, 1.0, fixed(u(5))), {}),
     ("multi_margin_loss", lambda: (n(5), np.array(2)), {}),
+    ("multi_margin_loss", lambda: (np.array(0.4), np.array([0])), {}),
     ("multilabel_soft_margin_loss", lambda: (n(4, 5), fixed(np.round(u(4, 5)))), {}),
     ("multilabel_soft_margin_loss", lambda: (n(4, 5), fixed(np.round(u(4, 5))), fixed(u(5))), {}),
 ])
@@ -205,7 +207,8 @@ X = n(4, 5)
     ("margin_ranking_loss", (X, n(5), signs(4)), {}),
     ("gaussian_nll_loss", (X, X, n(3)), {}),
     ("gaussian_nll_loss", (X, X, -1.0), {}), ("multi_margin_loss", (X, classes(4)), {"p": 3}),
-    ("multi_margin_loss", (X, classes(3)), {}), ("multilabel_soft_margin_loss", (X, n(3, 5)), {}),
+    ("multi_margin_loss", (X, classes(3)), {}), ("multi_margin_loss", (X, X[0]), {}),
+    ("multi_margin_loss", (X, classes(4)), {"weight": X}), ("multilabel_soft_margin_loss", (X, n(3, 5)), {}),
     ("cosine_similarity", (X, n(4, 3)), {}), ("pairwise_distance", (X, n(4, 3)), {}),
     ("cosine_similarity", (X, X), {"dim": 2}),
 ])

@@ -107,6 +107,8 @@ def test_added(case):
     check(f"Tensor.{name}", *real, beta=0, alpha=2)
     check(name, *(z(*s) for s in shapes), beta=1j, alpha=0.5)
     check(name, *whole, beta=2, alpha=-3)
+    if name == "baddbmm":
+        check(name, *whole, beta=1.5, alpha=2.7)  # (cut to integers)
     check(name, *(half(*s) for s in shapes), beta=0.5, rtol=5e-2, atol=5e-2)
     full = {"addmm": (3, 2), "addmv": (3,), "addr": (3, 4), "baddbmm": (2, 3, 5)}.get(name, (3, 5))
     check(f"Tensor.{name}_", copied(*full), *real[1:], alpha=0.5)

@@ -109,6 +109,7 @@ def test_normalize_forms():
 def test_local_response(shape):
     check(F + "local_response_norm", n(*shape), 2, gradgrad=True)
     check(F + "local_response_norm", n(*shape), 3, 0.1, 0.5, 2.0)
+    check(F + "local_response_norm", (n(*shape) * 4).astype(int), 3, 0.1)
 
 
 X = n(4, 3, 5)

@@ -27,6 +27,15 @@ def test_products_through_zeros():
     check("cumprod", ZEROS, 0)
 
 
+def test_logarithms_of_sums():
+    wide = np.array([[5.0, -900.0, 3.0, 800.0], [800.0, -np.inf, 5.0, 2.0], [1.0, 2.0, 3.0, 4.0]])
+    for dim in (0, 1):
+        check("logcumsumexp", wide, dim, gradgrad=True)
+        check("logcumsumexp", A[0] + 1j * A[1], dim, atol=1e-8)
+    check("logsumexp", A[0] * 900 + 1j * A[1], 1, grad=False)
+    check("logaddexp", A[0] + 1j * A[1], A[1] * 9 + 1j * A[0], grad=False)
+
+
 def test_differences():
     for options in ({}, {"n": 2}, {"dim": 0}, {"n": 0}, {"n": 9}):
         check("diff", A, **options)
