@@ -191,18 +191,21 @@ class Reduction:
         odd = product + (half + (half << 1) * self.cosine)
         odd = odd.shift_in_zeros(width - 1).convert("trunc", integer)
         sign = odd << (31 if x.type == "float" else 63)
-        r = self._radians(product << 1, x.type)
+        fraction = product << 1
+        negative = fraction < 0
+        made = self._radians((-1 * fraction).where(negative, fraction), x.type)
         if not self.cosine:
-            r = [(-v).where(x < 0.0, v) for v in r]
-        return [r[0], sign, *r[1:]]
+            negative = negative ^ (x < 0.0)
+        r, *excess = [(-v).where(negative, v) for v in made]
+        return [r, sign, *excess]
 
     def _radians(self, fraction: Value, type: str) -> list[Value]:
-        """A signed fraction of u as [r] or [r, its excess]."""
+        """A fraction of u (less than a half) as [r] or [r, its excess]."""
         if type == "float":
-            turns = _number(fraction, 64, True) * 2.0 ** -(64 + self.halves)
+            turns = _number(fraction, 64) * 2.0 ** -(64 + self.halves)
             return [(turns * math.pi).convert("fptrunc", "float")]
-        turns = _number(fraction, 53, True) * 2.0 ** -(53 + self.halves)
-        rest = _number(fraction, 117, False) * 2.0 ** -(117 + self.halves)
+        turns = _number(fraction, 53) * 2.0 ** -(53 + self.halves)
+        rest = _number(fraction, 117) * 2.0 ** -(117 + self.halves)
         small = fma(turns, PI_REST, rest * math.pi)
         r = fma_once(turns, math.pi, small)
         return [r, fma_once(turns, -math.pi, r) - small] if self.excess else [r]
@@ -225,11 +228,10 @@ def _inverse_pi_bits(start: Value, places: int) -> Value:
     return piece.shift_in_zeros((start & (STEP - 1)).convert("zext", piece.type))
 
 
-def _number(x: Value, place: int, signed: bool) -> Value:
-    """The bits of a wide integer down to its `place`-th (64 at most), as a double."""
-    shift = int(x.type[1:]) - place
-    bits = x >> shift if signed else x.shift_in_zeros(shift)
-    return bits.convert("trunc", "i64").convert("sitofp" if signed else "uitofp", "double")
+def _number(x: Value, place: int) -> Value:
+    """The bits of a wide integer down to its `place`-th, the last 64 of them, as a double."""
+    bits = x.shift_in_zeros(int(x.type[1:]) - place)
+    return bits.convert("trunc", "i64").convert("uitofp", "double")
 
 
 def asin(x: Value) -> Value:
