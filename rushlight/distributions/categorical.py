@@ -8,7 +8,6 @@ from typing import Any
 
 import rushlight as torch
 from rushlight.nn import functional as F
-from rushlight.trace.meta import Size
 from rushlight.trace.tensor import Tensor
 
 from . import constraints
@@ -83,14 +82,14 @@ class Categorical(Distribution):
         return self.probs.argmax(dim=-1)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        sample_shape = Size(sample_shape)
-        count = sample_shape.numel()
-        drawn = torch.multinomial(self.probs.reshape(-1, self._num_events), count, True)
+        probs, count = self.probs, math.prod(sample_shape)
+        if not sample_shape and probs.ndim <= 2:  # as in a policy's loop: nothing to be reshaped
+            return torch.multinomial(probs, 1, True).squeeze(-1)
+        drawn = torch.multinomial(probs.reshape(-1, self._num_events), count, True)
         return (drawn if count == 1 else drawn.T).reshape(self._extended_shape(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         index, logits = value.long().unsqueeze(-1), self.logits
         if value.shape != self._batch_shape:
             index, logits = torch.broadcast_tensors(index, logits)
@@ -150,8 +149,7 @@ class OneHotCategorical(OfCategorical):
         return self._one_hot(self._categorical.sample(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         return self._categorical.log_prob(value.max(-1)[1])
 
     def entropy(self) -> Tensor:
@@ -232,8 +230,7 @@ class Multinomial(OfCategorical):
         return of_draws + orders.sum([0, -1])
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         logits, value = broadcast_all(self.logits, value)
         ways = torch.lgamma(value.sum(-1) + 1) - torch.lgamma(value + 1).sum(-1)
         logits = torch.where((value == 0) & (logits == -math.inf), 0.0, logits)

@@ -1,6 +1,8 @@
 """Regions in which parameters and values may lie. `Constraint.check` says which elements do.
 
 A name in lower case is a ready constraint (`positive`, `simplex`) or makes one (`interval(0, 1)`).
+Most checks are written with operators that NumPy's arrays have as well (`@of_arrays`): so `holds`, which
+is how distributions validate, looks at memory and leaves no trace.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import rushlight as torch
-from rushlight.trace.tensor import Tensor
+from rushlight.trace.tensor import Tensor, array
 
 __all__ = [
     "Constraint",
@@ -45,6 +47,25 @@ __all__ = [
     "symmetric",
     "unit_interval",
 ]
+
+
+def of_arrays(check: Callable) -> Callable:
+    """Mark a check that takes NumPy arrays, too."""
+    check.takes_arrays = True
+    return check
+
+
+def holds(constraint: Constraint, value: Tensor) -> bool:
+    """Whether all of `value` is in the region."""
+    inner = constraint
+    while isinstance(inner, _IndependentConstraint):
+        inner = inner.base_constraint
+    on_memory = (
+        isinstance(value, Tensor)
+        and hasattr(type(inner).check, "takes_arrays")
+        and not any(isinstance(bound, Tensor) for bound in vars(inner).values())
+    )
+    return bool(constraint.check(array(value) if on_memory else value).all())
 
 
 class Constraint:
@@ -281,6 +302,7 @@ class _Between(_Bounded):
 class _GreaterThan(_Above):
     """(lower_bound, inf]"""
 
+    @of_arrays
     def check(self, value: Tensor) -> Tensor:
         return self.lower_bound < value
 
@@ -288,6 +310,7 @@ class _GreaterThan(_Above):
 class _GreaterThanEq(_Above):
     """[lower_bound, inf]"""
 
+    @of_arrays
     def check(self, value: Tensor) -> Tensor:
         return self.lower_bound <= value
 
@@ -295,6 +318,7 @@ class _GreaterThanEq(_Above):
 class _LessThan(_Below):
     """[-inf, upper_bound)"""
 
+    @of_arrays
     def check(self, value: Tensor) -> Tensor:
         return value < self.upper_bound
 
@@ -302,6 +326,7 @@ class _LessThan(_Below):
 class _Interval(_Between):
     """[lower_bound, upper_bound]"""
 
+    @of_arrays
     def check(self, value: Tensor) -> Tensor:
         return (self.lower_bound <= value) & (value <= self.upper_bound)
 
@@ -309,13 +334,9 @@ class _Interval(_Between):
 class _HalfOpenInterval(_Between):
     """[lower_bound, upper_bound)"""
 
+    @of_arrays
     def check(self, value: Tensor) -> Tensor:
         return (self.lower_bound <= value) & (value < self.upper_bound)
-
-
-def _also_whole(inside: Tensor, value: Tensor) -> Tensor:
-    """`inside`, and whole numbers only."""
-    return (value % 1 == 0) & inside if value.is_floating_point() else inside
 
 
 class _IntegerInterval(_Interval):
@@ -323,8 +344,9 @@ class _IntegerInterval(_Interval):
 
     is_discrete = True
 
+    @of_arrays
     def check(self, value: Tensor) -> Tensor:
-        return _also_whole(super().check(value), value)
+        return (value % 1 == 0) & (self.lower_bound <= value) & (value <= self.upper_bound)
 
 
 class _IntegerLessThan(_Below):
@@ -332,8 +354,9 @@ class _IntegerLessThan(_Below):
 
     is_discrete = True
 
+    @of_arrays
     def check(self, value: Tensor) -> Tensor:
-        return _also_whole(value <= self.upper_bound, value)
+        return (value % 1 == 0) & (value <= self.upper_bound)
 
 
 class _IntegerGreaterThan(_Above):
@@ -341,13 +364,15 @@ class _IntegerGreaterThan(_Above):
 
     is_discrete = True
 
+    @of_arrays
     def check(self, value: Tensor) -> Tensor:
-        return _also_whole(value >= self.lower_bound, value)
+        return (value % 1 == 0) & (value >= self.lower_bound)
 
 
 class _Real(Constraint):
     """[-inf, inf], without NaN."""
 
+    @of_arrays
     def check(self, value: Tensor) -> Tensor:
         return value == value
 
@@ -357,6 +382,7 @@ class _Boolean(Constraint):
 
     is_discrete = True
 
+    @of_arrays
     def check(self, value: Tensor) -> Tensor:
         return (value == 0) | (value == 1)
 
@@ -370,6 +396,7 @@ class _OneHot(Constraint):
     is_discrete = True
     event_dim = 1
 
+    @of_arrays
     def check(self, value: Tensor) -> Tensor:
         return boolean.check(value).all(-1) & (value.sum(-1) == 1)
 
@@ -379,8 +406,9 @@ class _Simplex(Constraint):
 
     event_dim = 1
 
+    @of_arrays
     def check(self, value: Tensor) -> Tensor:
-        return (value >= 0).all(-1) & ((value.sum(-1) - 1).abs() < 1e-6)
+        return (value >= 0).all(-1) & (abs(value.sum(-1) - 1) < 1e-6)
 
 
 class _Multinomial(Constraint):
@@ -393,6 +421,7 @@ class _Multinomial(Constraint):
     def __init__(self, upper_bound: Any) -> None:
         self.upper_bound = upper_bound
 
+    @of_arrays
     def check(self, value: Tensor) -> Tensor:
         return (value >= 0).all(-1) & (value.sum(-1) <= self.upper_bound)
 

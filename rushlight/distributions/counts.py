@@ -88,8 +88,7 @@ class Bernoulli(Odds, ExponentialFamily):
             return torch.bernoulli(self.probs.expand(self._extended_shape(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         logits, value = broadcast_all(self.logits, value)
         return -F.binary_cross_entropy_with_logits(logits, value, reduction="none")
 
@@ -149,8 +148,7 @@ class Binomial(Odds):
             return torch.binomial(self.total_count.expand(shape), self.probs.expand(shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         n, logits = self.total_count, self.logits
         # log(1 + exp(logits)) without overflow; max(logits, 0) with the derivative 1/2 at 0
         positive = (logits.clamp(min=0) + logits - logits.clamp(max=0)) / 2
@@ -210,8 +208,7 @@ class Geometric(Odds):
             return (u.log() / (-probs).log1p()).floor()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         value, probs = broadcast_all(value, self.probs)
         failing = torch.where((probs == 1) & (value == 0), 0.0, probs)  # 0 * log 0 is 0
         return value * (-failing).log1p() + self.probs.log()
@@ -266,8 +263,7 @@ class NegativeBinomial(Odds):
             return torch.poisson(self._gamma.sample(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         n = self.total_count
         chances = n * F.logsigmoid(-self.logits) + value * F.logsigmoid(self.logits)
         ways = torch.lgamma(n + value) - torch.lgamma(1.0 + value) - torch.lgamma(n)
@@ -298,8 +294,7 @@ class Poisson(ExponentialFamily):
             return torch.poisson(self.rate.expand(self._extended_shape(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         rate, value = broadcast_all(self.rate, value)
         return value.xlogy(rate) - rate - (value + 1).lgamma()
 

@@ -7,9 +7,7 @@ package names what `expand` expands (`_expanded`) and what it copies (`_kept`).
 
 from __future__ import annotations
 
-import operator
 import warnings
-from functools import reduce
 from typing import Any
 
 import rushlight as torch
@@ -23,10 +21,6 @@ __all__ = ["Distribution", "ExponentialFamily"]
 
 
 EMPTY = Size()
-
-
-def _together(valid: Tensor) -> Tensor:
-    return valid.all() if valid.ndim else valid
 
 
 class Distribution:
@@ -79,7 +73,7 @@ class Distribution:
         Distribution.__init__(self, tensors[0].shape, validate_args=validate_args)
 
     def _check_parameters(self) -> None:
-        """ValueError if a parameter is not in its constraint. Only one value is read for all."""
+        """ValueError if a parameter is not in its constraint."""
         try:
             arg_constraints = self.arg_constraints
         except NotImplementedError:
@@ -89,21 +83,18 @@ class Distribution:
                 stacklevel=4,
             )
             return
-        found = []
         for name, constraint in arg_constraints.items():
             if constraints.is_dependent(constraint) or (
                 name not in self.__dict__ and isinstance(getattr(type(self), name), lazy_property)
             ):
                 continue
             value = getattr(self, name)
-            found.append((name, constraint, value, _together(constraint.check(value))))
-        if found and not reduce(operator.and_, [valid for *_, valid in found]):
-            name, constraint, value, _ = next(entry for entry in found if not entry[3])
-            raise ValueError(
-                f"Expected parameter {name} ({type(value).__name__} of shape {tuple(value.shape)}) "
-                f"of distribution {self!r} to satisfy the constraint {constraint!r}, but found "
-                f"invalid values:\n{value}"
-            )
+            if not constraints.holds(constraint, value):
+                raise ValueError(
+                    f"Expected parameter {name} ({type(value).__name__} of shape "
+                    f"{tuple(value.shape)}) of distribution {self!r} to satisfy the constraint "
+                    f"{constraint!r}, but found invalid values:\n{value}"
+                )
 
     def _validate_sample(self, value: Tensor) -> None:
         """ValueError if `value` is no tensor, does not fit the shapes, or is not in the support."""
@@ -134,12 +125,16 @@ class Distribution:
             return
         if support is None:
             raise AssertionError(f"The support of {type(self).__name__} is None")
-        if not _together(support.check(value)):
+        if not constraints.holds(support, value):
             raise ValueError(
                 f"Expected value argument ({type(value).__name__} of shape {tuple(shape)}) to be "
                 f"within the support ({support!r}) of the distribution {self!r}, but found invalid "
                 f"values:\n{value}"
             )
+
+    def _check(self, value: Tensor) -> None:
+        if self._validate_args:
+            self._validate_sample(value)
 
     # ------------------------------------------------------------ shapes
 

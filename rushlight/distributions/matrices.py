@@ -120,8 +120,7 @@ class Wishart(OfCovariance, ExponentialFamily):
         return sample
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         df, n, factor = self.df, self._event_shape[-1], self._unbroadcasted_scale_tril
         normalizer = df * (n * math.log(2) / 2 + half_log_det(factor)) + torch.mvlgamma(df / 2, n)
         log_det = torch.linalg.slogdet(value).logabsdet
@@ -186,8 +185,7 @@ class LKJCholesky(Distribution):
         return below + rest.sqrt().diag_embed()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         n, c = self.dim - 1, self.concentration
         order = 2 * (c - 1).unsqueeze(-1) + self.dim - torch.arange(2, self.dim + 1)
         powers = (order * value.diagonal(dim1=-1, dim2=-2)[..., 1:].log()).sum(-1)

@@ -107,8 +107,7 @@ class MixtureSameFamily(Distribution):
         return (below * self._mixture_distribution.probs).sum(-1)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(x)
+        self._check(x)
         of_parts = self._component_distribution.log_prob(self._pad(x))
         weights = torch.log_softmax(self._mixture_distribution.logits, -1)
         return torch.logsumexp(of_parts + weights, -1)

@@ -144,8 +144,7 @@ class MultivariateNormal(OfCovariance):
         return self.loc + matrix_vector(self._unbroadcasted_scale_tril, eps)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         factor = self._unbroadcasted_scale_tril
         distance = mahalanobis(factor, value - self.loc)
         return -0.5 * (self._event_shape[0] * LOG_TWO_PI + distance) - half_log_det(factor)
@@ -271,8 +270,7 @@ class LowRankMultivariateNormal(Distribution):
         return self.loc + common + self._unbroadcasted_cov_diag.sqrt() * of_diag
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         distance = self.distance(value - self.loc)
         return -0.5 * (self._event_shape[0] * LOG_TWO_PI + self.log_det() + distance)
 

@@ -62,13 +62,11 @@ class Exponential(ExponentialFamily):
         return torch.empty(shape, dtype=self.rate.dtype).exponential_() / self.rate
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         return self.rate.log() - self.rate * value
 
     def cdf(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         return 1 - torch.exp(-self.rate * value)
 
     def icdf(self, value: Tensor) -> Tensor:
@@ -127,14 +125,12 @@ class Gamma(ExponentialFamily):
     def log_prob(self, value: Any) -> Tensor:
         a, rate = self.concentration, self.rate
         value = torch.as_tensor(value, dtype=rate.dtype)
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         scale = torch.xlogy(a, rate) - torch.lgamma(a)
         return scale + torch.xlogy(a - 1, value) - rate * value
 
     def cdf(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         return torch.special.gammainc(self.concentration, self.rate * value)
 
     def entropy(self) -> Tensor:
@@ -244,8 +240,7 @@ class FisherSnedecor(Distribution):
         return (above / below.clamp(min=tiny)).clamp(min=tiny)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         a, b, ratio = self.df1 * 0.5, self.df2 * 0.5, self.df1 / self.df2
         scale = (a + b).lgamma() - a.lgamma() - b.lgamma() + a * ratio.log()
         return scale + (a - 1) * torch.log(value) - (a + b) * torch.log1p(ratio * value)
@@ -363,8 +358,7 @@ class GeneralizedPareto(Distribution):
         return self.icdf(torch.rand(self._extended_shape(sample_shape), dtype=self.loc.dtype))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         (zero, c), z = self._split(), self._z(value)
         power = 1 / c + torch.ones_like(z)
         curved = torch.where(power == 0, power, power * torch.log1p(c * z))
@@ -372,8 +366,7 @@ class GeneralizedPareto(Distribution):
 
     def log_survival_function(self, value: Tensor) -> Tensor:
         """`log(1 - cdf(value))`, exact in the tail."""
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         (zero, c), z = self._split(), self._z(value)
         return torch.where(zero, -z, -torch.log1p(c * z) / c)
 

@@ -104,15 +104,13 @@ class ContinuousBernoulli(Odds, ExponentialFamily):
         return self.icdf(torch.rand(self._extended_shape(sample_shape), dtype=self.probs.dtype))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         logits, value = broadcast_all(self.logits, value)
         entropy = F.binary_cross_entropy_with_logits(logits, value, reduction="none")
         return self._cont_bern_log_norm() - entropy
 
     def cdf(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         stable, p, _ = self._split()
         exact = (p.pow(value) * (1.0 - p).pow(1.0 - value) + p - 1.0) / (2.0 * p - 1.0)
         inside = torch.where(stable, exact, value)
@@ -168,8 +166,7 @@ class LogitRelaxedBernoulli(Odds):
         return (u.log() - (-u).log1p() + probs.log() - (-probs).log1p()) / self.temperature
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         logits, value = broadcast_all(self.logits, value)
         diff = logits - value * self.temperature
         return self.temperature.log() + diff - 2 * diff.exp().log1p()
@@ -232,8 +229,7 @@ class ExpRelaxedCategorical(OfCategorical):
         return scores - scores.logsumexp(dim=-1, keepdim=True)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         logits, value = broadcast_all(self.logits, value)
         n = self._event_shape[0]
         scale = math.lgamma(n) + (n - 1) * self.temperature.log()

@@ -34,8 +34,7 @@ class VonMises(Distribution):
         self._broadcast(validate_args, loc=loc, concentration=concentration)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._check(value)
         c = self.concentration
         log_i0 = torch.special.i0e(c).log() + c
         return c * torch.cos(value - self.loc) - math.log(2 * math.pi) - log_i0
