@@ -64,6 +64,7 @@ FURTHER_FAMILIES = (
     "probability_functions",
     "cylinder_functions",
     "polynomials",
+    "calculus",
 )
 FURTHER_METHODS = (  # of Tensor, from those
     "bincount cholesky cholesky_inverse cholesky_solve corrcoef cov det geqrf histc histogram inverse "
