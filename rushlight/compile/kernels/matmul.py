@@ -26,7 +26,7 @@ from .call import Address, Call, Workspace
 from .micro import Tiles
 
 TILES = ("tiles", "pack_left", "pack_right")  # the functions of products.py
-WORTH = 1 << 19  # multiplications that are worth a chunk of their own
+WORTH = 1 << 18  # multiplications that are worth a chunk of their own
 CHUNKS = 16  # of a large product
 GROUP = 8  # panels of B that are packed together
 READING, PACKING, ADDING = 6, 18, 24  # multiplications that take as long, for an element
@@ -64,6 +64,7 @@ class Product:
     accumulate: bool = False  # C = C + A @ B
     bias: Address | None = None  # n values, added to every row
     epilogue: tuple = (0, 0)  # words: address of the function, and of its argument block
+    pairs: bool = False  # k and its strides count pairs of bfloat16 (set while planning)
 
     @property
     def batches(self) -> int:
@@ -95,8 +96,8 @@ def _dtype(name: str) -> np.dtype:
 @functools.cache
 def _text(kind: str, target: Target, dtype: str) -> str:
     write = {
-        "tiles": products.tiles_text, "dots": thin.dots_text, "sweeps": thin.sweeps_text,
-        "finish": finish.finish_text,
+        "tiles": products.tiles_text, "pairs": functools.partial(products.tiles_text, pairs=True),
+        "dots": thin.dots_text, "sweeps": thin.sweeps_text, "finish": finish.finish_text,
     }[kind]
     return write(target, _dtype(dtype))
 
@@ -112,6 +113,8 @@ def plan(product: Product, target: Target | None = None) -> list[Call]:
         return []
     kind, swapped = _kind(p, target)
     work = _swapped(p) if swapped else p
+    if kind == "tiles" and target.bfloat16_dot:
+        work = _paired(work)
     tiles = Tiles(target, "float64" if p.dtype == "float64" else "float32")
     grid = _grid(work, kind, tiles)
     before, words = _sides(work, grid, tiles) if kind == "tiles" else ([], {})
@@ -137,6 +140,15 @@ def plan(product: Product, target: Target | None = None) -> list[Call]:
 def _swapped(p: Product) -> Product:
     """The transposed product: C' = B' A'."""
     return replace(p, a=p.b.transposed, b=p.a.transposed, c=p.c.transposed, m=p.n, n=p.m)
+
+
+def _paired(p: Product) -> Product:
+    """A product of bfloat16 with k in pairs, where the layouts allow it."""
+    dense = 1 in (p.a.column, p.a.row) and 1 in (p.b.row, p.b.column)
+    if p.dtype != "bfloat16" or p.k % 2 or not dense:
+        return p
+    a, b = replace(p.a, column=2 * p.a.column), replace(p.b, row=2 * p.b.row)
+    return replace(p, a=a, b=b, k=p.k // 2, pairs=True)
 
 
 def _simplified(p: Product) -> Product:
@@ -215,9 +227,9 @@ def _grid(p: Product, kind: str, tiles: Tiles) -> Grid:
     """Chunks of about the same work: of batches, else of C's rows and columns, else of k."""
     work = p.m * p.n * max(p.k, 1) * p.batches
     if kind == "tiles":
-        wanted = min(max(work // (4 * WORTH), min(work // WORTH, 4)), CHUNKS)
+        wanted = min(max(work // (8 * WORTH), min(work // WORTH, 4)), CHUNKS)
     else:
-        wanted = min(work // (WORTH // 8), CHUNKS)
+        wanted = min(work // (WORTH // 4), CHUNKS)
     if wanted < 2:
         return _steps(p, 1, 1, 1, 1, tiles)
     if p.batches >= wanted:
@@ -255,10 +267,10 @@ def _cost(p: Product, grid: Grid, tiles: Tiles) -> int:
 
 def _shared(p: Product, grid: Grid, tiles: Tiles, left: int, right: int) -> tuple[bool, bool]:
     """Whether A and B, which several chunks would pack, are packed before, as a whole."""
-    most = SHARED // (max(p.k, 1) * tiles.itemsize) if p.m * p.n * p.k >= 64 * WORTH else 0
+    most = SHARED // (max(p.k, 1) * tiles.itemsize) if p.m * p.n * p.k >= 128 * WORTH else 0
     alone = p.batches == 1
     return (
-        alone and left > 0 and grid.n_chunks > 1 and p.m <= most,
+        alone and (left == 1 or left == 2 and not p.pairs) and grid.n_chunks > 1 and p.m <= most,
         alone and right > 0 and grid.m_chunks > 1 and p.n <= most,
     )
 
@@ -268,7 +280,7 @@ def _packs(p: Product, tiles: Tiles, rows: int, columns: int) -> tuple[int, int]
     left = 0
     if p.a.row == 1 and p.m > 1:
         left = 2 * (p.half or (columns >= 48 and _scattered(p, tiles)))
-    elif p.half or (columns >= 128 and _scattered(p, tiles)):
+    elif (p.half and not p.pairs) or (columns >= 128 and _scattered(p, tiles)):
         left = 1
     if p.b.column == 1:
         return left, 2 * (p.half or rows >= 3 * tiles.rows)
@@ -307,7 +319,8 @@ def _call(
     words = _words(p, grid, c_bytes)
     words |= {"bias_row": p.itemsize * swapped, "bias_column": p.itemsize * (not swapped)}
     words |= {"swapped": int(swapped), "group": 4096, **special}
-    return _filled(_text(kind, target, p.dtype), kind, words, p, c_bytes, grid.chunks)
+    text = _text("pairs" if p.pairs else kind, target, p.dtype)
+    return _filled(text, kind, words, p, c_bytes, grid.chunks)
 
 
 def _filled(text: str, function: str, words: dict, p: Product, c_bytes: int, chunks: int) -> Call:
@@ -317,7 +330,7 @@ def _filled(text: str, function: str, words: dict, p: Product, c_bytes: int, chu
     size = f"{p.batches}x" if p.batches > 1 else ""
     return Call(
         text, function, [words.get(w, 0) for w in products.WORDS] + table, chunks, chunks > 1,
-        f"{function} {size}{p.m}x{p.k}x{p.n} {p.dtype}", 2 * p.batches * p.m * p.n * p.k,
+        f"{function} {size}{p.m}x{p.k}x{p.n} {p.dtype}", 2 * p.batches * p.m * p.n * p.k * (2 if p.pairs else 1),
         p.batches * p.itemsize * (p.m * p.k + p.k * p.n + p.m * p.n),
         TILES if function == "tiles" else (function,),
     )
@@ -372,7 +385,7 @@ def _pack(name: str, p: Product, tiles: Tiles, out: Workspace, out_step: int, st
     words = [out, x.at, out_step, x.row * p.itemsize, x.column * p.itemsize, rows, columns, step]
     chunks = _up(rows if name == "pack_left" else columns, step)
     return Call(
-        _text("tiles", tiles.target, p.dtype), name, words, chunks, chunks > 1,
+        _text("pairs" if p.pairs else "tiles", tiles.target, p.dtype), name, words, chunks, chunks > 1,
         f"{name} {rows}x{columns} {p.dtype}", nbytes=rows * columns * (p.itemsize + tiles.itemsize),
         exports=TILES,
     )

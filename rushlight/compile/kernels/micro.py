@@ -300,7 +300,7 @@ def _add_product(f: Function, t: Tiles, a: str, b: str, c: str) -> str:
 def _add_pairs(f: Function, t: Tiles, a: str, b: str, c: str) -> str:
     """c + a.low * b.low + a.high * b.high, of pairs of bfloat16 held in 32 bits."""
     v, held = vector("float", t.lanes), vector("i32", t.lanes)
-    if t.target.bfloat16_dot:
+    if "+avx512bf16" in t.target.features:
         pairs = vector("bfloat", 2 * t.lanes)
         given = [(pairs, f.op(f"bitcast {held} {x} to {pairs}")) for x in (a, b)]
         name = f"llvm.x86.avx512bf16.dpbf16ps.{t.target.vector_bytes * 8}"

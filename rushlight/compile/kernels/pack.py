@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..llvm import elements
-from ..llvm.builder import Function, Operand, vector
+from ..llvm.builder import Function, Operand, splat_literal, vector
 from ..llvm.target import Target
 from .micro import Tiles, load_part
 
@@ -73,6 +73,20 @@ def _load(f: Function, target: Target, dtype: np.dtype, p: str, count: Operand |
     return elements.to_register(f, x, dtype, lanes)
 
 
+def _load_pair(f: Function, target: Target, places: tuple[str, str], count: Operand | None) -> str:
+    """Two vectors of 16-bit elements as one of pairs in 32 bits."""
+    lanes = target.lanes(4)
+    v, found = vector("i32", lanes), []
+    for p in places:
+        if count is None:
+            x = f.load(vector("i16", lanes), p)
+        else:
+            x = load_part(f, target, "i16", lanes, p, count)
+        found.append(f.op(f"zext {vector('i16', lanes)} {x} to {v}"))
+    high = f.op(f"shl {v} {found[1]}, {splat_literal('i32', lanes, '16')}")
+    return f.op(f"or {v} {found[0]}, {high}")
+
+
 def _lanes(target: Target, dtype: np.dtype) -> int:
     return target.lanes(max(dtype.itemsize, 4))
 
@@ -98,13 +112,21 @@ def _copy(target: Target, dtype: np.dtype, name: str) -> Function:
     return f
 
 
-def panel_packer(target: Target, dtype: np.dtype, vectors: int, name: str = "pack_panels") -> Function:
+def panel_packer(tiles: Tiles, dtype: np.dtype, name: str = "pack_panels") -> Function:
     """Packs several panels of a matrix that is dense along its columns, reading each row from end to end.
 
-    Panels are `vectors` vectors wide; out_row is the bytes from one panel to the next.
+    out_row is the bytes from one panel to the next. With tiles of bfloat16, a row is a pair of rows.
     """
-    f, lanes = _function(name), _lanes(target, dtype)
-    register = elements.register_type(dtype)
+    f, lanes, target, vectors = _function(name), tiles.lanes, tiles.target, tiles.vectors
+    pairs = tiles.dtype == "bfloat16"
+    register = "i32" if pairs else tiles.type
+    half = f.div("%in_row", 2)
+
+    def load(p, count=None):
+        if pairs:
+            return _load_pair(f, target, (p, f.at(p, half)), count)
+        return _load(f, target, dtype, p, count)
+
     width = vectors * lanes
     whole = f.sub("%columns", f.rem("%columns", width))
     ragged = f.compare("ne", whole, "%columns")
@@ -114,16 +136,15 @@ def panel_packer(target: Target, dtype: np.dtype, vectors: int, name: str = "pac
         def panel(c, out):
             for q in range(vectors):
                 at = f.at(source, f.mul(f.add(c, q * lanes), dtype.itemsize))
-                x = _load(f, target, dtype, at, None)
-                f.store(v, x, f.at(out, q * lanes, register))
+                f.store(v, load(at), f.at(out, q * lanes, register))
             return [f.at(out, "%out_row")]
 
         last = f.loop(0, whole, width, panel, carry=[("ptr", out)])[0]
 
         def rest():
             def one(c):
-                x = _load(f, target, dtype, f.at(source, f.mul(c, dtype.itemsize)),
-                          f.minimum(lanes, f.sub("%columns", c)))
+                at = f.at(source, f.mul(c, dtype.itemsize))
+                x = load(at, f.minimum(lanes, f.sub("%columns", c)))
                 f.store(v, x, f.at(last, f.sub(c, whole), register))
 
             f.loop(whole, "%columns", lanes, one)
@@ -140,11 +161,19 @@ def tile_packer(tiles: Tiles, dtype: np.dtype, name: str = "pack_tiles") -> Func
     """Packs A, dense along its rows, as tiles will read it: panels of h rows as [k][h].
 
     The panel that begins with row r begins at r * out_row; heights are those of `Tiles.panels`. A vector
-    more is written after each panel.
+    more is written after each panel. With tiles of bfloat16, a column is a pair of columns.
     """
-    f, lanes, target = _function(name), _lanes(tiles.target, dtype), tiles.target
-    register, item = elements.register_type(dtype), tiles.itemsize
+    f, lanes, target, item = _function(name), tiles.lanes, tiles.target, tiles.itemsize
+    pairs = tiles.dtype == "bfloat16"
+    v = vector("i32" if pairs else tiles.type, lanes)
     vectors = -(-tiles.rows // lanes)
+    half = f.div("%in_column", 2)
+
+    def load(p, count=None):
+        if pairs:
+            return [_load_pair(f, target, (p, f.at(p, half)), count)]
+        return [_load(f, target, dtype, p, count)]
+
     count, low, higher = tiles.split(f, "%rows")
 
     def column(k, source, out):
@@ -157,12 +186,11 @@ def tile_packer(tiles: Tiles, dtype: np.dtype, name: str = "pack_tiles") -> Func
                 for q in range(vectors):
                     here = f.at(source, q * lanes * dtype.itemsize)
                     valid = f.sub(left, q * lanes)
-                    whole = f.branch(
-                        f.compare("sge", valid, lanes), lambda p=here: [_load(f, target, dtype, p, None)],
-                        lambda p=here, v=valid: [_load(f, target, dtype, p, f.maximum(v, 0))],
-                        [vector(register, lanes)],
+                    x = f.branch(
+                        f.compare("sge", valid, lanes), lambda p=here: load(p),
+                        lambda p=here, n=valid: load(p, f.maximum(n, 0)), [v],
                     )
-                    f.store(vector(register, lanes), whole[0], f.at(at, q * lanes, register))
+                    f.store(v, x[0], f.at(at, q * lanes * item))
                 return [f.at(source, step_in), f.at(at, step_out), f.sub(left, height)]
 
             carry = [("ptr", source), ("ptr", at), ("i64", str(left))]

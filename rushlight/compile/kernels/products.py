@@ -105,12 +105,17 @@ class Chunk:
         f.branch(f.op(f"icmp ne ptr {self.epilogue}, null"), call)
 
 
-def tiles_text(target: Target, dtype: np.dtype) -> str:
-    """The module of products from tiles: `tiles`, and to pack a side before, `pack_left`, `pack_right`."""
-    tiles = Tiles(target, "float64" if dtype.name == "float64" else "float32")
+def tiles_text(target: Target, dtype: np.dtype, pairs: bool = False) -> str:
+    """The module of products from tiles: `tiles`, and to pack a side before, `pack_left`, `pack_right`.
+
+    pairs: bfloat16 is multiplied as it is, in pairs along k, which k and its strides count.
+    """
+    wide = "float64" if dtype.name == "float64" else "float32"
+    tiles = Tiles(target, "bfloat16" if pairs else wide)
+    whole = np.dtype(np.int32) if pairs else dtype  # of matrices that are dense along k
     functions = [
-        *tiles.kernels(), *packers(target, dtype), panel_packer(target, dtype, tiles.vectors),
-        tile_packer(tiles, dtype), _pack_left(), _pack_right(tiles, dtype), _Tiled(tiles, dtype).write(),
+        *tiles.kernels(), *packers(target, whole), panel_packer(tiles, dtype), tile_packer(tiles, dtype),
+        _pack_left(), _pack_right(tiles, dtype), _Tiled(tiles).write(),
     ]
     return module(functions, tiles.extra())
 
@@ -174,8 +179,8 @@ def _pack_right(tiles: Tiles, dtype: np.dtype) -> Function:
 class _Tiled:
     """Writes the function `tiles`."""
 
-    def __init__(self, tiles: Tiles, dtype: np.dtype):
-        self.t, self.dtype, self.chunk = tiles, dtype, Chunk("tiles")
+    def __init__(self, tiles: Tiles):
+        self.t, self.chunk = tiles, Chunk("tiles")
         self.f = self.chunk.f
 
     def write(self) -> Function:

@@ -26,6 +26,8 @@ SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 31, 33, 50, 65, 100]
 # few rows; few columns; long k; several blocks of k and of rows; several chunks of each kind
 LARGE = [(1, 700, 300), (600, 500, 1), (6, 20000, 10), (60, 700, 60), (330, 300, 150), (1, 5000, 40)]
 
+SHARED = (400, 440, 400)  # both sides are packed before
+
 
 def matrix(x: np.ndarray, name: str) -> Matrix:
     *batch, row, column = (s // x.itemsize for s in x.strides)
@@ -91,7 +93,7 @@ class Arrays:
 def test_any_sizes_and_strides(level, dtype, data):
     draw = data.draw
     array = Arrays(draw, dtype, draw(st.integers(0, 99)))
-    m, k, n = draw(st.tuples(*[st.sampled_from(SIZES)] * 3) | st.sampled_from(LARGE))
+    m, k, n = draw(st.tuples(*[st.sampled_from(SIZES)] * 3) | st.sampled_from([*LARGE, SHARED]))
     batch = draw(st.sampled_from([(), (1,), (3,), (2, 3)])) if m * k * n < 5000 else ()
     a, b, c = array(*batch, m, k), array(*batch, k, n), array(*batch, m, n)
     if batch and draw(st.booleans()):
@@ -100,7 +102,19 @@ def test_any_sizes_and_strides(level, dtype, data):
     check(a, b, c, bias, draw(st.booleans()), level, order=draw(st.sampled_from(["up", "mixed"])))
 
 
-@pytest.mark.parametrize("shape", LARGE, ids=str)
+@pytest.mark.parametrize("level", HERE, ids=lambda t: t.name)
+@given(data=st.data())
+@settings(max_examples=40)
+def test_pairs_of_bfloat16(level, data):
+    """Packing and words for processors that multiply pairs; the multiplication itself in two steps."""
+    draw = data.draw
+    array = Arrays(draw, "bfloat16", draw(st.integers(0, 99)))
+    m, k, n = draw(st.tuples(*[st.sampled_from(SIZES)] * 3) | st.sampled_from([*LARGE, SHARED]))
+    a, b, c = array(m, k), array(k, n), array(m, n)
+    check(a, b, c, None, draw(st.booleans()), replace(level, bfloat16_dot=True))
+
+
+@pytest.mark.parametrize("shape", [*LARGE, SHARED], ids=str)
 def test_the_same_bits_in_any_order_and_number_of_threads(shape):
     m, k, n = shape
     random = np.random.default_rng(0)
@@ -193,7 +207,15 @@ def _is_place(word) -> bool:
     return isinstance(word, (Address, Workspace))
 
 
-@pytest.mark.parametrize("kind", ["tiles", "dots", "sweeps", "finish"])
+@pytest.mark.parametrize("kind", ["dots", "sweeps", "finish"])
 def test_other_processors(kind):
     for level in (target.NEON, target.AVX512):
         assert objects.compile_text(matmul._text(kind, level, "bfloat16"), level)
+
+
+def test_tiles_for_other_processors():
+    assert objects.compile_text(matmul._text("tiles", target.NEON, "bfloat16"), target.NEON)
+    dot = replace(
+        target.AVX512, features=target.AVX512.features + ",+avx512bf16", bfloat16_dot=True
+    )
+    assert "vdpbf16ps" in objects.assembly(matmul._text("pairs", dot, "bfloat16"), dot)

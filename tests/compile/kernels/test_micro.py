@@ -129,10 +129,9 @@ def test_no_tile_spills_its_sums(tiles):
         assert not [line for line in loop.split("\n") if "rsp" in line and "mm" in line]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_other_processors(dtype):
-    for level in (target.NEON, target.AVX512, DOT):
-        assert objects.compile_text(text(Tiles(level, dtype)), level)
+def test_other_processors():
+    tiles = Tiles(target.NEON)
+    assert objects.compile_text(text(tiles), target.NEON)
 
 
 def test_panels_are_even():
