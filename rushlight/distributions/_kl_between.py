@@ -29,11 +29,7 @@ INFINITE = {
 
 
 def _infinite(p, q):
-    return torch.full(p.batch_shape, math.inf, dtype=_parameter(p).dtype)
-
-
-def _parameter(p):
-    return getattr(p, next(iter(type(p)._expanded))) if type(p) is not Beta else p.concentration1
+    return torch.full_like(p.mean, math.inf)
 
 
 for _p, _others in INFINITE.items():
