@@ -231,7 +231,7 @@ def _diagonal(x, offset=0, axis1=0, axis2=1):
     return Symbol(ex.value(ex.View(
         v.root, (*[v.shape[d] for d in keep], n),
         (*[v.strides[d] for d in keep], v.strides[a] + v.strides[b]), start, v.dtype,
-    )), shares=True)
+    )), x)
 
 
 # ---------------------------------------------------------------- numbers
@@ -341,6 +341,8 @@ FUNCTIONS.update({
     np.sinc: _sinc,
     np.isposinf: lambda x, out=None: x == math.inf,
     np.isneginf: lambda x, out=None: x == -math.inf,
+    np.real: lambda x: x,
+    np.iscomplexobj: lambda x: False,
     np.isreal: lambda x: filled(x.shape, True, np.bool_),
     np.result_type: _result_type,
     np.shape: lambda x: x.shape,

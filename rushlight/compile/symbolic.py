@@ -126,10 +126,27 @@ LOWERING = _Stack()  # the instruction that is being lowered: where products go
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """An array that is not there yet."""
 
-    def __init__(self, expr: Expr, shares: bool = False):
-        self.expr = expr
-        self.shares = shares  # the memory of another array: writing into it would change that one
+    def __init__(self, expr: Expr, of: Symbol | None = None):
+        """of: the array of which this is a view."""
+        self._expr: Expr | None = expr
+        self._family = [self] if of is None else of._family
+        if of is not None:
+            of._family.append(self)
 
+    @property
+    def expr(self) -> Expr:
+        """What the array is; NotLowered after another view of its memory was written."""
+        if self._expr is None:
+            raise NotLowered("an array that was written through another view")
+        return self._expr
+
+    @expr.setter
+    def expr(self, made: Expr):
+        for other in self._family:
+            other._expr = None
+        self._expr, self._family = made, [self]
+
+    real = property(lambda self: self)
     shape = property(lambda self: self.expr.shape)
     dtype = property(lambda self: self.expr.dtype)
     ndim = property(lambda self: len(self.expr.shape))
@@ -239,11 +256,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             known = int(np.prod([n for n in shape if n != -1]))
             shape = tuple(self.size // max(known, 1) if n == -1 else n for n in shape)
         try:
-            return Symbol(ex.reshape(self.expr, shape), shares=True)
+            return Symbol(ex.reshape(self.expr, shape), self)
         except NotLowered:
             if not LOWERING or order != "C":
                 raise
-        return Symbol(ex.reshape(ex.value(LOWERING[-1].contiguous(self)), shape), shares=True)
+        return Symbol(ex.reshape(ex.value(LOWERING[-1].contiguous(self)), shape))
 
     def ravel(self):
         """One dim."""
@@ -254,7 +271,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         if len(dims) == 1 and isinstance(dims[0], tuple):
             dims = dims[0]
         dims = tuple(d % self.ndim for d in dims) or tuple(reversed(range(self.ndim)))
-        return Symbol(ex.rename(self.expr, dims), shares=True)
+        return Symbol(ex.rename(self.expr, dims), self)
 
     def swapaxes(self, a, b):
         """Two dims exchanged."""
@@ -290,16 +307,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """None, ints, slices, Ellipsis, and integer arrays for some dims."""
         items = _subscript(index)
         made = subscripts.read(self.expr, items, lambda e: lowering().memory(Symbol(e)))
-        return Symbol(made, shares=not any(isinstance(i, Expr) for i in items))
+        return Symbol(made, None if any(isinstance(i, Expr) for i in items) else self)
 
     def __setitem__(self, index, value):
         """Ints and slices, one element of each row, and numbers at a mask."""
-        self._refuse_view()
         self.expr = subscripts.write(self.expr, _subscript(index), expression(value))
-
-    def _refuse_view(self):
-        if self.shares:
-            raise NotLowered("writing into a view")
 
 
 def lowering():
@@ -327,7 +339,6 @@ def _exponent(x, base: Expr) -> Expr:
 
 def _in_place(method):
     def update(self, other):
-        self._refuse_view()
         self.expr = ex.cast(method(self, other).expr, self.expr.dtype)
         return self
 
@@ -341,7 +352,6 @@ for _name in ("add", "sub", "mul", "truediv"):
 def _assign(target, made: Symbol):
     if not isinstance(target, Symbol) or ex.broadcast(target.shape, made.shape) != target.shape:
         raise NotLowered("out= is not a symbol of this shape")
-    target._refuse_view()
     if target.shape != made.shape:
         made = broadcast_to(made, target.shape)
     target.expr = ex.cast(made.expr, target.dtype)
@@ -383,7 +393,7 @@ def broadcast_to(x: Symbol, shape) -> Symbol:
     """`x` repeated along new dims and dims of size 1."""
     e = x.expr
     lead = len(shape) - len(e.shape)
-    return Symbol(ex.rename(e, (None,) * lead + tuple(range(len(e.shape))), tuple(shape)), shares=True)
+    return Symbol(ex.rename(e, (None,) * lead + tuple(range(len(e.shape))), tuple(shape)), x)
 
 
 FUNCTIONS: dict = {}  # NumPy's functions on symbols, filled by `functions.py`
