@@ -77,10 +77,9 @@ def exponential(high, relative_to, degree, bits):
 
 
 def erf(degree, high, bits):
-    """-log(1 - erf(x)) / x less its first coefficient's nearest number, relative to erf."""
-    first = mp.mpf(float(2 / mp.sqrt(mp.pi))) if bits == 53 else mp.mpf("1.128379225730896")
+    """-log(1 - erf(x)) / x - 1, relative to erf."""
     return fit(
-        lambda x: -mp.log(mp.erfc(x)) / x - first, lambda x: x * mp.erfc(x) / mp.erf(x),
+        lambda x: -mp.log(mp.erfc(x)) / x - 1, lambda x: x * mp.erfc(x) / mp.erf(x),
         1e-6, high, degree, bits,
     )  # fmt: skip
 
