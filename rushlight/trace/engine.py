@@ -49,13 +49,14 @@ def _switch(tr, enabled):
         tr.st = trie.ROOTS[enabled]
         return
     with LOCK:
-        v = child(st, enabled)
+        key = trie.mode_key(enabled)
+        v = child(st, key)
         if v is None:
             from .segments import _NOTHING
 
             v = make_node(st, MODE, (), (), _NOTHING, False)
             v.grad_on = enabled
-            add_child(st, enabled, v)
+            add_child(st, key, v)
         tr.st = v
 
 

@@ -8,12 +8,22 @@ from .trie import RECORDER
 
 def is_grad_enabled() -> bool:
     """Whether operations are recorded for differentiation."""
-    return RECORDER.tr.grad_on
+    tr = RECORDER.tr
+    return tr.asked if tr.inference else tr.grad_on
 
 
 def is_inference_mode_enabled() -> bool:
     """Whether inference mode is on."""
     return RECORDER.tr.inference
+
+
+def _set(enabled: bool) -> None:
+    """Switch gradient recording; within inference mode it stays off whatever is asked for."""
+    tr = RECORDER.tr
+    if tr.inference:
+        tr.asked = enabled
+    elif tr.grad_on is not enabled:
+        set_grad(enabled)
 
 
 class _Mode:
@@ -23,14 +33,11 @@ class _Mode:
     enabled = False
 
     def __enter__(self):
-        tr = RECORDER.tr
-        self.previous = tr.grad_on
-        if tr.grad_on is not self.enabled:
-            set_grad(self.enabled)
+        self.previous = is_grad_enabled()
+        _set(self.enabled)
 
     def __exit__(self, *error):
-        if RECORDER.tr.grad_on is not self.previous:
-            set_grad(self.previous)
+        _set(self.previous)
 
     def clone(self):
         """A fresh context of the same kind."""
@@ -45,7 +52,12 @@ def _decorated(mode, fn):
     import inspect
 
     if inspect.isclass(fn):
-        raise TypeError("Decorating classes with gradient modes is not supported: decorate methods")
+        import warnings
+
+        warnings.warn("Decorating classes with gradient modes is deprecated: only the construction is "
+                      "affected. Decorate methods instead.", FutureWarning, stacklevel=3)
+        kind = fn
+        fn = lambda *args, **kwargs: kind(*args, **kwargs)
     if inspect.isgeneratorfunction(fn):
 
         @functools.wraps(fn)
@@ -122,25 +134,26 @@ class set_grad_enabled(_Mode):
     __slots__ = ("enabled", "now")
 
     def __init__(self, mode: bool):
-        self.previous = RECORDER.tr.grad_on
+        self.previous = is_grad_enabled()
         self.enabled = bool(mode)
-        set_grad(self.enabled)
+        _set(self.enabled)
 
     def __enter__(self):
-        set_grad(self.enabled)
+        _set(self.enabled)
 
     def clone(self):
         return set_grad_enabled(self.enabled)
 
     def __call__(self, fn):
-        set_grad(self.previous)
+        _set(self.previous)
         return _decorated(self, fn)
 
 
 class inference_mode(_Mode):
     """`no_grad` for code that never differentiates; results may still be used with autograd later.
 
-    Unlike PyTorch, tensors made here are ordinary ones: they may be saved for backward.
+    Tensors made here cannot be saved for backward, nor written to or made leaves outside, until they
+    are cloned.
 
     >>> x = torch.ones(1, requires_grad=True)
     >>> with torch.inference_mode():
@@ -149,7 +162,7 @@ class inference_mode(_Mode):
     False
     """
 
-    __slots__ = ("enabled_", "was")
+    __slots__ = ("enabled_",)
 
     def __new__(cls, mode=True):
         made = object.__new__(cls)
@@ -164,14 +177,14 @@ class inference_mode(_Mode):
 
     def __enter__(self):
         tr = RECORDER.tr
-        self.previous, self.was = tr.grad_on, tr.inference
-        if self.enabled_:
-            set_grad(False)
-        tr.inference = self.enabled_
+        self.previous = tr.grad_on, tr.inference, tr.asked
+        tr.inference, tr.asked = self.enabled_, False
+        set_grad(None if self.enabled_ else True)
 
     def __exit__(self, *error):
-        RECORDER.tr.inference = self.was
-        set_grad(self.previous)
+        tr = RECORDER.tr
+        mode, tr.inference, tr.asked = self.previous
+        set_grad(mode)
 
     def clone(self):
         return inference_mode(self.enabled_)

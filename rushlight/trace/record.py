@@ -244,7 +244,7 @@ def _view_at_once(o: Operator, args):
     t = new(Tensor)
     t._tr = None
     t._buf = o.reference(source._buf, *statics)
-    t._s = trie.idle(out, False)
+    t._s = trie.idle(out, None if trie.in_inference(source._s) else False)
     before = source._offset
     if before and m.dtype is not out.dtype:
         before = before * m.dtype.itemsize // out.dtype.itemsize
@@ -311,6 +311,14 @@ def missed(o: Operator, tr, key, args: tuple):
         known = o.inferred.get(facts)
         if known is None or known[4] is None:
             return record(o, args)
+        saving = None
+        if some and st.grad_on and known[3]:
+            flags = tuple([x.__class__ is Node and x.rg for x in nodes])
+            saving = o.saving.get(flags)
+            if saving is None:
+                saving = o.saving[flags] = _saving(o, flags)
+            if saving[2] and any([trie.in_inference(x) for x in ins]):
+                return record(o, args)
         if not tr.immediate:
             run_pending(tr)
         arrays = [v._buf if x.__class__ is Node else x for x, v in zip(nodes, args)]  # noqa: B905
@@ -320,12 +328,6 @@ def missed(o: Operator, tr, key, args: tuple):
         except Exception as e:
             end_segment(tr)
             raise e.with_traceback(_user_traceback(e)) from e.__cause__
-        saving = None
-        if some and st.grad_on and known[3]:
-            flags = tuple([x.__class__ is Node and x.rg for x in nodes])
-            saving = o.saving.get(flags)
-            if saving is None:
-                saving = o.saving[flags] = _saving(o, flags)
         v = new(Node)
         v.next, v.first_key, v.first = NO_CHILDREN, None, None
         v.parent, v.op, v.args, v.ins, v.m = st, o, nodes, tuple(ins), out
@@ -435,8 +437,11 @@ def first_time(tr, o: Operator, key, nodes, values):
             if nodes[i] is not None:
                 v.writes = trie.Writes(nodes[i].root, v.slot, v.writes)
     else:
-        rg = rg and st.grad_on and dtype_differentiable and _differentiable(o, nodes)
+        rg = bool(rg and st.grad_on and dtype_differentiable and _differentiable(o, nodes))
         v.rg = rg
+        if rg and any([trie.in_inference(x) for x in ins]):
+            for r in needed_rules(v):
+                _refuse_inference([nodes[i] for i in r.saves])
         if outs.__class__ is tuple:
             rest = []
             for j, m in enumerate(outs[1:], 1):
@@ -470,6 +475,18 @@ def infer(o: Operator, metas):
             o.several = o.slow_miss = True
             reset(o)
     return outs, out, cast_plan(o, out, metas), out.weak or out.dtype.category >= 2, None
+
+
+def _refuse_inference(saved) -> None:
+    for x in saved:
+        for n in x if x.__class__ is tuple else (x,):
+            if n.__class__ is Node and trie.in_inference(n):
+                raise RuntimeError(
+                    "Inference tensors cannot be saved for backward. Please do not use Tensors "
+                    "created in inference mode in computation tracked by autograd. To work around "
+                    "this, you can make a clone to get a normal tensor and use it in autograd, or "
+                    "use `torch.no_grad()` instead of `torch.inference_mode()`."
+                )
 
 
 def _differentiable(o: Operator, nodes) -> bool:

@@ -164,8 +164,8 @@ class Tensor:
         return self._s.m.dtype.is_signed
 
     def is_inference(self) -> bool:
-        """Whether the tensor was made in inference mode (not tracked; always False)."""
-        return False
+        """Whether the tensor was made in inference mode (or is a view of one that was)."""
+        return trie.in_inference(self._s)
 
     def is_pinned(self, device=None) -> bool:
         """Whether the memory is page-locked; never on the CPU."""
@@ -229,6 +229,11 @@ class Tensor:
 
         if self._s.rg is bool(requires_grad):
             return self
+        if requires_grad and self.is_inference() and not RECORDER.tr.inference:
+            raise RuntimeError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not "
+                "allowed: clone() it."
+            )
         if requires_grad and self._s.m.dtype.category < dtypes.FLOAT:
             raise RuntimeError(
                 "only Tensors of floating point and complex dtype can require gradients, but this "
@@ -406,6 +411,11 @@ class Tensor:
         """RuntimeError if autograd or overlapping memory forbids writing into this tensor."""
         s = self._s
         tr = RECORDER.tr
+        if not tr.inference and trie.in_inference(s):
+            raise RuntimeError(
+                f"Inplace update to inference tensor outside InferenceMode is not allowed ({operation} "
+                f"on shape {list(self.shape)}): clone() it to get a normal tensor."
+            )
         if tr.grad_on:
             if s.rg and self.is_leaf:
                 raise RuntimeError(
@@ -715,7 +725,8 @@ def wrap(a: np.ndarray, requires_grad: bool = False) -> Tensor:
     if a.__class__ is not np.ndarray:
         a = np.asarray(a)
     t = new(Tensor)
-    t._s, t._tr, t._buf = idle(meta_of_array(a), requires_grad), None, a
+    marked = None if RECORDER.tr.inference and not requires_grad else requires_grad
+    t._s, t._tr, t._buf = idle(meta_of_array(a), marked), None, a
     return t
 
 

@@ -96,7 +96,8 @@ def _idle_alias(t):
     from .tensor import Tensor
 
     made = new(Tensor)
-    made._s, made._tr, made._buf = trie.idle(t._s.m, False), None, t._buf
+    marked = None if trie.in_inference(t._s) else False
+    made._s, made._tr, made._buf = trie.idle(t._s.m, marked), None, t._buf
     made._storage = t.storage_identity()
     return made
 
@@ -207,7 +208,7 @@ def write(t, source, in_place: bool = False):
         dst = t._s
         if base is not None and base._tr is not tr:
             enter(tr, base)
-        history = tr.grad_on and (src.rg or dst.rg or (base is not None and base._s.rg))
+        history = bool(tr.grad_on) and (src.rg or dst.rg or (base is not None and base._s.rg))
         rg = history and src.rg
         silent = t._silent
         args = (dst, src, silent, True) if in_place else (dst, src, True) if silent else (dst, src)
