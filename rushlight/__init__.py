@@ -87,6 +87,7 @@ _LAZY = {
     "datasets": ("datasets", None),
     "tools": ("tools", None),
     "profiler": ("profiler", None),
+    "signal": ("signal", None),
     "alias": ("alias", None),
     "overrides": ("overrides", None),
     "types": ("types", None),

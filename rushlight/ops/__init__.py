@@ -65,11 +65,12 @@ FURTHER_FAMILIES = (
     "cylinder_functions",
     "polynomials",
     "calculus",
+    "short_time_fourier",
 )
 FURTHER_METHODS = (  # of Tensor, from those
     "bincount cholesky cholesky_inverse cholesky_solve corrcoef cov det geqrf histc histogram inverse "
-    "logdet lu lu_solve matrix_exp matrix_power median mode nanmedian nanquantile orgqr ormqr "
-    "pinverse qr quantile slogdet svd triangular_solve"
+    "istft logdet lu lu_solve matrix_exp matrix_power median mode nanmedian nanquantile orgqr ormqr "
+    "pinverse qr quantile slogdet stft svd triangular_solve"
 )
 
 for _family in FAMILIES:

@@ -579,6 +579,12 @@ def _window(name, f):
     def window(window_length: int, periodic: bool = True, *args, dtype=None, layout=None,
                device=None, requires_grad: bool = False, pin_memory: bool = False, **kwargs):
         n = window_length
+        if n < 0:
+            raise RuntimeError(
+                f"{name} requires non-negative window_length, got window_length={n}"
+            )
+        if dtype is not None and dtype.category < dtypes.FLOAT:
+            raise RuntimeError(f"{name} expects floating point dtypes, got: {dtype}")
         if n <= 1:
             made = np.ones(n)
         else:
@@ -594,6 +600,10 @@ def _hamming(x, alpha=0.54, beta=0.46):
     return alpha - beta * np.cos(2 * math.pi * x)
 
 
+def _kaiser(x, beta=12.0):
+    return np.i0(beta * np.sqrt(np.maximum(1 - (2 * x - 1) ** 2, 0))) / np.i0(beta)
+
+
 hann_window = _window("hann_window", lambda x: 0.5 - 0.5 * np.cos(2 * math.pi * x))
 hamming_window = _window("hamming_window", _hamming)
 blackman_window = _window(
@@ -601,5 +611,6 @@ blackman_window = _window(
     lambda x: 0.42 - 0.5 * np.cos(2 * math.pi * x) + 0.08 * np.cos(4 * math.pi * x),
 )
 bartlett_window = _window("bartlett_window", lambda x: 1 - np.abs(2 * x - 1))
+kaiser_window = _window("kaiser_window", _kaiser)
 
 __all__ = ["expose"]

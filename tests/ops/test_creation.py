@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from oracle import check_program
+from oracle import check, check_error, check_program
 
 import rushlight
 
@@ -96,3 +96,12 @@ def test_shared_memory():
     same(lambda T: T.from_numpy(np.array(["a"])))
     same(lambda T: T.from_numpy(np.zeros(2, np.uint16)).dtype)
     assert torch.equal(torch.from_numpy(rushlight.arange(3).numpy()), torch.arange(3))
+
+
+@pytest.mark.parametrize("name", ["hann", "hamming", "blackman", "bartlett", "kaiser"])
+def test_windows(name):
+    for length in (0, 1, 2, 7):
+        for periodic in (True, False):
+            check(name + "_window", length, periodic, dtype=torch.float64)
+    check_error(name + "_window", -1)
+    check_error(name + "_window", 4, dtype=torch.int64)
