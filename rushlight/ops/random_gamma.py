@@ -36,14 +36,14 @@ def _sources(generator):
 THIRD, SQUEEZE = float(np.float32(1) / np.float32(3)), float(np.float32(0.0331))  # as PyTorch's
 
 
-def _gamma(a: float, uniform, normal) -> float:
-    """A gamma number of shape a (Marsaglia and Tsang, 2000); a < 1 by a power of a uniform one."""
+def _gamma(a: float, d: float, power: float, uniform, normal) -> float:
+    """A gamma number of shape a (Marsaglia and Tsang, 2000); a < 1 by a power of a uniform one.
+
+    d: a - 1/3, or a + 2/3 for a < 1; power: 1 / a.
+    """
     if not a > 0:
         return 0.0 if a == 0 else math.nan
-    scale = 1.0
-    if a < 1:
-        scale, a = (1 - uniform()) ** (1 / a), a + 1
-    d = a - THIRD
+    scale = (1 - uniform()) ** power if a < 1 else 1.0
     c = 1 / math.sqrt(9 * d)
     while True:
         x = normal()
@@ -57,8 +57,13 @@ def _gamma(a: float, uniform, normal) -> float:
 
 
 def _gammas(a, generator):
+    """Gamma numbers in float64; what follows from the shapes is rounded to their dtype."""
+    flat = a.reshape(-1)
+    with np.errstate(divide="ignore"):
+        d, power = np.where(flat < 1, flat + 1, flat) - flat.dtype.type(THIRD), 1 / flat
+    shapes = zip(flat.tolist(), d.tolist(), power.tolist(), strict=True)
     with _sources(generator) as (uniform, normal):
-        made = [_gamma(v, uniform, normal) for v in a.reshape(-1).tolist()]
+        made = [_gamma(*shape, uniform, normal) for shape in shapes]
     return np.array(made, np.float64).reshape(a.shape)
 
 
@@ -83,7 +88,7 @@ def _dirichlet_gradient(g, input, out):
 )
 def _sample_dirichlet(input: Tensor, generator: Generator | None = None):
     """Dirichlet vectors in the last dimension; gradient: implicit, of each marginal."""
-    made = _gammas(input, generator)
+    made = _gammas(input.astype(np.float64), generator)
     made = made / made.sum(axis=-1, keepdims=True)
     info, one = np.finfo(input.dtype), input.dtype.type(1)
     return np.clip(made, info.tiny, np.nextafter(one, one * 0)).astype(input.dtype)

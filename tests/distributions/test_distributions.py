@@ -19,6 +19,13 @@ ROUGH = {"VonMises": {"rtol": 2e-6}, "Wishart": {"rtol": 1e-6}}
 GAMMA_SAMPLES = (
     "Gamma", "Chi2", "InverseGamma", "Beta", "Dirichlet", "StudentT", "FisherSnedecor", "Wishart",
 )
+# Samples that are functions of the numbers drawn, which NumPy rounds differently now and then
+LAST_BITS = (
+    "LogNormal", "Laplace", "Gumbel", "VonMises", "InverseGamma", "Pareto", "GeneralizedPareto",
+    "LogisticNormal", "ContinuousBernoulli", "RelaxedBernoulli", "RelaxedOneHotCategorical",
+    "MultivariateNormal", "LowRankMultivariateNormal", "LKJCholesky", "Wishart", "Weibull",
+    "Kumaraswamy",
+)
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -85,7 +92,7 @@ def test_samples(name, i):
             yield d.sample(), d.sample((5,)), d.sample(T.Size([2, 3])), T.rand(2)
             yield told(lambda d=d: d.rsample((3,)).detach())
 
-    check(program, rtol=2e-6, atol=2e-7)
+    check(program, **({"rtol": 2e-6, "atol": 2e-7} if name in LAST_BITS else {"rtol": 0, "atol": 0}))
 
 
 @pytest.mark.parametrize("name, i", [n for n in NAMES if n[0] != "Wishart"])
