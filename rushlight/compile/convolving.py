@@ -10,9 +10,11 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
+
 from .expressions import NotLowered, View, row_major
 from .kernels import convolution as forward
-from .kernels import convolution_weight, interleave
+from .kernels import convolution_weight, exchange, interleave
 from .kernels.call import Address
 from .kernels.windows import Axis, Image
 from .lowering import Lowering
@@ -94,7 +96,7 @@ def input_gradient(build: Lowering, grad: Symbol, weight: Symbol, shape, stride,
     """The gradient with respect to the input: the transposed convolution."""
     out, result = result_of(build, grad, shape)
     check(grad, weight, out)
-    x, weight = build.memory(grad), build.read(build.memory(weight))
+    x, w = build.memory(grad), build.contiguous(weight)
     made_whole = all(s == 1 for s in stride)
     phases = [
         [_phase(n, o, k, s, p, d, f) for f in range(s)]
@@ -107,7 +109,7 @@ def input_gradient(build: Lowering, grad: Symbol, weight: Symbol, shape, stride,
         if any(taps is None or not axis.out for axis, taps in part):
             continue
         axes = [axis for axis, _ in part]
-        weights = build.contiguous(_exchanged(weight, [taps for _, taps in part], groups))
+        weights = _exchanged(build, w, tuple(taps for _, taps in part), groups)
         to = out if made_whole else build.temporary((*shape[:2], *[a.out for a in axes]), out.dtype)
         made[(0,) * (3 - len(axes)) + number] = to
         _call(build, x, axes, weights, to, groups)
@@ -138,15 +140,18 @@ def _phase(size, out, kernel, stride, padding, dilation, f):
     return axis, slice(taps[0], None, period)
 
 
-def _exchanged(weight: Symbol, taps, groups: int) -> Symbol:
+def _exchanged(build: Lowering, w: View, taps, groups: int) -> View:
     """Some taps of the weights, with input and output channels exchanged and the depth first."""
-    w = weight[(slice(None), slice(None), *taps)]
-    per, rest = w.shape[0] // groups, w.shape[1:]
-    w = w.reshape(groups, per, *rest)
-    w = w.transpose(0, 2, 1, *range(3, w.ndim))
-    if len(taps) == 3:
-        w = w.transpose(0, 1, 3, 2, 4, 5)
-    return w
+    kernel = w.shape[2:]
+    numbers = np.arange(math.prod(kernel)).reshape(kernel)[taps]
+    offsets = numbers.reshape(numbers.shape[0] if len(kernel) == 3 else 1, -1)
+    outputs, channels = w.shape[0] // groups, w.shape[1]
+    out = build.temporary((groups * channels, outputs * numbers.size), w.dtype)
+    build.call(exchange.plan(
+        address_of(w), address_of(out), groups, outputs, channels, math.prod(kernel), offsets,
+        w.dtype.name,
+    ), [w], [out])
+    return out
 
 
 # ---------------------------------------------------------------- the gradient of the weights

@@ -25,9 +25,9 @@ from .micro import Tiles
 from .pack import call_pack, packers
 from .windows import GEOMETRY, Image, Windows, Words, call_prepare
 
-POINTERS = ("x", "w", "out", "epilogue", "epilogue_arguments", "scratch")
+POINTERS = ("guard", "x", "w", "out", "epilogue", "epilogue_arguments", "scratch")
 WORDS = (
-    *GEOMETRY,
+    *GEOMETRY, "guard",
     "w", "w_row",  # weights and bytes of an output channel of them
     "out", "out_n", "out_c", "out_d",  # the result and its strides in bytes; pixels are dense
     "epilogue", "epilogue_arguments",
@@ -53,6 +53,7 @@ class Convolution:
     dtype: str = "float32"
     epilogue: object = 0
     epilogue_arguments: object = 0
+    guard: object = 0  # address of a word: nothing is done while it is zero
 
 
 def plan(c: Convolution, target: Target | None = None) -> list[Call]:
@@ -81,7 +82,7 @@ def plan(c: Convolution, target: Target | None = None) -> list[Call]:
     geometry = image.geometry(tiles.lanes, item, rows)
     a_rows = target.l2_bytes // (channel_step * taps * item)  # rows of W that fill L2
     words = {
-        **geometry, "plain": int(plain), "w": c.weights,
+        **geometry, "plain": int(plain), "guard": c.guard, "w": c.weights,
         "w_row": d.kernel * image.channels * taps * item, "out": c.out,
         **dict(zip(("out_n", "out_c", "out_d"), c.out_strides)), "groups": c.groups, "outputs": c.outputs,
         "epilogue": c.epilogue, "epilogue_arguments": c.epilogue_arguments,
@@ -130,6 +131,19 @@ def convolve_text(target: Target, dtype: str) -> str:
     return module(functions, tiles.extra())
 
 
+def leave_unless(f: Function, guard: str) -> None:
+    """Return at once if the word at `guard`, an address or null, is zero."""
+    look, leave, stay = f.label(), f.label(), f.label()
+    there = f.op(f"icmp ne ptr {guard}, null")
+    f.do(f"br i1 {there}, label %{look}, label %{stay}")
+    f.place(look)
+    zero = f.compare("eq", f.load("i64", guard, 8), 0)
+    f.do(f"br i1 {zero}, label %{leave}, label %{stay}")
+    f.place(leave)
+    f.do("ret void")
+    f.place(stay)
+
+
 Range = tuple[Operand, Operand]  # first, end
 
 
@@ -151,6 +165,7 @@ class _Convolve:
 
     def write(self) -> Function:
         f, x = self.f, self.x
+        leave_unless(f, x.guard)
         self.outputs, rest = range_of(f, "%chunk", x.output_chunks, x.output_step, x.outputs)
         self.pixels, rest = range_of(f, rest, x.pixel_chunks, x.pixel_step, x.pixels)
         self.images, self.group = range_of(f, rest, x.image_chunks, x.image_step, x.images)
