@@ -210,15 +210,20 @@ def _known_power(x: Expr, exponent) -> Expr | None:
     return None
 
 
+NEUTRAL = {"sum": 0, "prod": 1, "any": False, "all": True}  # reductions of nothing
+
+
 def reduce(kind: str, x: Expr, dims: tuple[int, ...], dtype=None) -> Expr:
     """sum, prod, max, min, any or all over `dims`, which stay with size 1."""
-    if 0 in x.shape:
-        raise NotLowered("reduction of nothing")
     if dtype is not None:
         x = cast(x, dtype)
     if x.weak:
         x = cast(x, x.dtype)
     shape = tuple(1 if i in dims else n for i, n in enumerate(x.shape))
+    if 0 in x.shape:
+        if kind not in NEUTRAL:
+            raise NotLowered("the extreme of nothing")
+        return rename(const(NEUTRAL[kind], x.dtype), (None,) * len(shape), shape)
     if all(x.shape[d] == 1 for d in dims):
         return x
     return Expr("reduce", (x,), shape, x.dtype, (kind, frozenset(dims)))

@@ -114,7 +114,8 @@ def _take(x, indices, axis=None, out=None, mode="raise"):
     return Symbol(subscripts.take(lowering().memory(x), {axis: expression(indices)}, axis))
 
 
-def _take_along_axis(x, indices, axis):
+def picked(x, indices, axis) -> Symbol:
+    """np.take_along_axis."""
     view, index = lowering().memory(symbol(x)), expression(indices)
     axis %= len(view.shape)
     if len(index.shape) != len(view.shape) or any(
@@ -312,7 +313,7 @@ FUNCTIONS.update({
     np.argmax: _first_of("max"),
     np.argmin: _first_of("min"),
     np.take: _take,
-    np.take_along_axis: _take_along_axis,
+    np.take_along_axis: picked,
     np.zeros: lambda shape, dtype=np.float64, **_: filled(shape, 0, dtype),
     np.ones: lambda shape, dtype=np.float64, **_: filled(shape, 1, dtype),
     np.empty: lambda shape, dtype=np.float64, **_: filled(shape, 0, dtype),
@@ -341,6 +342,7 @@ FUNCTIONS.update({
     np.sinc: _sinc,
     np.isposinf: lambda x, out=None: x == math.inf,
     np.isneginf: lambda x, out=None: x == -math.inf,
+    np.dot: lambda x, y: reduce("sum", x * y, axis=None) if x.ndim == 1 else x @ y,
     np.real: lambda x: x,
     np.iscomplexobj: lambda x: False,
     np.isreal: lambda x: filled(x.shape, True, np.bool_),

@@ -1,4 +1,4 @@
-"""Rows written or added at an index: what references call by name on symbols (`ops/values.py`)."""
+"""Kernels that references call by name on symbols (`ops/values.py`): scatter, scans, the order of rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from . import functions, subscripts
 from .expressions import NotLowered, Temporary, View, is_dense
-from .kernels import scatter
+from .kernels import scan, scatter, sorting
 from .kernels.call import Address
 from .llvm import elements
 from .symbolic import KERNELS, Symbol, broadcast_to, expression, lowering
@@ -88,4 +88,55 @@ def from_front(index: Symbol, n: int, dim: int) -> Symbol:
     return Symbol(subscripts.from_front(index.expr, n))
 
 
-KERNELS.update({"from_front": from_front, "written": written, "add_rows": add_rows, "combined": combined})
+def _split(x: Symbol, axis: int) -> tuple[View, int, int, int]:
+    """The memory of an array in row-major order, and its sizes before, along and after a dim."""
+    axis %= x.ndim
+    return (lowering().contiguous(x), math.prod(x.shape[:axis]), x.shape[axis],
+            math.prod(x.shape[axis + 1 :]))
+
+
+def running(x: Symbol, how: str, axis: int):
+    """The scan `how` (see `kernels/scan.py`) along a dim; of extremes also the places."""
+    if not x.size or x.dtype.name not in elements.REGISTER:
+        raise NotLowered("a scan of nothing")
+    build = lowering()
+    source, outer, n, inner = _split(x, axis)
+    kind = scan.Scan(how, source.dtype)
+    outs = [build.temporary(x.shape, d) for d in (source.dtype, np.int64)[: 1 + kind.placed]]
+    build.call(scan.plan(kind, place(source), [place(o) for o in outs], outer, n, inner),
+               [source], outs)
+    made = tuple(build.read(o) for o in outs)
+    return made if kind.placed else made[0]
+
+
+def order_of(x: Symbol, axis: int, descending: bool, first: int = 0, last: int | None = None):
+    """Places number `first` to `last` - 1 of the stable order along a dim, NaN as the largest."""
+    if not x.size or x.dtype.name not in elements.REGISTER or x.shape[axis] >= 1 << 31:
+        raise NotLowered("the order of nothing, or of too many")
+    build = lowering()
+    source, outer, n, inner = _split(x, axis)
+    last = n if last is None else last
+    shape = list(x.shape)
+    shape[axis % x.ndim] = last - first
+    made = build.temporary(tuple(shape), np.int64)
+    if made.root.nbytes:
+        build.call(sorting.plan(place(source), place(made), dtype=source.dtype,
+                                descending=descending, outer=outer, n=n, inner=inner, first=first,
+                                last=last), [source], [made])
+    return build.read(made)
+
+
+def _accumulated(how: str):
+    def along(x, axis=0, dtype=None, out=None):
+        x = x if dtype is None else x.astype(dtype)
+        return running(x, how, axis)
+
+    return along
+
+
+functions.FUNCTIONS.update({
+    np.cumsum: _accumulated("add"), np.cumprod: _accumulated("multiply"),
+    np.argsort: lambda x, axis=-1, kind=None, **_: order_of(x, axis, False),
+    np.sort: lambda x, axis=-1, kind=None, **_: functions.picked(x, order_of(x, axis, False), axis),
+})
+KERNELS.update({"running": running, "order_of": order_of, "from_front": from_front, "written": written, "add_rows": add_rows, "combined": combined})

@@ -209,7 +209,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         name = RENAMED.get(ufunc.__name__, ufunc.__name__)
         if name == "true_divide":
             name = "divide"
-        if method == "reduce":
+        if method == "accumulate" and "running" in KERNELS:
+            made = KERNELS["running"](inputs[0], name, options.get("axis", 0))
+        elif method == "reduce":
             made = reduce(REDUCTIONS.get(name), inputs[0], **options)
         elif method != "__call__" or set(options) - {"dtype", "casting"}:
             raise NotLowered(f"{ufunc.__name__}.{method}({', '.join(options)})")

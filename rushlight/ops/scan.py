@@ -12,6 +12,7 @@ from ..trace.operator import Tensor, function, op
 from . import rules
 from .pointwise import log_sum_of_two, where
 from .sorting import scatter_back
+from .values import native
 
 
 def _rule(input: Meta, dim, dtype=None) -> Meta:
@@ -75,6 +76,12 @@ def _extreme_rule(input: Meta, dim):
 def _running(a, dim, better):
     if a.ndim == 0:
         return a.copy(), np.zeros((), np.int64)
+    return _extremes(a, better.__name__, dim)
+
+
+@native("running")
+def _extremes(a, how, dim):
+    better = getattr(np, how)
     m = np.moveaxis(a, dim, 0)
     values, index = m.copy(), np.zeros(m.shape, np.int64)
     for i in range(1, len(m)):

@@ -10,6 +10,7 @@ from ..trace.operator import Tensor, function, op
 from ..trace.tensor import Tensor as TensorClass
 from ..trace.tensor import array, wrap
 from . import rules
+from .values import native
 
 
 def _sort_rule(input: Meta, dim, descending, stable):
@@ -28,13 +29,16 @@ def scatter_back(g, out, input_meta, dim):
     return filled(input_meta.shape, 0, g[0].dtype).scatter_add(dim, out[1], g[0])
 
 
-def order_of(a, dim, descending):
-    """Stable order of elements, NaN as the largest."""
+@native("order_of")
+def order_of(a, dim: int, descending: bool, first: int = 0, last: int | None = None):
+    """Places number `first` to `last` - 1 of the stable order of elements, NaN as the largest."""
     if descending:
         flipped = np.flip(a, dim)
         order = np.flip(np.argsort(flipped, axis=dim, kind="stable"), dim)
-        return a.shape[dim] - 1 - order
-    return np.argsort(a, axis=dim, kind="stable")
+        order = a.shape[dim] - 1 - order
+    else:
+        order = np.argsort(a, axis=dim, kind="stable")
+    return order[(slice(None),) * (dim % a.ndim) + (slice(first, last),)]
 
 
 @op(_sort_rule, gradient={"input": scatter_back}, api="", returns=("values", "indices"))
@@ -89,7 +93,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     """
     if input.ndim == 0:
         return input.copy(), np.zeros((), np.int64)
-    order = np.take(order_of(input, dim, largest), np.arange(k), axis=dim)
+    order = order_of(input, dim, largest, 0, k)
     return np.take_along_axis(input, order, axis=dim), order
 
 
@@ -113,7 +117,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False):
     """The k-th smallest element along `dim`, and where it is."""
     if input.ndim == 0:
         return input.copy(), np.zeros((), np.int64)
-    at = np.take(np.argsort(input, axis=dim, kind="stable"), [k - 1], axis=dim)
+    at = order_of(input, dim, False, k - 1, k)
     values = np.take_along_axis(input, at, axis=dim)
     return (values, at) if keepdim else (np.squeeze(values, dim), np.squeeze(at, dim))
 

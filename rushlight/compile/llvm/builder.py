@@ -148,6 +148,25 @@ class Function:
             for (type, start), value in zip(carry, made, strict=True)
         ]
 
+    def repeat(self, carry: Sequence[tuple[str, str]], body: Callable) -> list[str]:
+        """`body(*values)` returns (whether to go on, the next values), until it does not.
+
+        carry: (type, initial value). Returns the last values.
+        """
+        head, leave = self.label(), self.label()
+        before = self.block
+        self.do(f"br label %{head}")
+        self.place(head)
+        held = [self.name_value() for _ in carry]
+        at = len(self.lines)
+        more, made = body(*held)
+        phis = [f"  {name} = phi {type} [{start}, %{before}], [{value}, %{self.block}]"
+                for (type, start), name, value in zip(carry, held, made, strict=True)]
+        self.lines[at:at] = phis
+        self.do(f"br i1 {more}, label %{head}, label %{leave}")
+        self.place(leave)
+        return list(made)
+
     def branch(
         self, condition: str, then: Callable, otherwise: Callable | None = None,
         types: Sequence[str] = (),
