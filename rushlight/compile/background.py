@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 import warnings
 
 from ..interpret import program as tier0_program
 
 MODE = os.environ.get("RUSHLIGHT_COMPILE", "background")
+SWITCH = 2e-4  # seconds that a step waits for the compiler to let go of the interpreter (usually 5e-3)
 _queue: queue.SimpleQueue = queue.SimpleQueue()
 _worker: list = [None]
 _lock = threading.Lock()
@@ -66,7 +68,13 @@ def compile_now(program, scalars) -> None:
 
 def _work():
     while True:
-        compile_now(*_queue.get())
+        given = _queue.get()
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(min(before, SWITCH))
+        try:
+            compile_now(*given)
+        finally:
+            sys.setswitchinterval(before)
 
 
 def after_fork() -> None:
