@@ -66,11 +66,14 @@ FURTHER_FAMILIES = (
     "polynomials",
     "calculus",
     "short_time_fourier",
+    "copies",
+    "native_forms",
 )
 FURTHER_METHODS = (  # of Tensor, from those
-    "bincount cholesky cholesky_inverse cholesky_solve corrcoef cov det geqrf histc histogram inverse "
-    "istft logdet lu lu_solve matrix_exp matrix_power median mode nanmedian nanquantile orgqr ormqr "
-    "pinverse qr quantile slogdet stft svd triangular_solve"
+    "bincount cholesky cholesky_inverse cholesky_solve corrcoef cov det dim_order fill_diagonal_ geqrf histc histogram "
+    "inverse is_nonzero is_same_size is_set_to istft logdet lu lu_solve matrix_exp matrix_power median "
+    "mode nanmedian nanquantile narrow_copy orgqr ormqr pinverse qr quantile renorm renorm_ resize_as_ "
+    "slogdet stft svd triangular_solve unsafe_chunk unsafe_split_with_sizes"
 )
 
 for _family in FAMILIES:
@@ -191,7 +194,7 @@ def _attach() -> None:
             setattr(Tensor, f"__i{operator}__", _in_place(in_place))
     for operator, name in UNARY.items():
         setattr(Tensor, f"__{operator}__", torch[name])
-    Tensor.__invert__ = _invert
+    Tensor.__invert__, Tensor.__rdiv__ = _invert, Tensor.__rtruediv__
 
 
 PROPERTIES = {"T", "mT", "H", "mH", "real", "imag"}

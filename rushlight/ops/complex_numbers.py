@@ -24,6 +24,12 @@ def conj(input: Tensor):
     return np.conjugate(input)
 
 
+@function()
+def conj_physical_(input: Tensor):
+    """`conj` in place."""
+    return input.copy_(conj(input))
+
+
 @rules.cached
 def _real_rule(input: Meta) -> Meta:
     if not input.dtype.is_complex:

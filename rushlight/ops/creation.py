@@ -439,6 +439,35 @@ def empty_strided(size, stride, *, dtype=None, layout=None, device=None,
     return _finish(base.as_strided(size, stride), requires_grad)
 
 
+@function(api="torch")
+def empty_permuted(size, physical_layout, *, dtype=None, layout=None, device=None,
+                   requires_grad: bool = False, pin_memory: bool = False):
+    """Any values (zeros here), with the dims in memory in the order `physical_layout`."""
+    size, order = tuple(size), tuple(physical_layout)
+    if len(order) != len(size):
+        raise RuntimeError(
+            "Number of dimensions in size does not match the length of the physical_layout; i.e. "
+            f"len(size) = {len(size)} is not equal to len(physical_layout) = {len(order)}"
+        )
+    if sorted(order) != list(range(len(order))):
+        raise RuntimeError(
+            f"Duplicate dim not allowed, nor one out of range, but physical_layout is {order}"
+        )
+    strides, step = [0] * len(size), 1
+    for d in reversed(order):
+        strides[d] = step
+        step *= max(size[d], 1)
+    return empty_strided(size, strides, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+@function(api="Tensor")
+def new_empty_strided(self, size, stride, *, dtype=None, layout=None, device=None,
+                      requires_grad: bool = False, pin_memory: bool = False):
+    """Any values (zeros here) with given strides and this tensor's dtype."""
+    return empty_strided(size, stride, dtype=dtype or self.dtype, device=device,
+                         requires_grad=requires_grad)
+
+
 # ---------------------------------------------------------------- counted
 
 
@@ -521,6 +550,25 @@ def linspace(start, end, steps: int, *, dtype=None, layout=None, device=None,
         complex_ = isinstance(start, complex) or isinstance(end, complex)
         dtype = dtypes.default_complex() if complex_ else dtypes.get_default_dtype()
     return _finish(_spaced(start, end, int(steps), dtype), requires_grad)
+
+
+def _inclusive_range():  # (its name is Python's, which this file uses)
+    def range(start, end, step=1, *, dtype=None, layout=None, device=None,
+              requires_grad: bool = False, pin_memory: bool = False):
+        """Numbers from start to end, which is included, by step: an older form of `arange`."""
+        if step == 0 or (end - start) / step < 0:
+            raise RuntimeError(
+                f"upper bound and lower bound inconsistent with step sign: {start}, {end}, {step}"
+            )
+        n = math.floor((end - start) / step) + 1
+        dtype = dtype or dtypes.get_default_dtype()
+        made = linspace(start, start + (n - 1) * step, n, dtype=dtype, device=device)
+        return _finish(made, requires_grad)
+
+    return function(api="torch", out=True)(range)
+
+
+_inclusive_range()
 
 
 @function(api="torch", out=True)

@@ -307,6 +307,23 @@ def round(input: Tensor, *, decimals: int = 0):
     return np.rint(input * scale) / scale if decimals > 0 else np.rint(input / scale) * scale
 
 
+def _frexp_rule(input: Meta):
+    if input.dtype.category != dtypes.FLOAT:
+        rules.fail(RuntimeError, "torch.frexp() only supports floating-point dtypes")
+    made = rules.same(input)
+    return made, rules.like(made, dtype=dtypes.int32)
+
+
+@op(
+    _frexp_rule,
+    gradient={"input": lambda g, out: None if g[0] is None else g[0] / exp2(out[1].to(g[0].dtype))},
+    returns=("mantissa", "exponent"),
+)
+def frexp(input: Tensor):
+    """(m, e) with `input = m 2^e` and |m| in [0.5, 1)."""
+    return np.frexp(input)
+
+
 @op(
     rules.only(rules.same, "frac_vml_cpu", dtypes.FLOAT, dtypes.FLOAT),
     gradient={"input": lambda g: g},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..trace import array, wrap
-from ..trace.dtypes import bool_, int32, int64, type_name
+from ..trace.dtypes import INTEGER, bool_, int32, int64, type_name
 from ..trace.meta import Meta, meta
 from ..trace.operator import BoolTensor, IntTensor, Tensor, function, op
 from . import rules
@@ -291,6 +291,18 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1):
     return wrap(out)
 
 
+@function(api="torch")
+def unravel_index(indices: Tensor, shape):
+    """The coordinates in a tensor of `shape` of flat indices: one tensor for each dimension."""
+    if indices.dtype.category != INTEGER:
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    made = []
+    for n in reversed((shape,) if isinstance(shape, int) else tuple(shape)):
+        made.append(indices % n)
+        indices = indices // n
+    return tuple(reversed(made))
+
+
 @function()
 def argwhere(input: Tensor):
     """The indices of elements that are not zero, as `nonzero`."""
@@ -357,6 +369,17 @@ def _with_part(input, part, src, name: str):
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int):
     """A copy of `input` with `src` at index `index` of `dim`; src has the shape of that slice."""
     return _with_part(input, lambda t: t.select(dim, index), src, "select_scatter")
+
+
+@function()
+def as_strided_scatter(input: Tensor, src: Tensor, size, stride, storage_offset: int | None = None):
+    """A copy of `input` with `src` in the view `as_strided(size, stride, storage_offset)`."""
+    offset = input.storage_offset() if storage_offset is None else storage_offset
+
+    def part(t):
+        return t.as_strided(size, stride, offset)
+
+    return _with_part(input, part, src, "as_strided_scatter")
 
 
 @function(out=True)

@@ -11,10 +11,10 @@ from ..trace.operator import Tensor, function, op
 from ..trace.tensor import Tensor as TensorClass
 from . import rules
 from .matrices import check_square, square
-from .pointwise import piecewise
+from .pointwise import piecewise, where
 from .reduction import norm as older_norm
 from .reduction import vector_norm
-from .solving import inv, tolerances
+from .solving import inv, inv_ex, tolerances
 from .spectral import eigvalsh, svdvals
 
 # ruff: noqa: N803 - A is PyTorch's name
@@ -94,6 +94,20 @@ def frobenius_norm(input: Tensor, dim=(), keepdim: bool = False):
     return older_norm(input, 2, dim, keepdim)
 
 
+@function(inplace=True, out=True)
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float):
+    """Each slice along `dim` whose p-norm is above `maxnorm` scaled down to it."""
+    if input.ndim < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
+    if not p > 0:
+        raise RuntimeError(f"renorm: non-positive-norm not supported: {p}")
+    if maxnorm < 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
+    dim = rules.wrap_dim(dim, input.ndim)
+    size = older_norm(input, p, tuple(d for d in range(input.ndim) if d != dim), True)
+    return input * where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)
+
+
 @function(api="linalg", out=True)
 def cond(A: Tensor, p=None):
     """The condition number: `norm(A, p)` times that of the inverse; p None means 2."""
@@ -105,11 +119,7 @@ def cond(A: Tensor, p=None):
             return values[..., -1] / values[..., 0]
         return values[..., 0] / values[..., -1]
     check_square("linalg.cond", A._s.m)
-    from .solving import inv_ex
-
     inverse, info = inv_ex(A)
-    from .pointwise import where
-
     made = matrix_norm(A, p) * matrix_norm(inverse, p)
     return where(info != 0, math.inf, made)
 

@@ -66,9 +66,7 @@ def _scatter_view(
     """Zeros laid out as a base, with a view's gradient added at the view's places."""
     size = 1 + sum((n - 1) * s for n, s in zip(base_shape, base_strides, strict=True) if n)
     flat = np.zeros(size, input.dtype)
-    places = np.full((), offset)
-    for n, s in zip(shape, strides, strict=True):
-        places = places[..., None] + np.arange(n) * s
+    places = _places(shape, strides, offset)
     inside = (places >= 0) & (places < size)
     if not inside.all():  # as_strided may reach beyond its input: that is no part of the base
         np.add.at(flat, places[inside], input[inside])
@@ -82,14 +80,46 @@ def _scatter_view(
     )
 
 
+def _places(shape, strides, offset):
+    """Where the elements of a strided view are in memory."""
+    places = np.full((), offset)
+    for n, s in zip(shape, strides, strict=True):
+        places = places[..., None] + np.arange(n) * s
+    return places
+
+
+@op(
+    lambda input, source, target: meta(target[0], input.dtype),
+    gradient={"input": lambda g, source, target: _through_memory(g, target, source)},
+    api="",
+)
+def _through_memory(input: Tensor, source: tuple, target: tuple):
+    """Elements added to zeroed memory at one view's places, and read at another's.
+
+    source, target: (shape, strides, offset).
+    """
+    into, out = _places(*source), _places(*target)
+    low = min(into.min(initial=0), out.min(initial=0))
+    flat = np.zeros(1 + max(into.max(initial=0), out.max(initial=0)) - low, input.dtype)
+    np.add.at(flat, into - low, input)
+    return flat[out - low]
+
+
 def scatter_into_zeros(g, base: Meta, shape, strides, offset: int):
-    """Gradient of an as-strided view of a base: zeros but for the view's elements."""
-    base_strides = base.strides if is_dense(base.shape, base.strides) else meta(
-        base.shape, base.dtype
-    ).strides
-    if base_strides != base.strides:
-        raise RuntimeError("the gradient of a view of memory with gaps is not supported")
-    return _scatter_view(g, tuple(base.shape), base_strides, tuple(shape), tuple(strides), offset)
+    """Gradient of an as-strided view of a base: zeros but for the view's elements.
+
+    What belongs to elements of a base that share memory is divided among them.
+    """
+    view, whole = (tuple(shape), tuple(strides), offset), (tuple(base.shape), tuple(base.strides), 0)
+    if is_dense(base.shape, base.strides):
+        return _scatter_view(g, *whole[:2], *view)
+    made = _through_memory(g, view, whole)
+    if not _overlaps(*whole[:2]):
+        return made
+    from .tensor import wrap
+
+    _, at, counts = np.unique(_places(*whole), return_inverse=True, return_counts=True)
+    return made / wrap(counts[at].reshape(base.shape).astype(g.dtype.np))
 
 
 def channels_last_strides(shape) -> tuple[int, ...]:

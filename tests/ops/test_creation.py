@@ -105,3 +105,17 @@ def test_windows(name):
             check(name + "_window", length, periodic, dtype=torch.float64)
     check_error(name + "_window", -1)
     check_error(name + "_window", 4, dtype=torch.int64)
+
+
+def test_strided():
+    for size, order in (((2, 3, 4), (0, 2, 1)), ((), ()), ((0, 3), (1, 0))):
+        check(lambda T, s=size, o=order: T.empty_permuted(s, o).stride())
+    check(lambda T: T.empty(2).new_empty_strided((2, 3), (1, 2)).stride())
+    check_error("empty_permuted", (2, 3), (0, 0))
+    check_error("empty_permuted", (2, 3), (0, 1, 2))
+
+
+def test_inclusive_ranges():
+    check("range", 1, 4, 0.5)
+    check("range", 0, 7, 2, dtype=torch.int64)
+    check_error("range", 0, 3, -1)

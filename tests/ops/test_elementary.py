@@ -94,6 +94,11 @@ def test_far_tails():
     check("erf", Given(x.astype(np.float32)), grad=False)
 
 
+def test_mantissas_and_exponents():
+    check("frexp", np.array([1.5, -8.0, 0.0, np.inf, 1e-300]))
+    check_error("frexp", np.array([1, 2]))
+
+
 def test_python_functions():
     check(lambda T, x: x.apply_(lambda v: v * 2 + 1), A, grad=False)
     check(lambda T, i: i.apply_(lambda v: v * 2.5), np.arange(3))

@@ -83,6 +83,16 @@ def test_powers(power):
         check("matrix_power", a, power, **LINALG)
 
 
+def test_slices_of_bounded_norm():
+    for dim in (0, 1, -1):
+        check("renorm", n(3, 4, 2) * 2, 2, dim, 1.5, gradgrad=True)
+    check("renorm", n(3, 4), 1, 0, 100.0)
+    check(lambda T, x: x.clone().renorm_(2, 0, 0.5), n(3, 4))
+    for options in ((2, 0, -1.0), (-1, 0, 1.0)):
+        check_error("renorm", n(2, 2), *options)
+    check_error("renorm", n(3), 2, 0, 1.0)
+
+
 def test_exponentials():
     for a in (n(3, 3), np.stack([n(3, 3) * 0.01, n(3, 3) * 3]), z(2, 2), n(0, 0), np.zeros((2, 2))):
         check("matrix_exp", a, gradgrad=not np.iscomplexobj(a), **LINALG)
