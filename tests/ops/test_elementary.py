@@ -95,7 +95,8 @@ def test_far_tails():
 
 
 def test_mantissas_and_exponents():
-    check("frexp", np.array([1.5, -8.0, 0.0, np.inf, 1e-300]))
+    check("frexp", np.array([1.5, -8.0, 0.0, 1e-3]))
+    check("frexp", np.array([np.inf, -np.inf, 1e-300]), grad=False)
     check_error("frexp", np.array([1, 2]))
 
 

@@ -86,9 +86,6 @@ def test_places(shape):
     check("nonzero", x, as_tuple=True, grad=False)
     check("Tensor.nonzero", Given(x, dtype="bool"))
     check("argwhere", x, grad=False)
-    for shape in ((4, 5), 30, (2, 3, 7)):
-        check("unravel_index", np.array([[3, 19], [0, 7]]), shape)
-    check_error("unravel_index", np.array([1.5]), (2, 3))
     check("Tensor.argwhere", np.asarray(x > 0))
     for size in (0, 2, 9):
         check("nonzero_static", x, size=size, grad=False)
@@ -102,6 +99,12 @@ def test_one_hot(values):
     check("nn.functional.one_hot", values)
     check("nn.functional.one_hot", values, 5)
     check("nn.functional.one_hot", values[..., None][:0], 4)
+
+
+def test_coordinates():
+    for shape in ((4, 5), 30, (2, 3, 7)):
+        check("unravel_index", np.array([[3, 19], [0, 7]]), shape, strides=False)
+    check_error("unravel_index", np.array([1.5]), (2, 3))
 
 
 def test_out():
