@@ -20,9 +20,9 @@ POISON = 0xFB  # workspaces are filled with it: a kernel that reads what it did 
 
 
 def run_calls(calls: list[Call], buffers: dict, *, workers: int = 0, order: str = "up") -> None:
-    """Run the calls one after another; an Address names one of `buffers`, arrays that stay in place.
+    """Run the calls one after another; an Address names one of `buffers`, arrays held in place.
 
-    workers: 0 runs the chunks here, in this order ("up", "down" or "mixed"); more: through the pool.
+    workers: 0 runs chunks here, in this order ("up", "down" or "mixed"); more: through the pool.
     """
     for run, block, chunks, _ in prepare(calls, buffers):
         if workers:

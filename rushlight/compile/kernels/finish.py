@@ -2,8 +2,8 @@
 
     C[r, j] = part 0 [r, j] + part 1 [r, j] + ...   (+ C[r, j])   (+ bias[j])
 
-Parts are dense rows of n sums, for all batches after one another; r counts the rows of all batches. C
-may have any strides and a half type.
+Parts are dense rows of n sums, for all batches after one another; r counts the rows of all batches.
+C may have any strides and a half type.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .products import Chunk
 
 
 def finish_text(target: Target, dtype: np.dtype) -> str:
-    """The module of `finish`: products' words; A are the parts, k their number, chunks m_step rows."""
+    """The module of `finish`, in products' words: A are the parts, k is their number."""
     return module([_Finish(target, dtype).write()])
 
 

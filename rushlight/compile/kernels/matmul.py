@@ -6,9 +6,9 @@
 - `dots` (thin.py): both matrices dense along k, few rows of C: rows of A times rows of B.
 - `sweeps` (thin.py): few rows of C, B dense along its columns: C's rows += multiples of B's rows.
 
-A product that has little C but a long k is cut along k: every chunk makes a partial C in a workspace, and
-`finish` (finish.py) adds them in order. It also ends products whose C has a half type or odd strides.
-Everything here depends on sizes only, never on the number of threads.
+A product that has little C but a long k is cut along k: chunks make partial C's in a workspace, and
+`finish` (finish.py) adds them in order. It also ends products whose C has a half type or odd
+strides. Everything here depends on sizes only, never on the number of threads.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHARED = 64 << 20  # bytes of a side that are packed before, at most
 
 @dataclass(frozen=True)
 class Matrix:
-    """Where the matrices of a batch lie: strides in elements, of rows, columns and the batch's dimensions."""
+    """Where the matrices of a batch lie: strides of rows, columns and the batch, in elements."""
 
     at: Address
     row: int
@@ -105,7 +105,7 @@ def _text(kind: str, target: Target, dtype: str) -> str:
 def plan(product: Product, target: Target | None = None) -> list[Call]:
     """The calls that compute a product; none if C has no elements.
 
-    dtypes: float32, float64, float16 and bfloat16 (summed up in float32); of A, B, C and bias alike.
+    dtypes: float32, float64; float16 and bfloat16, summed up in float32; of A, B, C and bias alike.
     """
     target = target or host()
     p = _simplified(product)
@@ -152,7 +152,7 @@ def _paired(p: Product) -> Product:
 
 
 def _simplified(p: Product) -> Product:
-    """The batch with fewer dimensions: merged where all strides agree, and into the rows of A and C."""
+    """The batch with fewer dimensions: merged where strides agree, and into rows of A and C."""
     dims: list[list[int]] = []  # size, strides of A, B and C
     for dim in zip(p.batch, p.a.batch, p.b.batch, p.c.batch, strict=True):
         if dim[0] == 1:
@@ -276,7 +276,7 @@ def _shared(p: Product, grid: Grid, tiles: Tiles, left: int, right: int) -> tupl
 
 
 def _packs(p: Product, tiles: Tiles, rows: int, columns: int) -> tuple[int, int]:
-    """How A and B ought to be packed for a block of C of this size; see products' pack_a and pack_b."""
+    """How to pack A and B for a block of C of this size: pack_a and pack_b of products.py."""
     left = 0
     if p.a.row == 1 and p.m > 1:
         left = 2 * (p.half or (columns >= 48 and _scattered(p, tiles)))
@@ -312,7 +312,8 @@ def _steps(p: Product, batch: int, m: int, n: int, k: int, tiles: Tiles) -> Grid
 
 
 def _call(
-    kind: str, p: Product, grid: Grid, target: Target, swapped: bool, special: dict, c_bytes: int = 0
+    kind: str, p: Product, grid: Grid, target: Target, swapped: bool, special: dict,
+    c_bytes: int = 0,
 ) -> Call:
     """The call of a product's kernel; rows and columns are already swapped."""
     c_bytes = c_bytes or p.itemsize
@@ -327,11 +328,11 @@ def _filled(text: str, function: str, words: dict, p: Product, c_bytes: int, chu
     item, table = p.itemsize, list[int]()
     for size, a, b, c in zip(p.batch, p.a.batch, p.b.batch, p.c.batch, strict=True):
         table = [size, a * item, b * item, c * c_bytes, *table]  # the innermost dimension first
-    size = f"{p.batches}x" if p.batches > 1 else ""
+    size, k = f"{p.batches}x" if p.batches > 1 else "", p.k * (2 if p.pairs else 1)
     return Call(
         text, function, [words.get(w, 0) for w in products.WORDS] + table, chunks, chunks > 1,
-        f"{function} {size}{p.m}x{p.k}x{p.n} {p.dtype}", 2 * p.batches * p.m * p.n * p.k * (2 if p.pairs else 1),
-        p.batches * p.itemsize * (p.m * p.k + p.k * p.n + p.m * p.n),
+        f"{function} {size}{p.m}x{k}x{p.n} {p.dtype}", 2 * p.batches * p.m * p.n * k,
+        p.batches * p.itemsize * (p.m * k + k * p.n + p.m * p.n),
         TILES if function == "tiles" else (function,),
     )
 
@@ -369,7 +370,7 @@ def _sides(p: Product, grid: Grid, tiles: Tiles) -> tuple[list[Call], dict]:
         place = Workspace((p.m + tiles.lanes) * row)
         calls.append(_pack("pack_left", p, tiles, place, row, 8 * tiles.lanes))
         words |= {"a": place, "a_row": row, "a_k": item}
-        left = 0
+        left, p = 0, replace(p, a=replace(p.a, row=row // item, column=1))
     if shared_right:
         panel = depth * tiles.columns * item
         place = Workspace(_up(p.n, tiles.columns) * panel)
@@ -384,8 +385,9 @@ def _pack(name: str, p: Product, tiles: Tiles, out: Workspace, out_step: int, st
     x, rows, columns = (p.a, p.m, p.k) if name == "pack_left" else (p.b, p.k, p.n)
     words = [out, x.at, out_step, x.row * p.itemsize, x.column * p.itemsize, rows, columns, step]
     chunks = _up(rows if name == "pack_left" else columns, step)
+    text = _text("pairs" if p.pairs else "tiles", tiles.target, p.dtype)
     return Call(
-        _text("pairs" if p.pairs else "tiles", tiles.target, p.dtype), name, words, chunks, chunks > 1,
+        text, name, words, chunks, chunks > 1,
         f"{name} {rows}x{columns} {p.dtype}", nbytes=rows * columns * (p.itemsize + tiles.itemsize),
         exports=TILES,
     )
@@ -394,11 +396,14 @@ def _pack(name: str, p: Product, tiles: Tiles, out: Workspace, out_step: int, st
 def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> dict:
     """Blocks for the caches, and places in the scratch of a thread."""
     item, target = tiles.itemsize, tiles.target
-    depth = max(target.l1_bytes // (2 * tiles.columns * item), 256)
+    depth = max(target.l1_bytes * 3 // (4 * tiles.columns * item), 256)
+    if p.a.row == 1 and not pack_a:  # each k is another line of the cache
+        depth = 256
     k, rows = min(grid.k_step, p.k), min(grid.m_step, p.m)
     columns = min(grid.n_step, p.n)
     kc = _even(k, depth, tiles.lanes)
-    mc = _even(rows, max(target.l2_bytes // (2 * kc * item), tiles.rows), tiles.rows)
+    most = target.l2_bytes // (2 * kc * item)  # a block of A in half of L2; one of many, a quarter
+    mc = _even(rows, max(most if rows <= most else most // 2, tiles.rows), tiles.rows)
     panels, many = _up(columns, tiles.columns), rows > mc
     keep = many and pack_b in (1, 2)
     # of a group, the block of C stays in L2 for the epilogue, and the panels of B beside A's block
@@ -410,9 +415,10 @@ def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> d
         panel_bytes = 0  # the same place again and again: it stays in L1
     start = _up(a_bytes, 64) * 64
     nbytes = start + (kc + tiles.lanes) * tiles.columns * item + held * panel_bytes
+    nbytes = _up(nbytes, 64) * 64
     return {
         "mc": mc, "kc": kc, "group": group * tiles.columns,
-        "scratch": Workspace(_up(nbytes, 64) * 64, per_thread=True), "scratch_bytes": _up(nbytes, 64) * 64,
+        "scratch": Workspace(nbytes, per_thread=True), "scratch_bytes": nbytes,
         "panels": start, "panel_bytes": panel_bytes, "keep": int(bool(keep)),
         "pack_a": pack_a, "pack_b": pack_b,
     }

@@ -1,6 +1,6 @@
-"""Register tiles: the innermost loops of matrix products, convolutions, attention and recurrent layers.
+"""Register tiles: the inner loops of matrix products, convolutions, attention, recurrent layers.
 
-A *tile* is a block of C of a few rows and a few vectors of columns that stays in registers while k runs:
+A *tile* is a block of C, a few rows and a few vectors of columns, that stays in registers:
 
     C[i, j] = sum over k of A[i, k] * B[k, j]   (+ C[i, j])   (+ bias[j])
 
@@ -8,16 +8,16 @@ For each k, `vectors` vectors of B are loaded and each of the `rows` elements of
 strides are runtime bytes, so one kernel reads A by rows, by columns, packed or strided, and B in
 place or from packed panels; only the columns of B and C must be contiguous.
 
-**Calling convention.** `Tiles.kernels()` are the functions of a module, one for each height 1..rows and
-width 1..vectors, and `Tiles.extra()` is the module's text for calls by a height known at run time:
+**Calling convention.** `Tiles.kernels()` are the functions of a module, one for each height 1..rows
+and width 1..vectors; `Tiles.extra()` is the module's text for calls by a height known at run time:
 
     void @tile(ptr a, ptr b, ptr c, i64 k, i64 columns, ptr block)
 
 - a, b, c: the tile's first element of A, B and C; no alignment is needed.
-- k: the length of the sum, zero or more (pairs for bfloat16). Zero gives zeros (plus what is added).
-- columns: valid columns, from (vectors - 1) * lanes + 1 to vectors * lanes. Of B, `vectors` whole vectors
-  are read whatever `columns` is (so a narrow panel of B must be padded; with what, does not matter);
-  of C and bias nothing beyond `columns` is touched.
+- k: the length of the sum (in pairs for bfloat16). Zero gives zeros (plus what is added).
+- columns: valid columns, from (vectors - 1) * lanes + 1 to vectors * lanes. Of B, `vectors` whole
+  vectors are read whatever `columns` is (so a narrow panel of B must be padded; with what, does not
+  matter); of C and bias nothing beyond `columns` is touched.
 - block: 8-byte words, often the caller's `alloca`, filled once for many tiles:
 
       A_ROW, A_K     bytes from A[i, k] to A[i + 1, k], and to A[i, k + 1]
@@ -25,17 +25,18 @@ width 1..vectors, and `Tiles.extra()` is the module's text for calls by a height
       C_ROW          bytes from C[i, j] to C[i + 1, j]
       ADD            not zero: add the product to what C holds; zero: overwrite
       BIAS           address of bias[j] for the tile's first column, or 0
-      SEGMENTS, A_SEGMENT, B_SEGMENT   only with segments=True: the sum runs over SEGMENTS (at least one)
-                     stretches of k terms each, whose A and B begin A_SEGMENT and B_SEGMENT bytes apart
-                     (convolution: kernel rows; its weight gradient: image rows)
-      TABLE          only with table=True: address of `rows` 64-bit byte offsets of the rows of A from
-                     a, instead of multiples of A_ROW
+      SEGMENTS, A_SEGMENT, B_SEGMENT   only with segments=True: the sum runs over SEGMENTS (one or
+                     more) stretches of k terms each, whose A and B begin A_SEGMENT and B_SEGMENT
+                     bytes apart (convolution: kernel rows; its weight gradient: image rows)
+      TABLE          only with table=True: address of `rows` 64-bit byte offsets of the rows of A
+                     from a, instead of multiples of A_ROW
 
-`Tiles.call` writes a call for a height and width that may be known while writing or not. `Tiles.panels`
-writes the loop that splits a number of rows evenly: 64 rows in heights up to 6 are 9 of 6 and 2 of 5.
+`Tiles.call` writes a call for a height and width that may be known while writing or not.
+`Tiles.panels` writes the loop that splits a number of rows evenly: 64 rows in heights up to 6 are 9
+of 6 and 2 of 5.
 
-Types: float32 and float64 as they are. bfloat16: A and B hold *pairs* along k (B is `[k/2][j][2]`; k, A_K
-and B_K count pairs), C and bias are float32; one instruction where the processor has `bfloat16_dot`.
+Types: float32 and float64 as they are. bfloat16: A and B hold *pairs* along k (B is `[k/2][j][2]`;
+k, A_K and B_K count pairs), C and bias are float32; one instruction where the processor has it.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ _SUFFIX = {"float": "f32", "double": "f64", "i32": "i32", "i64": "i64"}  # in na
 
 @dataclass(frozen=True)
 class Tiles:
-    """The tile kernels of one target and type; see the module's text for their calling convention."""
+    """The tile kernels of one target and type; the module's text has their calling convention."""
 
     target: Target
     dtype: str = "float32"
@@ -138,7 +139,7 @@ class Tiles:
         f.branch(f.compare("sgt", rows, 0), split)
 
     def split(self, f: Function, rows: Operand) -> tuple[Operand, Operand, Operand]:
-        """(panels, the lower height, how many of them, the first ones, are one higher) of rows > 0."""
+        """(panels, the lower height, how many, the first ones, are one higher) of rows > 0."""
         count = f.div(f.add(rows, self.rows - 1), self.rows)
         low = f.div(rows, count)
         return count, low, f.sub(rows, f.mul(low, count))
@@ -156,13 +157,15 @@ class _Writer:
     def __init__(self, tiles: Tiles, rows: int, vectors: int):
         self.t, self.rows, self.vectors = tiles, rows, vectors
         self.v = vector(tiles.type, tiles.lanes)
-        parameters = [("ptr", n) for n in "abc"] + [("i64", "k"), ("i64", "columns"), ("ptr", "block")]
+        parameters = [("ptr", n) for n in "abc"] + [("i64", "k"), ("i64", "columns")]
+        parameters.append(("ptr", "block"))
         self.f = Function(tiles.name(rows, vectors), parameters, internal=True, inline=False)
 
     def write(self) -> Function:
         f, t = self.f, self.t
         self.c_row = f.argument("%block", C_ROW)
         self.a_k, self.b_k = f.argument("%block", A_K), f.argument("%block", B_K)
+        self.ahead = f.mul(self.b_k, UNROLL)
         self.a = self._rows_of_a()
         self._prefetch_c()
         sums = ["zeroinitializer"] * (self.rows * self.vectors)
@@ -196,13 +199,16 @@ class _Writer:
 
     def _prefetch_c(self) -> None:
         """Ask for C early: it is needed when the sums are complete."""
-        line = 64 // self.t.itemsize
         for row in self._rows_of_c():
-            for j in range(0, self.vectors * self.t.lanes, line):
-                self.f.intrinsic(
-                    "llvm.prefetch.p0", "void", ("ptr", self.f.at(row, j, self.t.type)),
-                    ("i32", "1"), ("i32", "3"), ("i32", "1"),
-                )
+            self._prefetch(row, write=True)
+
+    def _prefetch(self, row: str, write: bool) -> None:
+        """Ask for the lines of cache with a row of the tile."""
+        for at in range(0, self.vectors * self.t.lanes * self.t.itemsize, 64):
+            self.f.intrinsic(
+                "llvm.prefetch.p0", "void", ("ptr", self.f.at(row, at)),
+                ("i32", str(int(write))), ("i32", "3"), ("i32", "1"),
+            )
 
     # ------------------------------------------------------------ the sum
 
@@ -239,8 +245,9 @@ class _Writer:
         return f.loop(whole, "%k", 1, steps(1), carry)[2:]
 
     def _step(self, sums: list[str], at: Operand, b: str) -> list[str]:
-        """One k: every sum gets its product."""
+        """One k: every sum gets its product. Rows of B, maybe far apart, are asked for ahead."""
         f, t = self.f, self.t
+        self._prefetch(f.at(b, self.ahead), write=False)
         pairs = t.dtype == "bfloat16"
         held = "i32" if pairs else t.type
         loaded = vector(held, t.lanes)
@@ -364,7 +371,8 @@ def mask_below(f: Function, lanes: int, count: Operand) -> str:
 
 
 def store_part(
-    f: Function, type: str, lanes: int, values: Sequence[str], pointers: Sequence[str], count: Operand
+    f: Function, type: str, lanes: int, values: Sequence[str], pointers: Sequence[str],
+    count: Operand,
 ) -> None:
     """Store the first `count` (1 to lanes) elements of each vector: halves, quarters, ...
 

@@ -1,16 +1,16 @@
-"""Copies a block of a matrix to where kernels like to read it: dense rows, widened to what is computed in.
+"""Copies a block of a matrix to where kernels like to read it: dense rows, widened for sums.
 
     void @pack(ptr out, i64 out_row, ptr in, i64 in_row, i64 in_column, i64 rows, i64 columns)
 
-    out[r * out_row + c] = in[r * in_row + c * in_column]     (strides in bytes; out is dense along c)
+    out[r * out_row + c] = in[r * in_row + c * in_column]    (strides in bytes; out is dense in c)
 
-Where `in` is dense along c, rows are copied; where it is dense along r, squares of lanes x lanes are
-transposed in registers; otherwise elements go one by one. Whole vectors are written: `out` needs room
-for columns rounded up to lanes in every row, and (transposed) for as many rows more as there are lanes.
-What is written there is undefined. Of `in`, nothing outside of the block is read.
+Where `in` is dense along c, rows are copied; where it is dense along r, squares of lanes x lanes
+are transposed in registers; otherwise elements go one by one. Whole vectors are written: `out`
+needs room for columns rounded up to lanes in every row, and (transposed) for as many rows more as
+there are lanes. What is written there is undefined. Of `in`, nothing outside of the block is read.
 
-Packing B is pack(panel, panel row, B, B's k stride, B's column stride, k, columns of the panel); packing
-rows of A is pack(block, block row, A, A's row stride, A's k stride, rows, k).
+Packing B is pack(panel, panel row, B, B's k stride, B's column stride, k, columns of the panel);
+packing rows of A is pack(block, block row, A, A's row stride, A's k stride, rows, k).
 """
 
 from __future__ import annotations
@@ -113,9 +113,9 @@ def _copy(target: Target, dtype: np.dtype, name: str) -> Function:
 
 
 def panel_packer(tiles: Tiles, dtype: np.dtype, name: str = "pack_panels") -> Function:
-    """Packs several panels of a matrix that is dense along its columns, reading each row from end to end.
+    """Packs several panels of a matrix that is dense along its columns: reads whole rows.
 
-    out_row is the bytes from one panel to the next. With tiles of bfloat16, a row is a pair of rows.
+    out_row: bytes from one panel to the next. With tiles of bfloat16, a row is a pair of rows.
     """
     f, lanes, target, vectors = _function(name), tiles.lanes, tiles.target, tiles.vectors
     pairs = tiles.dtype == "bfloat16"
@@ -160,8 +160,8 @@ def panel_packer(tiles: Tiles, dtype: np.dtype, name: str = "pack_panels") -> Fu
 def tile_packer(tiles: Tiles, dtype: np.dtype, name: str = "pack_tiles") -> Function:
     """Packs A, dense along its rows, as tiles will read it: panels of h rows as [k][h].
 
-    The panel that begins with row r begins at r * out_row; heights are those of `Tiles.panels`. A vector
-    more is written after each panel. With tiles of bfloat16, a column is a pair of columns.
+    The panel that begins with row r begins at r * out_row; heights are those of `Tiles.panels`. A
+    vector more is written after each panel. With tiles of bfloat16, a column is a pair of columns.
     """
     f, lanes, target, item = _function(name), tiles.lanes, tiles.target, tiles.itemsize
     pairs = tiles.dtype == "bfloat16"
@@ -261,9 +261,9 @@ def _one_by_one(dtype: np.dtype, name: str) -> Function:
 
 # ---------------------------------------------------------------- transposing a square of n vectors
 #
-# First, blocks of 128 bits change places ("crossed"): vector b * s + r gets block b of rows r, r + s,
-# r + 2s, ..., where s elements make a block. Then every block of every s vectors is transposed within
-# its 128-bit lane, by the cheap unpack instructions.
+# First, blocks of 128 bits change places ("crossed"): vector b * s + r gets block b of rows r,
+# r + s, r + 2s, ..., where s elements make a block. Then every block of every s vectors is
+# transposed within its 128-bit lane, by the cheap unpack instructions.
 
 
 def _shuffle(f: Function, type: str, lanes: int, a: str, b: str, order: list[int]) -> str:

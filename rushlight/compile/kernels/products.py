@@ -1,7 +1,7 @@
 """Matrix products from register tiles: what a chunk of C does with its part of A and B.
 
-All kinds of products share one argument block, `WORDS`, then `dims` times four words (size, strides of A, B
-and C in bytes) for the dimensions of the batch. A chunk is a range of batches, rows, columns and k:
+All kinds of products share one argument block: `WORDS`, then `dims` times four words (size, strides
+of A, B and C in bytes) for the batch. A chunk is a range of batches, rows, columns and k:
 
     chunk = ((batch chunk * k_chunks + k chunk) * m_chunks + row chunk) * n_chunks + column chunk
 """
@@ -28,10 +28,9 @@ WORDS = (
     "m_chunks", "n_chunks", "k_chunks",
     "c_part",  # bytes from one k chunk's C to the next one's
     "batches", "dims",
-    # tiles: blocks of A and B; their places in a thread's scratch; what is packed there (pack_a: 1 rows,
-    # 2 as tiles read it, from a matrix that is dense along rows)
-    # (pack_b: 0 no, 1 panel by panel, 2 a group at once, 3 it was done before); whether panels are
-    # kept for all blocks of rows
+    # tiles: blocks of A and B; their places in a thread's scratch; how A (0 not, 1 rows, 2 as tiles
+    # read it, from memory dense along rows) and B (0 not, 1 panel by panel, 2 a group at once, 3 it
+    # was before) are packed there; whether panels are kept for all blocks of rows
     "mc", "kc", "group", "scratch_bytes", "panels", "panel_bytes", "pack_a", "pack_b", "keep",
     # dots: strides of bias, and whether rows and columns of C changed places
     "bias_row", "bias_column", "swapped",
@@ -45,7 +44,8 @@ class Chunk:
         parameters = [("ptr", "args"), ("i64", "chunk"), ("i64", "thread")]
         self.f = f = Function(name, parameters)
         self.words = {
-            w: f.argument("%args", i, "ptr" if w in POINTERS else "i64") for i, w in enumerate(WORDS)
+            w: f.argument("%args", i, "ptr" if w in POINTERS else "i64")
+            for i, w in enumerate(WORDS)
         }
 
     def __getattr__(self, word: str) -> str:
@@ -94,7 +94,7 @@ class Chunk:
     def end_block(
         self, above: Operand, row: Operand, rows: Operand, column: Operand, columns: Operand
     ) -> None:
-        """A block of C is complete: call the epilogue, if there is one; `above` are earlier batches' rows."""
+        """A block of C is complete: call the epilogue, if any. above: rows of earlier batches."""
         f = self.f
 
         def call():
@@ -106,7 +106,7 @@ class Chunk:
 
 
 def tiles_text(target: Target, dtype: np.dtype, pairs: bool = False) -> str:
-    """The module of products from tiles: `tiles`, and to pack a side before, `pack_left`, `pack_right`.
+    """The module of products from tiles: `tiles`; `pack_left`, `pack_right` pack a side before.
 
     pairs: bfloat16 is multiplied as it is, in pairs along k, which k and its strides count.
     """
@@ -114,8 +114,8 @@ def tiles_text(target: Target, dtype: np.dtype, pairs: bool = False) -> str:
     tiles = Tiles(target, "bfloat16" if pairs else wide)
     whole = np.dtype(np.int32) if pairs else dtype  # of matrices that are dense along k
     functions = [
-        *tiles.kernels(), *packers(target, whole), panel_packer(tiles, dtype), tile_packer(tiles, dtype),
-        _pack_left(), _pack_right(tiles, dtype), _Tiled(tiles).write(),
+        *tiles.kernels(), *packers(target, whole), panel_packer(tiles, dtype),
+        tile_packer(tiles, dtype), _pack_left(), _pack_right(tiles, dtype), _Tiled(tiles).write(),
     ]
     return module(functions, tiles.extra())
 
@@ -124,7 +124,7 @@ PACK_WORDS = ("out", "in", "out_step", "in_row", "in_column", "rows", "columns",
 
 
 def _packing(name: str, body: Callable) -> Function:
-    """A kernel that packs a whole side of a product: body(f, words, first, count) for each chunk's `step`."""
+    """A kernel that packs a side of a product: body(f, words, first row or column) of a chunk."""
     f = Function(name, [("ptr", "args"), ("i64", "chunk"), ("i64", "thread")])
     x = {
         w: f.argument("%args", i, "ptr" if w in ("out", "in") else "i64")
@@ -140,8 +140,10 @@ def _pack_left() -> Function:
 
     def body(f, x, row):
         rows = f.minimum(x["step"], f.sub(x["rows"], row))
-        out, source = f.at(x["out"], f.mul(row, x["out_step"])), f.at(x["in"], f.mul(row, x["in_row"]))
-        call_pack(f, "pack", out, x["out_step"], source, x["in_row"], x["in_column"], rows, x["columns"])
+        out = f.at(x["out"], f.mul(row, x["out_step"]))
+        source = f.at(x["in"], f.mul(row, x["in_row"]))
+        given = x["in_row"], x["in_column"], rows, x["columns"]
+        call_pack(f, "pack", out, x["out_step"], source, *given)
 
     return _packing("pack_left", body)
 
@@ -196,7 +198,7 @@ class _Tiled:
         return x.each_batch(self._batch)
 
     def _batch(self, batch, a, b, c, m, n, k) -> None:
-        """Blocks of k, so that a panel of B stays in L1; blocks of rows, so that A's stays in L2."""
+        """Blocks of k: a panel of B stays in L1; blocks of rows: A's stays in L2."""
         f, x = self.f, self.chunk
 
         def k_block(low, _):
@@ -222,7 +224,8 @@ class _Tiled:
 
     def _left(self, a: str, rows: Operand, k: Operand) -> tuple[str, str, str, str]:
         """A block of A, packed if that is wanted: its address, bytes from a tile's first row to the
-        next one's, and bytes from k to k + 1: so many, and so many more for each row of the tile."""
+        next one's, and from k to k + 1: so many, and so many more for each row of the tile.
+        """
         f, x, item = self.f, self.chunk, self.t.itemsize
 
         def packed():
@@ -294,7 +297,7 @@ class _Tiled:
         return f.at(self.panels, f.mul(number, x.panel_bytes))
 
     def _right(self, b, j, first, width, k, done) -> str:
-        """A panel of B, packed if that is wanted or its last vector is not whole; sets its stride."""
+        """A panel of B, packed if wanted or if its last vector is not whole; sets its stride."""
         f, x, t = self.f, self.chunk, self.t
         source = f.at(b, f.mul(j, x.b_column))
         ragged = f.compare("ne", f.op(f"and i64 {width}, {t.lanes - 1}"), 0)

@@ -1,12 +1,14 @@
 """Products with few rows of C, which read B once and are bound by memory: no packing.
 
-`dots`: A and B are dense along k. Up to `rows` rows of A meet four columns of B; sums are vectors along k,
+`dots`: A and B are dense along k. A few rows of A meet four columns of B; sums are vectors along k,
 folded at the end. With rows and columns swapped, the same is done for few columns of C.
-`sweeps`: B is dense along its columns. Eight rows of B at a time are read from end to end and added to a
-row of C, so that memory sees long runs.
+`sweeps`: B is dense along its columns. Eight rows of B at a time are read from end to end and added
+to a row of C, so that memory sees long runs.
 """
 
 from __future__ import annotations
+
+import functools
 
 import numpy as np
 
@@ -34,7 +36,9 @@ def dots_text(target: Target, dtype: np.dtype) -> str:
     return module([*kernels, _dots(target, dtype)], table)
 
 
-_DOT_WORDS = ("a_row", "b_column", "c_row", "c_column", "bias_row", "bias_column", "accumulate", "bias")
+_DOT_WORDS = (
+    "a_row", "b_column", "c_row", "c_column", "bias_row", "bias_column", "accumulate", "bias"
+)
 
 
 def _dots(target: Target, dtype: np.dtype) -> Function:
@@ -185,7 +189,8 @@ class _Dot:
         changes = f.op(f"or i1 {has_bias}, {adds}")
         whole = f.compare("eq", "%columns", COLUMNS)
         dense = f.compare("eq", w["c_column"], self.dtype.itemsize)
-        simple = f.op(f"and i1 {f.op(f'and i1 {whole}, {dense}')}, {f.op(f'xor i1 {changes}, true')}")
+        plain = f.op(f"xor i1 {changes}, true")
+        simple = f.op(f"and i1 {f.op(f'and i1 {whole}, {dense}')}, {plain}")
         f.branch(simple, at_once, one_by_one)
 
 
@@ -237,7 +242,8 @@ class _Sweeps:
                 f.loop(m[0], m[1], 1, lambda i: self._start(f.at(c, f.mul(i, x.c_row)), columns))
                 deep = f.add(k[0], f.op(f"and i64 {f.sub(k[1], k[0])}, {-DEPTH}"))
                 for first, end, depth in ((k[0], deep, DEPTH), (deep, k[1], 1)):
-                    f.loop(first, end, depth, lambda p, d=depth: self._rows(a, b, c, m, p, d, columns))
+                    body = functools.partial(self._rows, a, b, c, m, columns, depth)
+                    f.loop(first, end, depth, body)
 
             f.loop(n[0], n[1], x.group, block)
             rows, columns = f.sub(m[1], m[0]), f.sub(n[1], n[0])
@@ -282,7 +288,7 @@ class _Sweeps:
 
         self._each(columns, start)
 
-    def _rows(self, a, b, c, m, k, depth, columns) -> None:
+    def _rows(self, a, b, c, m, columns, depth, k) -> None:
         """Add `depth` rows of B to every row of C."""
         f, x = self.f, self.chunk
         rows = [f.at(b, f.mul(k, x.b_k))]
@@ -291,7 +297,8 @@ class _Sweeps:
         rows = [micro.opaque(f, "ptr", row) for row in rows]
 
         def one(i):
-            out, left = f.at(c, f.mul(i, x.c_row)), f.at(f.at(a, f.mul(i, x.a_row)), f.mul(k, x.a_k))
+            out = f.at(c, f.mul(i, x.c_row))
+            left = f.at(f.at(a, f.mul(i, x.a_row)), f.mul(k, x.a_k))
             factors = []
             for _ in range(depth):
                 value = elements.to_register(f, f.load(self.held, left), self.dtype, 1)

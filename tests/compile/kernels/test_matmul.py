@@ -1,4 +1,4 @@
-"""Matrix products: sizes, strides, dtypes and targets; chunks in any order; what is added and called."""
+"""Matrix products: sizes, strides, dtypes, targets; chunks in any order; epilogues."""
 
 import ctypes
 from dataclasses import replace
@@ -24,7 +24,9 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-13, "bfloat16": 1e-2, "float16": 1e-
 DTYPES = {n: np.dtype(getattr(ml_dtypes, n, n)) for n in TOLERANCE}
 SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 31, 33, 50, 65, 100]
 # few rows; few columns; long k; several blocks of k and of rows; several chunks of each kind
-LARGE = [(1, 700, 300), (600, 500, 1), (6, 20000, 10), (60, 700, 60), (330, 300, 150), (1, 5000, 40)]
+LARGE = [
+    (1, 700, 300), (600, 500, 1), (6, 20000, 10), (60, 700, 60), (330, 300, 150), (1, 5000, 40)
+]
 
 SHARED = (400, 440, 400)  # both sides are packed before
 
@@ -106,7 +108,7 @@ def test_any_sizes_and_strides(level, dtype, data):
 @given(data=st.data())
 @settings(max_examples=40)
 def test_pairs_of_bfloat16(level, data):
-    """Packing and words for processors that multiply pairs; the multiplication itself in two steps."""
+    """Packing and words for processors that multiply pairs; here each is two steps."""
     draw = data.draw
     array = Arrays(draw, "bfloat16", draw(st.integers(0, 99)))
     m, k, n = draw(st.tuples(*[st.sampled_from(SIZES)] * 3) | st.sampled_from([*LARGE, SHARED]))
