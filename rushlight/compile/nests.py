@@ -13,6 +13,7 @@ In: stores of expressions (`Store`), all over one domain. Out: a `Nest` that `em
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,6 +125,16 @@ class Nest:
     def stages(self) -> int:
         """Number of loops over a row."""
         return 1 + max((ready(n) for n in self.roots), default=0)
+
+    @property
+    def reduced(self) -> list[Output]:
+        """The outputs that are reductions over rows."""
+        return [o for o in self.outputs if o.partial]
+
+    @functools.cached_property
+    def walked(self) -> list[Access]:
+        """All memory that is read or written along with the rows."""
+        return [*self.accesses.values(), *(o.access for o in self.outputs if not o.partial)]
 
     @property
     def roots(self) -> list[Node]:
