@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import mmap
 import random
 import struct
 
@@ -14,6 +15,7 @@ from rushlight.compile.llvm import objects
 from rushlight.compile.llvm.target import host
 from rushlight.runtime import pool
 
+PAGE = mmap.PAGESIZE
 KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 THREADS = 4  # at most, with the caller
 POISON = 0xFB  # workspaces are filled with it: a kernel that reads what it did not write is found
@@ -61,6 +63,19 @@ def _word(word, buffers: dict, scratch: dict[Workspace, np.ndarray]) -> int:
     if isinstance(word, float):
         return struct.unpack("<q", struct.pack("<d", word))[0]
     return word
+
+
+def guarded(x: np.ndarray) -> np.ndarray:
+    """A copy between two pages that may not be touched: it ends where the second one begins."""
+    size = -(-x.nbytes // PAGE) * PAGE + 2 * PAGE
+    memory = np.frombuffer(mmap.mmap(-1, size), np.uint8)
+    protect = ctypes.CDLL(None).mprotect
+    protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    for page in (0, size - PAGE):
+        assert protect(memory.ctypes.data + page, PAGE, 0) == 0
+    copy = memory[size - PAGE - x.nbytes : size - PAGE].view(x.dtype).reshape(x.shape)
+    copy[...] = x
+    return copy
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from dataclasses import replace
 import ml_dtypes
 import numpy as np
 import pytest
-from compile.run_calls import THREADS, run_calls
+from compile.run_calls import THREADS, guarded, run_calls
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -184,13 +184,26 @@ def test_the_epilogue_sees_every_element_once_and_complete(shape, layout):
     np.testing.assert_array_equal(seen, c.reshape(batch * m, n))
 
 
+@pytest.mark.parametrize("level", HERE, ids=lambda t: t.name)
+@pytest.mark.parametrize("dtype", list(DTYPES))
+def test_nothing_beyond_the_arrays_is_touched(level, dtype):
+    random = np.random.default_rng(0)
+    shapes = [(1, 65, 33), (2, 33, 17), (13, 65, 7), (33, 130, 21), (64, 7, 50), (10, 9000, 30)]
+    for m, k, n in shapes:
+        for turned in range(4):
+            sizes = [(k, m) if turned & 1 else (m, k), (n, k) if turned & 2 else (k, n), (m, n), n]
+            made = [random.standard_normal(s).astype(DTYPES[dtype]) for s in sizes]
+            a, b, c, bias = map(guarded, made)
+            a, b = a.T if turned & 1 else a, b.T if turned & 2 else b
+            check(a, b, c, bias, turned == 1, level)
+
+
 def test_large_strides_do_not_overflow():
     """Rows that are gigabytes apart (memory that is never touched between them)."""
-    step = 3 << 28
-    wide = np.zeros((3, step), np.float32)
-    a, b = wide[:, 1000:1005], np.arange(10, dtype=np.float32).reshape(5, 2)
-    a[...] = np.arange(15).reshape(3, 5)
-    c = np.zeros((3, 2), np.float32)
+    wide = np.zeros((2, (1 << 29) + 100), np.float32)
+    a, b = wide[:, 50:55], np.arange(10, dtype=np.float32).reshape(5, 2)
+    a[...] = np.arange(10).reshape(2, 5)
+    c = np.zeros((2, 2), np.float32)
     run(a, b, c)
     np.testing.assert_array_equal(c, a @ b)
 
