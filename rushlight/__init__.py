@@ -88,6 +88,7 @@ _LAZY = {
     "tools": ("tools", None),
     "profiler": ("profiler", None),
     "signal": ("signal", None),
+    "masked": ("masked", None),
     "alias": ("alias", None),
     "overrides": ("overrides", None),
     "types": ("types", None),

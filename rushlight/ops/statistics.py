@@ -49,7 +49,7 @@ def _middle(a, dim, skip_nan):
 @op(
     _pick_rule("median"),
     gradient={"input": _put_back},
-    compute="storage", api="", returns=("values", "indices"),
+    api="", returns=("values", "indices"),
 )
 def _median_dim(input: Tensor, dim: int, keepdim: bool, skip_nan: bool):
     if input.ndim == 0:
@@ -65,7 +65,7 @@ def _even_share(g, input, out):
 @op(
     lambda input, skip_nan: meta((), input.dtype),
     gradient={"input": _even_share},
-    compute="storage", api="",
+    api="",
 )
 def _median(input: Tensor, skip_nan: bool):
     if not input.size:
@@ -93,7 +93,7 @@ median, nanmedian = _median_form("median", False), _median_form("nanmedian", Tru
 @op(
     _pick_rule("mode"),
     gradient={"input": _put_back},
-    compute="storage", api="", returns=("values", "indices"),
+    api="", returns=("values", "indices"),
 )
 def _mode(input: Tensor, dim: int, keepdim: bool):
     if input.ndim == 0:
