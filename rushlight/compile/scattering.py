@@ -69,15 +69,17 @@ def _private(x: Symbol) -> View:
 
 def written(out: Symbol, indices, values, dims) -> None:
     """`out[indices at dims] = values`; `out` becomes what it is then."""
-    from ..ops.indexing import advanced_shape, flat_ids
-
-    shape, first = advanced_shape(out.shape, [i.shape for i in indices], dims)
-    ids = flat_ids(out.shape, indices, dims)
+    ids = 0
+    for d, i in zip(dims, indices, strict=True):
+        ids = ids * out.shape[d] + from_front(i, out.shape[d], d)
+    first = dims[0] if dims[-1] - dims[0] == len(dims) - 1 else 0  # neighbours stay in their place
+    rest = [n for d, n in enumerate(out.shape) if d not in dims]
+    shape = (*rest[:first], *ids.shape, *rest[first:])
     rank, front = len(ids.shape), tuple(range(len(dims)))
     values = broadcast_to(functions.symbol(values), shape)
     values = functions.moved(values, tuple(range(first, first + rank)), tuple(range(rank)))
     whole = functions.moved(out, dims, front)
-    rows, rest = math.prod(out.shape[d] for d in dims), whole.shape[len(dims):]
+    rows = math.prod(out.shape[d] for d in dims)
     made = combined(whole.reshape(rows, -1), ids.reshape(-1), values.reshape(ids.size, -1), "set")
     made = made.reshape(*whole.shape[:len(dims)], *rest)
     out.assign(functions.moved(made, front, dims))
