@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from .expressions import NotLowered, View, row_major
 from .kernels import convolution as forward
-from .kernels import convolution_weight, exchange, interleave
+from .kernels import convolution_weight, exchange, interleave, winograd
 from .kernels.call import Address
 from .kernels.windows import Axis, Image
 from .lowering import Lowering
@@ -31,8 +32,12 @@ def convolution(build: Lowering, input: Symbol, weight: Symbol, stride, padding,
     ]
     out, result = result_of(build, input, shape)
     check(input, weight, out)
-    weights = _by_depth(weight) if len(axes) == 3 else weight
-    _call(build, build.memory(input), axes, build.contiguous(weights), out, groups)
+    w = build.contiguous(_by_depth(weight) if len(axes) == 3 else weight)
+    x = build.memory(input)
+    c = _described(x, axes, w, out, groups)
+    size = math.prod(weight.shape[2:]) * w.dtype.itemsize
+    original = winograd.Weights(c.weights, c.outputs * w.shape[1] * size, w.shape[1] * size, size)
+    build.call(_planned(c, original, lambda guard: forward.plan(replace(c, guard=guard))), [x, w], [out])
     return result
 
 
@@ -78,14 +83,16 @@ def _image_strides(out: View, rank: int) -> tuple[int, int, int]:
     return out.strides[0] * size, out.strides[1] * size, depth
 
 
-def _call(build: Lowering, x: View, axes, weights: View, out: View, groups: int) -> None:
-    build.call(
-        forward.plan(forward.Convolution(
-            image_of(x, axes, groups), groups, out.shape[1] // groups, address_of(weights),
-            address_of(out), _image_strides(out, len(axes)), out.dtype.name,
-        )),
-        [x, weights], [out],
+def _described(x: View, axes, weights: View, out: View, groups: int) -> forward.Convolution:
+    return forward.Convolution(
+        image_of(x, axes, groups), groups, out.shape[1] // groups, address_of(weights),
+        address_of(out), _image_strides(out, len(axes)), out.dtype.name,
     )
+
+
+def _planned(c: forward.Convolution, original: winograd.Weights, directly):
+    """The calls of a convolution; directly(guard): of the direct one."""
+    return winograd.plan(c, original, directly) if winograd.suits(c) else directly(0)
 
 
 # ---------------------------------------------------------------- the gradient of the input
@@ -109,10 +116,9 @@ def input_gradient(build: Lowering, grad: Symbol, weight: Symbol, shape, stride,
         if any(taps is None or not axis.out for axis, taps in part):
             continue
         axes = [axis for axis, _ in part]
-        weights = _exchanged(build, w, tuple(taps for _, taps in part), groups)
         to = out if made_whole else build.temporary((*shape[:2], *[a.out for a in axes]), out.dtype)
         made[(0,) * (3 - len(axes)) + number] = to
-        _call(build, x, axes, weights, to, groups)
+        _call_exchanged(build, x, axes, w, tuple(taps for _, taps in part), to, groups)
     if not made_whole:
         missing = (1,) * (5 - len(shape))
         build.call(
@@ -140,18 +146,24 @@ def _phase(size, out, kernel, stride, padding, dilation, f):
     return axis, slice(taps[0], None, period)
 
 
-def _exchanged(build: Lowering, w: View, taps, groups: int) -> View:
-    """Some taps of the weights, with input and output channels exchanged and the depth first."""
-    kernel = w.shape[2:]
+def _call_exchanged(build: Lowering, x: View, axes, w: View, taps, out: View, groups: int) -> None:
+    """A convolution by some taps of the weights, with input and output channels exchanged."""
+    kernel, size = w.shape[2:], w.dtype.itemsize
     numbers = np.arange(math.prod(kernel)).reshape(kernel)[taps]
     offsets = numbers.reshape(numbers.shape[0] if len(kernel) == 3 else 1, -1)
     outputs, channels = w.shape[0] // groups, w.shape[1]
-    out = build.temporary((groups * channels, outputs * numbers.size), w.dtype)
-    build.call(exchange.plan(
-        address_of(w), address_of(out), groups, outputs, channels, math.prod(kernel), offsets,
-        w.dtype.name,
-    ), [w], [out])
-    return out
+    exchanged = build.temporary((groups * channels, outputs * numbers.size), w.dtype)
+    c = _described(x, axes, exchanged, out, groups)
+
+    def directly(guard):
+        return [*exchange.plan(
+            address_of(w), address_of(exchanged), groups, outputs, channels, math.prod(kernel),
+            offsets, w.dtype.name, guard,
+        ), *forward.plan(replace(c, guard=guard))]
+
+    one = math.prod(kernel) * size
+    original = winograd.Weights(address_of(w), outputs * channels * one, one, channels * one)
+    build.call(_planned(c, original, directly), [x, w], [out, exchanged])
 
 
 # ---------------------------------------------------------------- the gradient of the weights

@@ -149,7 +149,7 @@ class Windows:
 
     def functions(self) -> list[Function]:
         """What a module needs."""
-        return [self.fill(), self._runs(), self._patches()]
+        return [self.fill(), self.runs(), self._patches()]
 
     # ------------------------------------------------------------ images
 
@@ -273,7 +273,7 @@ class Windows:
 
         f.loop(0, x.kernel_height, 1, row, [("ptr", table)], at_least_once=True)
 
-    def _runs(self) -> Function:
+    def runs(self) -> Function:
         """Runs of pixels in rows of the output: three words each, offset in a prepared channel and in a
         row of patches, and vectors. Returns their number."""
         f = Function(

@@ -1,5 +1,7 @@
 """Convolutions and their gradients: kernels on arrays, and whole operators, against PyTorch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rushlight
-from rushlight.compile.kernels import convolution, convolution_weight
+from rushlight.compile.kernels import convolution, convolution_weight, winograd
 from rushlight.compile.kernels.call import Address
 from rushlight.compile.kernels.windows import Axis, Image
 from rushlight.compile.llvm import objects, target
@@ -128,7 +130,72 @@ def test_blocks(run, shape, weight, stride, padding):
     np.testing.assert_array_equal(run(*given, workers=2)[0], found)
 
 
+def run_winograd(x, w, padding, groups=1, backwards=False, level=None, **how):
+    """By tiles; backwards: the gradient with respect to the input of a convolution by w."""
+    given = [torch.from_numpy(t).double() for t in (x, w)]
+    shape = [2 * (p if not backwards else 2 - p) - 2 for p in padding]
+    out = np.full((len(x), len(w) if not backwards else groups * w.shape[1],
+                   *(n + s for n, s in zip(x.shape[2:], shape))), np.nan, x.dtype)
+    if backwards:
+        wanted = torch.conv_transpose2d(*given, padding=padding, groups=groups)
+        axes = [Axis(n, o, 3, 1, p, -1) for n, o, p in zip(x.shape[2:], out.shape[2:], padding)]
+    else:
+        wanted = torch.conv2d(*given, padding=padding, groups=groups)
+        axes = [Axis(n, o, 3, 1, -p, 1) for n, o, p in zip(x.shape[2:], out.shape[2:], padding)]
+    image = Image(Address("x"), (*x.strides[:2], 0, *x.strides[2:]), len(x), x.shape[1] // groups,
+                  (Axis(1, 1, 1), *axes))
+    each = w.reshape(groups, -1, *w.shape[1:])
+    turned = np.ascontiguousarray(each.swapaxes(1, 2) if backwards else each)
+    c = convolution.Convolution(image, groups, turned.shape[1], Address("turned"), Address("out"),
+                                dense(out.shape, x.itemsize), x.dtype.name)
+    steps = each.strides[1], each.strides[2]
+    original = winograd.Weights(Address("w"), each.strides[0], *(steps[::-1] if backwards else steps))
+    calls = winograd.plan(
+        c, original, lambda guard: convolution.plan(replace(c, guard=guard), level), level
+    )
+    run_calls(calls, {"x": x, "w": w, "turned": turned, "out": out}, **how)
+    return out, wanted.numpy(), calls
+
+
+@pytest.mark.parametrize("level", HERE, ids=lambda t: t.name)
+@given(data=st.data())
+@settings(max_examples=15)
+def test_winograd(level, data):
+    draw = data.draw
+    backwards, groups = draw(st.booleans()), draw(st.integers(1, 2))
+    padding = [draw(st.integers(0, 1 if backwards else 3)) for _ in range(2)]
+    sizes = [draw(st.integers(3, 20)) for _ in range(2)]
+    dtype = draw(st.sampled_from(["float32", "float64"]))
+    channels, outputs = (draw(st.integers(1, 20)) for _ in range(2))
+    x = numbers(draw(st.integers(1, 5)), groups * channels, *sizes, dtype=dtype)
+    shape = (channels, outputs) if backwards else (outputs, channels)
+    w = numbers(groups * shape[0], shape[1], 3, 3, dtype=dtype, seed=1)
+    found, wanted, _ = run_winograd(x, w, padding, groups, backwards, level)
+    close(found, wanted)
+
+
+@pytest.mark.parametrize("shape, outputs", [
+    ((20, 30, 8, 8), 30), ((2, 40, 30, 60), 24), ((17, 300, 4, 4), 120), ((1, 24, 3, 300), 24),
+])
+def test_blocks_of_tiles(shape, outputs):
+    x, w = numbers(*shape), numbers(outputs, shape[1], 3, 3, seed=1)
+    found, wanted, calls = run_winograd(x, w, (1, 1))
+    close(found, wanted)
+    assert any(c.chunks > 1 for c in calls)
+    np.testing.assert_array_equal(run_winograd(x, w, (1, 1), order="mixed")[0], found)
+    np.testing.assert_array_equal(run_winograd(x, w, (1, 1), workers=2)[0], found)
+
+
+def test_what_is_not_finite_stays_in_its_windows():
+    x, w = numbers(2, 24, 12, 20), numbers(24, 24, 3, 3, seed=1)
+    x[0, 3, 5, 5], x[1, 0, 0, 0], x[1, 2, 11, 19] = np.inf, np.nan, 3e38
+    found, wanted, calls = run_winograd(x, w, (1, 1))
+    direct, _, _ = run_forward(x, w, (1, 1), (1, 1), (1, 1), 1)
+    np.testing.assert_array_equal(found, direct)
+
+
 def test_another_processor():
+    assert objects.compile_text(winograd.tiles_text(target.NEON, "float32"), target.NEON)
     assert objects.compile_text(convolution.convolve_text(target.NEON, "float32"), target.NEON)
 
 
@@ -142,6 +209,7 @@ CASES = [
     ("conv2d", (2, 4, 11, 9), (6, 2, 3, 3), {"stride": 3, "groups": 2, "padding": 2, "dilation": 2}),
     ("conv2d", (2, 3, 8, 8), (4, 3, 2, 2), {"padding": 3}),
     ("conv2d", (2, 3, 8, 9), (4, 3, 4, 3), {"padding": "same"}),
+    ("conv2d", (2, 24, 12, 14), (24, 24, 3, 3), {"padding": 1}),
     ("conv1d", (2, 4, 23), (4, 2, 5), {"stride": 4, "groups": 2, "padding": 2}),
     ("conv3d", (2, 3, 5, 6, 7), (4, 3, 3, 2, 3), {"stride": (2, 1, 2), "padding": 1}),
     ("conv_transpose2d", (2, 4, 9, 10), (4, 5, 3, 3), {"stride": 2, "padding": 1, "output_padding": 1}),
