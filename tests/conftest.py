@@ -1,6 +1,8 @@
 """Test set-up: a fresh segment for every test, and how far the property tests search.
 
-They try the same 150 examples each time; RUSHLIGHT_FUZZ=3000 tries that many new ones.
+They try the same 150 examples each time; RUSHLIGHT_FUZZ=3000 tries that many new ones. Hot programs stay in
+tier 0, except in the tests of the compiler, so that every run does the same; RUSHLIGHT_COMPILE=now compiles
+them in all tests.
 """
 
 import os
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+os.environ.setdefault("RUSHLIGHT_COMPILE", "never")
 FUZZ = os.environ.get("RUSHLIGHT_FUZZ")
 settings.register_profile(
     "rushlight", max_examples=int(FUZZ or 150), derandomize=not FUZZ, deadline=None,

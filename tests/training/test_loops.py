@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import rushlight
+from rushlight.compile import background
 
 sys.path.insert(0, str(Path(__file__).parent))
 import loops  # noqa: E402
@@ -16,14 +18,24 @@ import loops  # noqa: E402
 STEPS = 50
 
 
+@functools.cache
+def pytorch(name):
+    return loops.run(torch, name, STEPS, "small")
+
+
+@pytest.mark.parametrize("mode", ["never", "now"])
 @pytest.mark.parametrize("name", loops.LOOPS)
 @pytest.mark.filterwarnings("ignore")
-def test_same_losses(name):
+def test_same_losses(name, mode, monkeypatch):
+    """In tier 0 and compiled."""
+    monkeypatch.setattr(background, "MODE", mode)
+    monkeypatch.setattr(background, "failures", [])
     try:
-        theirs, wanted = loops.run(torch, name, STEPS, "small")
+        theirs, wanted = pytorch(name)
     except FileNotFoundError as e:
         pytest.skip(f"no data: {e}")
     ours, quality = loops.run(rushlight, name, STEPS, "small")
     _, tolerance, _, slack = loops.LOOPS[name]
     assert loops.deviation(ours, theirs) < tolerance
+    assert not background.failures
     assert abs(quality - wanted) <= max(slack, 1e-6) and theirs[-5:].mean() < theirs[0]
