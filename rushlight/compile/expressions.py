@@ -135,6 +135,12 @@ FLOATING = {
 }
 
 
+OF_TRUTH = COMPARISONS | {  # what gives bool for bool
+    "add", "multiply", "maximum", "minimum", "fmax", "fmin", "absolute", "bitwise_and",
+    "bitwise_or", "bitwise_xor", "invert",
+}
+
+
 def is_float(dtype: np.dtype) -> bool:
     """Floating, including bfloat16 (which NumPy calls kind V)."""
     return dtype.kind == "f" or (dtype.kind == "V" and dtype.name == "bfloat16")
@@ -184,8 +190,8 @@ def apply(name: str, *xs: Expr) -> Expr:
     xs = [cast(x, d) for x in xs]
     weak = False
     out = np.dtype(np.bool_) if name in COMPARISONS or name in TESTS else d
-    if name == "negative" and d.kind == "b":
-        raise NotLowered("negative of bool")
+    if d.kind == "b" and name not in OF_TRUTH:
+        raise NotLowered(f"{name} of bool")
     return Expr(name, xs, shape, out, None, weak)
 
 

@@ -138,11 +138,11 @@ def base_of(node):
 def view_of(node) -> View:
     """The memory of a value."""
     m = node.m
-    base = base_of(node)
-    start = base.m.offset if base.op.name == "leaf" else 0
-    if m.dtype is not base.m.dtype:
-        raise NotLowered("a view with another dtype")
-    return View(base, tuple(m.shape), array_strides(m), m.offset - start, m.dtype.np)
+    base, size = base_of(node), m.dtype.itemsize
+    start = base.m.offset * base.m.dtype.itemsize if base.op.name == "leaf" else 0
+    if start % size:
+        raise NotLowered("a view between the elements of its dtype")
+    return View(base, tuple(m.shape), array_strides(m), m.offset - start // size, m.dtype.np)
 
 
 def hazard_root(root):
@@ -313,9 +313,11 @@ class Lowering:
     def _split(self, e: Expr) -> Expr:
         """`e` with its innermost reductions (or what it reduces) computed into temporaries first."""
         found = _innermost(e)
-        if found == [e] and e.ins[0].op != "value":
-            found = [e.ins[0]]
-        if not found or found == [e]:
+        if not found:
+            found = _moved(e)
+        elif found == [e]:
+            found = [] if e.ins[0].op == "value" else [e.ins[0]]
+        if not found:
             raise NotLowered(f"no loops for {e.op}")
         known = {}
         for r in found:
@@ -331,18 +333,18 @@ class Lowering:
         a, b = self.memory(x), self.memory(y)
         if a.dtype != b.dtype or a.dtype.name not in PRODUCTS:
             raise NotLowered(f"product of {a.dtype} and {b.dtype}")
-        if 0 in a.shape or 0 in b.shape:
-            raise NotLowered("product of nothing")
         row, column = len(a.shape) == 1, len(b.shape) == 1
         a = _with_dim(a, 0) if row else a
         b = _with_dim(b, 1) if column else b
         batch = ex.broadcast(a.shape[:-2], b.shape[:-2])
+        shape = (*batch, *(() if row else (a.shape[-2],)), *(() if column else (b.shape[-1],)))
+        if 0 in (*a.shape, *b.shape):
+            return functions.filled(shape, 0, a.dtype)
         c = self.temporary((*batch, a.shape[-2], b.shape[-1]), a.dtype)
         self.statements.append(Multiply(
             self.instruction, frozenset((hazard_root(a.root), hazard_root(b.root))),
             frozenset([c.root]), a=a, b=b, c=c,
         ))
-        shape = (*batch, *(() if row else (c.shape[-2],)), *(() if column else (c.shape[-1],)))
         return Symbol(ex.reshape(ex.value(c), shape))
 
     def _absorbed(self, store: Store) -> bool:
@@ -533,6 +535,13 @@ def _innermost(e: Expr) -> list[Expr]:
     return list(found.values())
 
 
+def _moved(e: Expr) -> list[Expr]:
+    """What is computed and then read at other places, nearest to the top."""
+    if e.op in MOVES:
+        return [x for x in e.ins if x.op != "value" and (x.ins or x.op == "index")]
+    return list({id(x): x for y in e.ins for x in _moved(y)}.values())
+
+
 def _replaced(e: Expr, known: dict) -> Expr:
     """`e` with some of its nodes exchanged."""
     if id(e) in known:
@@ -540,6 +549,11 @@ def _replaced(e: Expr, known: dict) -> Expr:
     ins = [_replaced(x, known) for x in e.ins]
     if all(a is b for a, b in zip(ins, e.ins, strict=True)):
         known[id(e)] = e
+    elif e.op == "part":
+        starts, steps = zip(*e.attr, strict=True)
+        known[id(e)] = ex.part(ins[0], starts, steps, e.shape)
+    elif e.op == "view":
+        known[id(e)] = ex.rename(ins[0], e.attr, e.shape)
     else:
         known[id(e)] = Expr(e.op, ins, e.shape, e.dtype, e.attr, e.weak)
     return known[id(e)]

@@ -99,8 +99,10 @@ def _split(x: Symbol, axis: int) -> tuple[View, int, int, int]:
 
 def running(x: Symbol, how: str, axis: int):
     """The scan `how` (see `kernels/scan.py`) along a dim; of extremes also the places."""
-    if not x.size or x.dtype.name not in elements.REGISTER:
-        raise NotLowered("a scan of nothing")
+    if x.dtype.name not in elements.REGISTER:
+        raise NotLowered(f"a scan of {x.dtype}")
+    if not x.size:
+        return x if not how.endswith("_equal") else (x, functions.filled(x.shape, 0, np.int64))
     build = lowering()
     source, outer, n, inner = _split(x, axis)
     kind = scan.Scan(how, source.dtype)
@@ -128,6 +130,13 @@ def order_of(x: Symbol, axis: int, descending: bool, first: int = 0, last: int |
     return build.read(made)
 
 
+def with_diagonal(whole: Symbol, x: Symbol, offset: int, axis1: int, axis2: int) -> Symbol:
+    """`whole` with `x` on a diagonal of two dims."""
+    build, made = lowering(), _private(whole)
+    build.store(np.diagonal(build.read(made), offset, axis1, axis2).expr.attr, x)
+    return build.read(made)
+
+
 def _accumulated(how: str):
     def along(x, axis=0, dtype=None, out=None):
         x = x if dtype is None else x.astype(dtype)
@@ -141,4 +150,5 @@ functions.FUNCTIONS.update({
     np.argsort: lambda x, axis=-1, kind=None, **_: order_of(x, axis, False),
     np.sort: lambda x, axis=-1, kind=None, **_: functions.picked(x, order_of(x, axis, False), axis),
 })
-KERNELS.update({"running": running, "order_of": order_of, "from_front": from_front, "written": written, "add_rows": add_rows, "combined": combined})
+KERNELS.update({"running": running, "order_of": order_of, "with_diagonal": with_diagonal,
+                "from_front": from_front, "written": written, "add_rows": add_rows, "combined": combined})

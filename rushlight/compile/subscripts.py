@@ -57,7 +57,7 @@ def counts(x: Expr) -> int | None:
     return None
 
 
-def read(x: Expr, index: tuple, memory: Callable[[Expr], View]) -> Expr:
+def read(x: Expr, index: tuple, memory: Callable[[Expr], View] | None) -> Expr:
     """`x[index]`; memory(e) is the memory of an expression."""
     index = full_index(index, len(x.shape))
     items = [i for i in index if i is not None]
@@ -71,7 +71,7 @@ def read(x: Expr, index: tuple, memory: Callable[[Expr], View]) -> Expr:
             if i is None or isinstance(i, slice):
                 dims.append(at)
         return ex.rename(x, tuple(dims))
-    if len(items) != len(index) or not all(isinstance(i, (Expr, slice)) for i in items):
+    if memory is None or len(items) != len(index) or not all(isinstance(i, (Expr, slice)) for i in items):
         raise NotLowered("an index of integer arrays with numbers or new dims")
     dims_at = list(computed)
     first = dims_at[0] if dims_at[-1] - dims_at[0] == len(dims_at) - 1 else 0
@@ -117,6 +117,10 @@ def _write_masked(x: Expr, mask: Expr, value: Expr) -> Expr:
 
 def _write_rows(x: Expr, index: tuple, value: Expr) -> Expr:
     """`x[arange(n), at] = value`: one element of each row."""
+    if len(index) == len(x.shape) == 1 and index[0].shape == value.shape == ():
+        at = from_front(index[0], x.shape[0])
+        here = ex.apply("equal", ex.index(x.shape[0]), at)
+        return ex.apply("where", here, ex.cast(value, x.dtype), x)
     if len(index) != 2 or not all(isinstance(i, Expr) for i in index) \
             or counts(index[0]) != 0 or index[0].shape != x.shape[:1] or len(index[1].shape) > 1:
         raise NotLowered("writing at integer arrays")

@@ -50,9 +50,9 @@ MOST_CONSTANT = 1 << 16  # bytes of an array that is known when a program is com
 
 def known_array(a: np.ndarray) -> Expr:
     """An array that does not depend on the program's values: one number, a count, or memory."""
-    if a.dtype.kind not in "biuf" or not a.size:
-        raise NotLowered(f"a known array of {a.dtype} and shape {a.shape}")
-    first = a.reshape(-1)[0]
+    if a.dtype.kind not in "biuf":
+        raise NotLowered(f"a known array of {a.dtype}")
+    first = a.reshape(-1)[0] if a.size else a.dtype.type(0)
     if (a == first).all():
         return ex.rename(ex.const(first.item(), a.dtype), (None,) * a.ndim, a.shape)
     along = next(d for d, n in enumerate(a.shape) if n != 1)
@@ -211,6 +211,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             name = "divide"
         if method == "accumulate" and "running" in KERNELS:
             made = KERNELS["running"](inputs[0], name, options.get("axis", 0))
+        elif method == "outer":
+            x, y = (Symbol(expression(v)) for v in inputs)
+            made = ufunc(x.reshape(*x.shape, *(1,) * y.ndim), y)
         elif method == "reduce":
             made = reduce(REDUCTIONS.get(name), inputs[0], **options)
         elif method != "__call__" or set(options) - {"dtype", "casting"}:
@@ -285,13 +288,19 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """Sum."""
         return reduce("sum", self, axis=axis, dtype=dtype, keepdims=keepdims)
 
-    def max(self, axis=None, keepdims=False):
+    def max(self, axis=None, keepdims=False, initial=None):
         """Largest."""
-        return reduce("max", self, axis=axis, keepdims=keepdims)
+        made = reduce("max", self, axis=axis, keepdims=keepdims)
+        return made if initial is None else np.maximum(made, self.dtype.type(initial))
 
-    def min(self, axis=None, keepdims=False):
+    def min(self, axis=None, keepdims=False, initial=None):
         """Smallest."""
-        return reduce("min", self, axis=axis, keepdims=keepdims)
+        made = reduce("min", self, axis=axis, keepdims=keepdims)
+        return made if initial is None else np.minimum(made, self.dtype.type(initial))
+
+    def conj(self):
+        """The same: it is real."""
+        return self
 
     def mean(self, axis=None, keepdims=False):
         """Mean."""
@@ -313,7 +322,14 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __setitem__(self, index, value):
         """Ints and slices, one element of each row, and numbers at a mask."""
-        self.expr = subscripts.write(self.expr, _subscript(index), expression(value))
+        items = _subscript(index)
+        if any(isinstance(i, slice) and i.step not in (None, 1) for i in items):
+            made = lowering().temporary(self.shape, self.dtype)
+            lowering().store(made, self)
+            lowering().store(subscripts.read(ex.value(made), items, None).attr, value)
+            self.expr = ex.value(made)
+        else:
+            self.expr = subscripts.write(self.expr, items, expression(value))
 
 
 def lowering():
@@ -374,8 +390,8 @@ def reduce(kind, x, axis=0, dtype=None, keepdims=False, **options):
     e = x.expr
     if kind in ("any", "all"):
         e = ex.cast(e, np.bool_)
-    elif kind in ("sum", "prod") and dtype is None and e.dtype.kind in "bi":
-        dtype = np.int64
+    elif kind in ("sum", "prod") and dtype is None and e.dtype.kind in "biu":
+        dtype = np.uint64 if e.dtype.kind == "u" else np.int64
     made = ex.reduce(kind, e, dims, dtype)
     if not keepdims:
         kept = tuple(i for i in range(x.ndim) if i not in dims)

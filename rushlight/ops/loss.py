@@ -383,7 +383,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight=None, size_averag
     api="",
 )
 def _bce(input: Tensor, target: Tensor):
-    if ((input < 0) | (input > 1)).any():
+    if found((input < 0) | (input > 1)):
         raise RuntimeError("all elements of input should be between 0 and 1")
     low = np.maximum(np.log(input), -100)
     high = np.maximum(np.log1p(-input), -100)

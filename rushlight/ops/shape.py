@@ -17,7 +17,15 @@ from ..trace.tensor import Tensor as TensorClass
 from ..trace.tensor import wrap
 from . import rules
 from .pointwise import piecewise
-from .view import _view, expand, infer_size, select, unsqueeze, view_strides
+from .view import (
+    _view,
+    expand,
+    infer_size,
+    select,
+    unsqueeze,
+    view_strides,
+    with_diagonal,
+)
 
 # ---------------------------------------------------------------- copies and casts
 
@@ -577,11 +585,8 @@ def _embed_rule(input: Meta, offset, dim1, dim2) -> Meta:
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1):
     """Matrices with the last dimension on a diagonal."""
     m = _embed_rule(meta(input.shape, dtypes.uint8), offset, dim1, dim2)
-    whole = np.zeros(m.shape, input.dtype)
-    view = np.diagonal(whole, offset, dim1, dim2)
-    view.flags.writeable = True
-    view[...] = input
-    return whole
+    whole = np.zeros(m.shape, input.dtype, like=input)
+    return with_diagonal(whole, input, offset, dim1, dim2)
 
 
 @function(out=True)

@@ -120,7 +120,7 @@ def erfc(input: Tensor):
 
 @float_unary(
     lambda g, input: g * digamma(input), real="lgamma", api="torch Tensor special",
-    aliases=("gammaln",),
+    aliases=("gammaln",), lower="lgamma",
 )
 def lgamma(input: Tensor):
     """The logarithm of the absolute value of the gamma function."""

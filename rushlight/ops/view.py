@@ -12,6 +12,7 @@ from ..trace.operator import PUBLISHED, Size, Tensor, function, op
 from ..trace.tensor import Tensor as TensorClass
 from ..trace.write import become_view
 from . import rules
+from .values import native
 
 VIEW = {"view": True, "compute": "storage"}
 
@@ -52,8 +53,6 @@ def view_strides(m: Meta, shape) -> tuple[int, ...] | None:
         return contiguous_strides(shape)
     if m.numel == 0:
         return contiguous_strides(shape)
-    if tuple(shape) == tuple(m.shape):
-        return m.strides
     new = [0] * len(shape)
     at = len(shape) - 1
     chunk, base = 1, m.strides[-1] if m.ndim else 1
@@ -612,10 +611,15 @@ def _diagonal_rule(input: Meta, offset, dim1, dim2) -> Meta:
 )
 def _diagonal_backward(grad: Tensor, shape: tuple, offset: int, dim1: int, dim2: int):
     """Zeros of `shape` with `grad` on a diagonal."""
-    whole = np.zeros(shape, grad.dtype)
+    return with_diagonal(np.zeros(shape, grad.dtype, like=grad), grad, offset, dim1, dim2)
+
+
+@native("with_diagonal")
+def with_diagonal(whole, x, offset: int, dim1: int, dim2: int):
+    """`whole`, with `x` written on a diagonal."""
     view = np.diagonal(whole, offset, dim1, dim2)
     view.flags.writeable = True
-    view[...] = grad
+    view[...] = x
     return whole
 
 

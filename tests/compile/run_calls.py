@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 
-from rushlight.compile.kernels.call import Address, Call, Workspace
+from rushlight.compile.kernels.call import Address, Call, ErrorWord, Workspace
 from rushlight.compile.llvm import objects
 from rushlight.compile.llvm.target import host
 from rushlight.runtime import pool
@@ -60,6 +60,8 @@ def _word(word, buffers: dict, scratch: dict[Workspace, np.ndarray]) -> int:
         if word not in scratch:
             scratch[word] = np.full(nbytes, POISON, np.uint8)
         return scratch[word].ctypes.data + -scratch[word].ctypes.data % 64
+    if isinstance(word, ErrorWord):
+        return buffers["errors"].ctypes.data
     if isinstance(word, float):
         return struct.unpack("<q", struct.pack("<d", word))[0]
     return word

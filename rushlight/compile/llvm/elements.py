@@ -143,6 +143,7 @@ MATHS = {
     "power": "pow", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "rint",
     "lgamma": "lgamma", "digamma": "digamma", "fmod": "fmod",
 }
+TESTS = ("isnan", "isinf", "isfinite", "signbit")
 DIVISIONS, SHIFTS = ("floor_divide", "remainder", "fmod"), ("left_shift", "right_shift")
 
 
@@ -179,7 +180,8 @@ def apply(f: Function, name: str, dtype: np.dtype, lanes: int, *xs: str) -> str:
     if name in BITS:
         return f.op(f"{BITS[name]} {v} {xs[0]}, {xs[1]}")
     if floating:
-        return rounded(f, _floating(f, name, t, lanes, xs), dtype, lanes)
+        made = _floating(f, name, t, lanes, xs)
+        return made if name in TESTS else rounded(f, made, dtype, lanes)
     return _whole(f, name, dtype, lanes, xs)
 
 
