@@ -413,8 +413,23 @@ def fill_(self, value):
                 f"{value.ndim} dimensions."
             )
         shared = value._storage is not None and value._storage is self._storage
-        return self.copy_(value.clone() if shared else value)
-    return self.copy_(_filled((), value, self.dtype))
+        _places(self).copy_(value.clone() if shared else value)
+    else:
+        _places(self).copy_(_filled((), value, self.dtype))
+    return self
+
+
+def _places(t):
+    """A tensor, or the view of it that has each place in memory once: what was expanded may be filled.
+
+    Not if it has history, as in PyTorch.
+    """
+    from .view import select
+
+    for d in reversed(range(t.ndim)) if t._s.m.overlaps and not t.requires_grad else ():
+        if t.stride(d) == 0 and t.shape[d] > 1:
+            t = select(t, d, 0)
+    return t
 
 
 @function(api="torch")
@@ -426,7 +441,8 @@ def fill(input: Tensor, value):
 @function(api="Tensor torch")
 def zero_(self):
     """Every element set to 0; in place."""
-    return write(self, _filled((), 0, self.dtype), True)
+    write(_places(self), _filled((), 0, self.dtype), True)
+    return self
 
 
 @function(api="torch")

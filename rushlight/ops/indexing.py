@@ -574,6 +574,7 @@ def _assign(view, value) -> None:
     if value._s.m.ndim:
         view.copy_(trimmed(value, view._s.m.ndim))
     else:
+        view.check_writable("fill_")
         view.fill_(value)
 
 

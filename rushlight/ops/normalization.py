@@ -17,7 +17,8 @@ NN = "nn.functional"
 
 def _rows_rule(input: Meta, axes, eps):
     small = tuple(1 if i in axes else n for i, n in enumerate(input.shape))
-    return rules.dense_like(input.shape, input, input.dtype), meta(small, input.dtype), \
+    sources = (input,) if 0 in axes else ()  # over a batch, channels that are innermost stay so
+    return rules.images_like(input.shape, input.dtype, *sources), meta(small, input.dtype), \
         meta(small, input.dtype)
 
 

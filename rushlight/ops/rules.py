@@ -97,7 +97,7 @@ def layout(shape, metas) -> tuple[int, ...] | None:
         plain = contiguous_strides(shape)
         if len(operands) == len(metas) or all(m.strides == plain for m in operands):
             return None
-    if all(m.shape == shape for m in operands):
+    if len(operands) == len(metas) and all(m.shape == shape for m in operands):
         first = operands[0].strides
         if all(m.strides == first for m in operands) and is_dense(shape, first):
             return first
@@ -177,7 +177,7 @@ def float_of(dtype: dtypes.dtype) -> dtypes.dtype:
 @cached
 def same(input: Meta, *_) -> Meta:
     """The input's shape and dtype, in a dense layout."""
-    if input.contiguous and not input.offset:
+    if not input.offset and input.strides == contiguous_strides(input.shape):
         return input
     return like(input, dtype=input.dtype)
 
@@ -236,11 +236,3 @@ def images_like(shape, dtype: dtypes.dtype, *sources: Meta) -> Meta:
         ):
             return meta(shape, dtype, channels_last_strides(shape))
     return meta(shape, dtype)
-
-
-def dense_like(shape, source: Meta, dtype: dtypes.dtype) -> Meta:
-    """A result of `shape` in the dimension order of `source` if that is dense and alike."""
-    if source.ndim == len(shape) and not source.contiguous and source.shape == tuple(shape) \
-            and is_dense(source.shape, source.strides):
-        return meta(tuple(shape), dtype, source.strides)
-    return meta(tuple(shape), dtype, contiguous_strides(shape))

@@ -49,9 +49,7 @@ def infer_size(shape, numel: int) -> tuple[int, ...]:
 
 def view_strides(m: Meta, shape) -> tuple[int, ...] | None:
     """Strides with which memory laid out as `m` can be seen as `shape`, or None."""
-    if m.contiguous:
-        return contiguous_strides(shape)
-    if m.numel == 0:
+    if m.numel == 0 or m.strides == contiguous_strides(m.shape):
         return contiguous_strides(shape)
     new = [0] * len(shape)
     at = len(shape) - 1

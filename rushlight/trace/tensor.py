@@ -438,6 +438,9 @@ class Tensor:
         """Overwrite this tensor with `src`, broadcast and cast to it; returns it."""
         from .write import write
 
+        if src is self:
+            return self
+
         if not isinstance(src, Tensor):
             src = wrap(np.asarray(src, self._s.m.dtype.np))
         return write(self, src)
@@ -743,7 +746,11 @@ def expose(t) -> np.ndarray:
     if t._tr is not None:
         end_segment(t._tr)
     buf = array(t)
-    t.storage_identity().exposed = True
+    storage = t.storage_identity()
+    tr = storage.recorder
+    if tr is not None and storage.segment == tr.serial:  # operations on an alias are still to be run
+        end_segment(tr)
+    storage.exposed = True
     return buf.view()
 
 

@@ -194,6 +194,40 @@ def test_gradient_of_a_view_beyond_its_input():
     check_program(program)
 
 
+STRIDES = ["x * 2.0", "x.relu()", "-x", "x + 1", "x + x", "x.view(x.shape)", "x.softmax(-1)", "x.clone()",
+           "F.layer_norm(x, x.shape[-1:])", "x.sin()", "x.contiguous()"]
+LAYOUTS = ["T.arange(6.0).reshape(2, 3)[::2]", "T.arange(3.0)[::2][1:]", "T.arange(12.0).reshape(3, 4)[:, 1:2]",
+           "T.arange(12.0).reshape(4, 3).t()[:, :1]", "T.arange(12.0).reshape(4, 3).t()",
+           "T.arange(6.0).reshape(2, 3)[::2].unsqueeze(0).expand(2, 1, 3)",
+           "T.arange(24.0).reshape(2, 3, 4).permute(2, 0, 1)"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_strides_of_results(layout):
+    def program(T):
+        names = {"T": T, "F": T.nn.functional}
+        names["x"] = eval(layout, names)
+        return [eval(code, names) for code in STRIDES]
+
+    check_program(program)
+
+
+def test_expanded_tensors_may_be_filled():
+    def program(T):
+        x = T.arange(3.0)
+        y = x.expand(2, 3)
+        y.fill_(7.0)
+        y[0] = 5.0
+        before = y * 1
+        y.zero_()
+        return before, x, y
+
+    check_program(program)
+    check_program(lambda T: T.arange(3.0).expand(2, 3).__setitem__(slice(None), 5.0))
+    check_program(lambda T: T.arange(3.0).expand(2, 3).add_(1))
+    check_program(lambda T: (lambda x: x.copy_(x))(T.arange(3.0).expand(2, 3)))
+
+
 FORMATS = ["F.conv2d(x, w)", "F.max_pool2d(x, 2)", "F.avg_pool2d(x, 2)", "F.adaptive_avg_pool2d(x, 3)",
            "T.cat([x, x], 1)", "T.cat([x, x.contiguous()], 1)", "F.conv_transpose2d(x, w.transpose(0, 1))",
            "T.ones(2, 1, 4, 5).to(memory_format=T.channels_last)", "T.randint_like(x, 9)",

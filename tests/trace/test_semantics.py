@@ -712,6 +712,18 @@ def numpy_view_of_tensor(T):
 
 
 @case
+def numpy_of_an_alias(T):
+    w, x = T.ones(4, requires_grad=True), tensor(T, [1.0, 2.0, 3.0, 4.0])
+    num(x)
+    alias, row = x.detach(), x[2:]
+    y = (x * w).sum()
+    alias.numpy()[1] = 50
+    z = x * 2
+    row.numpy()[1] = 70
+    return y.item(), num(z), num(x)
+
+
+@case
 def write_seen_by_numpy(T):
     x = tensor(T, [1.0, 2])
     n = x.numpy()
