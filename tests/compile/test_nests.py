@@ -1,6 +1,7 @@
 """Loops and kernels of expressions against NumPy: the same function on arrays and on symbols.
 
-Functions are lowered as an operator's reference is, grouped, written as kernels and run, without programs.
+Functions are lowered as an operator's reference is, grouped, written as kernels and run,
+without programs.
 Random functions are made of steps that each combine earlier values.
 """
 
@@ -280,7 +281,8 @@ def test_scans_and_order():
 
 UNARY = [np.negative, np.abs, np.square, lambda x: x + 1, lambda x: x * x.dtype.type(2),
          lambda x: x[..., ::-1], lambda x: x.astype(np.float64), lambda x: x.astype(np.float32),
-         lambda x: x.astype(np.int32), lambda x: x > 0, lambda x: x[..., 1:] if x.shape[-1] > 1 else x,
+         lambda x: x.astype(np.int32), lambda x: x > 0,
+         lambda x: x[..., 1:] if x.shape[-1] > 1 else x,
          lambda x: np.flip(x, 0), lambda x: x[:1], lambda x: x.swapaxes(0, -1),
          lambda x: np.where(x > 1, x, x.dtype.type(0))]
 BINARY = [np.add, np.subtract, np.multiply, np.maximum, np.minimum, np.less, np.equal,
@@ -296,7 +298,8 @@ def functions(draw):
     """(views of random arrays, steps of a function of them)."""
     shape = draw(st.sampled_from([(1, 1), (2, 5), (3, 17), (9, 1), (1, 40), (4, 64), (70, 6)]))
     count = draw(st.integers(1, 3))
-    dtypes = draw(st.lists(st.sampled_from(["float32", "float64", "int64", "float16", "bool", "uint8"]),
+    dtypes = draw(st.lists(st.sampled_from(["float32", "float64", "int64", "float16", "bool",
+    "uint8"]),
                            min_size=count, max_size=count))
     views = draw(st.lists(st.sampled_from(INPUT_VIEWS), min_size=count, max_size=count))
     steps = []
