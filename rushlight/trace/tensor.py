@@ -407,8 +407,9 @@ class Tensor:
                 storage.node = self._s.root
         return storage
 
-    def check_writable(self, operation: str) -> None:
-        """RuntimeError if autograd or overlapping memory forbids writing into this tensor."""
+    def check_writable(self, operation: str, overlaps: bool = False) -> None:
+        """RuntimeError if autograd, or memory that overlaps itself unless that is allowed, forbids
+        writing into this tensor."""
         s = self._s
         tr = RECORDER.tr
         if not tr.inference and trie.in_inference(s):
@@ -428,7 +429,7 @@ class Tensor:
                     f"a view of a leaf Variable that requires grad is being used in an in-place "
                     f"operation ({operation} on shape {list(self.shape)})"
                 )
-        if s.m.overlaps:
+        if s.m.overlaps and not overlaps:
             raise RuntimeError(
                 "unsupported operation: more than one element of the written-to tensor refers to a "
                 "single memory location. Please clone() the tensor before performing the operation."
@@ -439,6 +440,7 @@ class Tensor:
         from .write import write
 
         if src is self:
+            self.check_writable("copy_", True)
             return self
 
         if not isinstance(src, Tensor):

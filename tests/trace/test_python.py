@@ -226,6 +226,7 @@ def test_expanded_tensors_may_be_filled():
     check_program(lambda T: T.arange(3.0).expand(2, 3).__setitem__(slice(None), 5.0))
     check_program(lambda T: T.arange(3.0).expand(2, 3).add_(1))
     check_program(lambda T: (lambda x: x.copy_(x))(T.arange(3.0).expand(2, 3)))
+    check_program(lambda T: (lambda x: x.copy_(x))(T.ones(3, requires_grad=True)))
 
 
 FORMATS = ["F.conv2d(x, w)", "F.max_pool2d(x, 2)", "F.avg_pool2d(x, 2)", "F.adaptive_avg_pool2d(x, 3)",
