@@ -104,19 +104,19 @@ def signbit(input: Tensor):
     return np.signbit(input) if input.dtype.kind in "fi" else np.zeros(input.shape, bool)
 
 
-@op(rules.comparison, **COMPARE)
+@op(rules.comparison, **COMPARE, numbers="")
 def logical_and(input: Tensor, other: Tensor):
     """Whether both elements are not zero."""
     return np.logical_and(input, other)
 
 
-@op(rules.comparison, **COMPARE)
+@op(rules.comparison, **COMPARE, numbers="")
 def logical_or(input: Tensor, other: Tensor):
     """Whether one of the elements is not zero."""
     return np.logical_or(input, other)
 
 
-@op(rules.comparison, **COMPARE)
+@op(rules.comparison, **COMPARE, numbers="")
 def logical_xor(input: Tensor, other: Tensor):
     """Whether exactly one of the elements is not zero."""
     return np.logical_xor(input, other)
@@ -136,19 +136,19 @@ def _integral(name):
     return rules.only(rule, name + "_cpu", dtypes.BOOL, dtypes.INTEGER)
 
 
-@op(_integral("bitwise_and"), compute="result", inplace=True)
+@op(_integral("bitwise_and"), compute="result", inplace=True, numbers="any")
 def bitwise_and(input: Tensor, other: Tensor):
     """Bitwise and of integers; logical and of bools."""
     return np.bitwise_and(input, other)
 
 
-@op(_integral("bitwise_or"), compute="result", inplace=True)
+@op(_integral("bitwise_or"), compute="result", inplace=True, numbers="any")
 def bitwise_or(input: Tensor, other: Tensor):
     """Bitwise or of integers; logical or of bools."""
     return np.bitwise_or(input, other)
 
 
-@op(_integral("bitwise_xor"), compute="result", inplace=True)
+@op(_integral("bitwise_xor"), compute="result", inplace=True, numbers="any")
 def bitwise_xor(input: Tensor, other: Tensor):
     """Bitwise exclusive or of integers and bools."""
     return np.bitwise_xor(input, other)
@@ -160,13 +160,13 @@ def bitwise_not(input: Tensor):
     return np.invert(input)
 
 
-@op(_integral("lshift"), compute="result", inplace=True)
+@op(_integral("lshift"), compute="result", inplace=True, numbers="any")
 def bitwise_left_shift(input: Tensor, other: Tensor):
     """`input * 2 ** other` for integers."""
     return np.left_shift(input, other)
 
 
-@op(_integral("rshift"), compute="result", inplace=True)
+@op(_integral("rshift"), compute="result", inplace=True, numbers="any")
 def bitwise_right_shift(input: Tensor, other: Tensor):
     """`input / 2 ** other`, rounded down, for integers."""
     return np.right_shift(input, other)

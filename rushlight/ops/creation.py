@@ -560,6 +560,8 @@ def linspace(start, end, steps: int, *, dtype=None, layout=None, device=None,
     """
     require(device)
     start, end = _plain(start), _plain(end)
+    if isinstance(steps, (float, bool)):
+        raise TypeError(f"linspace(): argument 'steps' must be int, not {type(steps).__name__}")
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     if dtype is None:

@@ -482,6 +482,8 @@ def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, marg
             f"dimensions, but got: anchor {anchor.ndim}D, positive {positive.ndim}D, and negative "
             f"{negative.ndim}D inputs"
         )
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
@@ -541,6 +543,8 @@ def _check_margin_inputs(input, target, weight, reduction):
             "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
             f"{list(input.shape)}"
         )
+    if weight is not None and weight.ndim != 1:
+        raise ValueError(f"weight must be one-dimensional, not {list(weight.shape)}")
     rows = input.shape[0] if input.ndim == 2 else 1
     if target.ndim > 1 or target.numel() != rows:
         raise RuntimeError(
@@ -550,12 +554,8 @@ def _check_margin_inputs(input, target, weight, reduction):
         raise RuntimeError(
             f"expected scalar type Long but found {dtypes.type_name(target.dtype)}"
         )
-    if weight is None:
-        return
-    if weight.ndim != 1:
-        raise ValueError(f"weight must be one-dimensional, not {list(weight.shape)}")
     classes = input.shape[-1] if input.ndim else 1
-    if weight.numel() != classes:
+    if weight is not None and weight.numel() != classes:
         raise RuntimeError(
             f"inconsistent weight size, expected {classes} but got {list(weight.shape)}"
         )
@@ -598,6 +598,8 @@ def triplet_margin_with_distance_loss(anchor: Tensor, positive: Tensor, negative
                                       distance_function=None, margin: float = 1.0,
                                       swap: bool = False, reduction: str = "mean"):
     """`max(0, d(a, p) - d(a, n) + margin)` with a distance of your own."""
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
     distance = distance_function or pairwise_distance
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:

@@ -58,6 +58,7 @@ def piecewise(grad, source):
     gradient={"input": lambda g: g, "other": lambda g: g},
     api="",
     **ARITHMETIC,
+    numbers="all",
 )
 def _add(input: Tensor, other: Tensor):
     """`input + other`."""
@@ -80,6 +81,7 @@ def _sub_rule(input: Meta, other: Meta) -> Meta:
     gradient={"input": lambda g: g, "other": lambda g: -g},
     api="",
     **ARITHMETIC,
+    numbers="all",
 )
 def _sub(input: Tensor, other: Tensor):
     """`input - other`."""
@@ -94,6 +96,7 @@ def _sub(input: Tensor, other: Tensor):
     },
     aliases=("multiply",),
     **ARITHMETIC,
+    numbers="all",
 )
 def mul(input: Tensor, other: Tensor):
     """`input * other`, broadcast; dtypes are promoted."""
@@ -144,6 +147,8 @@ def sub(input: Tensor, other: Tensor, *, alpha: Scalar = 1):
 @function(out=True)
 def rsub(input: Tensor, other: Tensor, *, alpha: Scalar = 1):
     """`other - alpha * input`."""
+    if not hasattr(input, "dtype"):
+        raise TypeError(f"rsub(): argument 'input' must be Tensor, not {type(input).__name__}")
     return -_sub(_scaled(input, alpha, other), other)
 
 
@@ -155,6 +160,7 @@ def rsub(input: Tensor, other: Tensor, *, alpha: Scalar = 1):
         "other": lambda g, input, other: -g * conj_of(input / other / other),
     },
     **ARITHMETIC,
+    numbers="all",
 )
 def true_divide(input: Tensor, other: Tensor):
     """`input / other`; integers give the default float dtype."""
@@ -190,7 +196,7 @@ def _floor_quotient(a, b):
         return np.where(np.equal(b, 0), ratio, result)
 
 
-@op(rounded("div_floor"), **ARITHMETIC)
+@op(rounded("div_floor"), **ARITHMETIC, numbers="all")
 def floor_divide(input: Tensor, other: Tensor):
     """The quotient rounded down. RuntimeError for integer division by zero."""
     return _floor_quotient(input, other)
@@ -243,6 +249,7 @@ def _remainder_quotient(g, input, other):
     rounded("remainder"),
     gradient={"input": lambda g: g, "other": _remainder_quotient},
     **ARITHMETIC,
+    numbers="any",
 )
 def remainder(input: Tensor, other: Tensor):
     """The remainder with the sign of the divisor. RuntimeError for integer division by zero."""
@@ -288,6 +295,7 @@ def _pow_exponent_gradient(g, input, exponent, out):
     _pow_rule,
     gradient={"input": _pow_input_gradient, "exponent": _pow_exponent_gradient},
     **ARITHMETIC,
+    numbers="any",
 )
 def pow(input: Tensor, exponent: Tensor):
     """`input ** exponent`. RuntimeError for integers to negative integer powers."""
@@ -317,6 +325,8 @@ def float_power(input: Tensor, exponent: Tensor):
         return x.to(dtypes.complex128 if x.is_complex() else dtypes.float64)
 
     if not hasattr(input, "to"):
+        if not hasattr(exponent, "to"):
+            raise TypeError("float_power(): argument 'input' or 'exponent' must be Tensor")
         exponent = wide(exponent)
         from . import number_tensor
 
@@ -342,6 +352,7 @@ def _prefer(compare):
         "other": lambda g, input, other: where(input == other, g / 2, where(input > other, 0.0, g)),
     },
     compute="result",
+    numbers="",
 )
 def maximum(input: Tensor, other: Tensor):
     """The larger of two elements; NaN if one is NaN. Ties share the gradient."""
@@ -355,6 +366,7 @@ def maximum(input: Tensor, other: Tensor):
         "other": lambda g, input, other: where(input == other, g / 2, where(input < other, 0.0, g)),
     },
     compute="result",
+    numbers="",
 )
 def minimum(input: Tensor, other: Tensor):
     """The smaller of two elements; NaN if one is NaN. Ties share the gradient."""
@@ -368,6 +380,7 @@ def minimum(input: Tensor, other: Tensor):
         "other": lambda g, input, other: where((input >= other) | other.isnan(), 0.0, g),
     },
     compute="result",
+    numbers="",
 )
 def fmax(input: Tensor, other: Tensor):
     """The larger of two elements, the other one where one is NaN."""
@@ -381,6 +394,7 @@ def fmax(input: Tensor, other: Tensor):
         "other": lambda g, input, other: where((input <= other) | other.isnan(), 0.0, g),
     },
     compute="result",
+    numbers="",
 )
 def fmin(input: Tensor, other: Tensor):
     """The smaller of two elements, the other one where one is NaN."""
@@ -395,6 +409,7 @@ def fmin(input: Tensor, other: Tensor):
     },
     aliases=("arctan2",),
     **ARITHMETIC,
+    numbers="",
 )
 def atan2(input: Tensor, other: Tensor):
     """The angle of the point (other, input)."""
@@ -408,6 +423,7 @@ def atan2(input: Tensor, other: Tensor):
         "other": lambda g, other, out: g * other / out,
     },
     **ARITHMETIC,
+    numbers="",
 )
 def hypot(input: Tensor, other: Tensor):
     """`sqrt(input^2 + other^2)` without overflow."""
@@ -431,6 +447,7 @@ def log_sum_of_two(a, b):
         "other": lambda g, other, out: g * conj_of((other - out).exp()),
     },
     compute="result",
+    numbers="",
 )
 def logaddexp(input: Tensor, other: Tensor):
     """`log(exp(input) + exp(other))` without overflow."""
@@ -444,6 +461,7 @@ def logaddexp(input: Tensor, other: Tensor):
         "other": lambda g, other, out: g * (other - out).exp2(),
     },
     compute="result",
+    numbers="",
 )
 def logaddexp2(input: Tensor, other: Tensor):
     """`log2(2^input + 2^other)` without overflow."""
@@ -468,6 +486,7 @@ def copysign(input: Tensor, other: Tensor):
     },
     api="torch Tensor special",
     **ARITHMETIC,
+    numbers="any",
 )
 def xlogy(input: Tensor, other: Tensor):
     """`input * log(other)`, 0 where input is 0 and other is not NaN."""
@@ -475,7 +494,7 @@ def xlogy(input: Tensor, other: Tensor):
     return np.where(np.equal(input, 0) & ~np.isnan(other), 0, product)
 
 
-@op(rules.broadcast, compute="result", inplace=True)
+@op(rules.broadcast, compute="result", inplace=True, numbers="")
 def heaviside(input: Tensor, values: Tensor):
     """0 for negative elements and NaN, 1 for positive ones, `values` for zero."""
     return np.where(np.equal(input, 0), values, np.greater(input, 0))
@@ -485,6 +504,7 @@ def heaviside(input: Tensor, values: Tensor):
     rules.broadcast,
     gradient={"input": lambda g: g, "other": lambda g: _flat(g)},
     compute="result", inplace=True,
+    numbers="",
 )
 def nextafter(input: Tensor, other: Tensor):
     """The next representable number after `input` towards `other`."""
@@ -495,6 +515,7 @@ def nextafter(input: Tensor, other: Tensor):
     rules.only(rules.broadcast, "gcd_cpu", dtypes.INTEGER, dtypes.INTEGER),
     compute="result",
     inplace=True,
+    numbers="",
 )
 def gcd(input: Tensor, other: Tensor):
     """The greatest common divisor of integers."""
@@ -505,6 +526,7 @@ def gcd(input: Tensor, other: Tensor):
     rules.only(rules.broadcast, "lcm_cpu", dtypes.INTEGER, dtypes.INTEGER),
     compute="result",
     inplace=True,
+    numbers="",
 )
 def lcm(input: Tensor, other: Tensor):
     """The least common multiple of integers."""
@@ -514,7 +536,10 @@ def lcm(input: Tensor, other: Tensor):
 @function(inplace=True, out=True)
 def ldexp(input: Tensor, other: Tensor):
     """`input * 2 ** other`."""
-    return input * pow(2.0 if not hasattr(other, "dtype") else other * 0 + 2.0, other)
+    for name, x in (("input", input), ("other", other)):
+        if not hasattr(x, "dtype"):
+            raise TypeError(f"ldexp(): argument '{name}' must be Tensor, not {type(x).__name__}")
+    return input * pow(2.0, other)
 
 
 # ---------------------------------------------------------------- three operands

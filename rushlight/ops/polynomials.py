@@ -28,7 +28,7 @@ def _chebyshev(x, n, first):
 
 
 def _polynomial(f):
-    return op(rules.broadcast_float, compute="result", api="special")(f)
+    return op(rules.broadcast_float, compute="result", api="special", numbers="any")(f)
 
 
 def _first(kind):

@@ -252,6 +252,10 @@ def _adaptive_average_public(rank):
     name = f"adaptive_avg_pool{rank}d"
 
     def pool(input: Tensor, output_size):
+        if rank > 1 and isinstance(output_size, (tuple, list)) and input.ndim <= len(output_size):
+            raise ValueError(
+                f"Input dimension should be at least {len(output_size) + 1}, got {input.ndim}"
+            )
         x, single = batched(input, rank, name)
         out = adaptive_out(x, output_size, rank)
         space = tuple(x.shape[2:])

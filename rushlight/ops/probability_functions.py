@@ -86,6 +86,7 @@ def entr(input: Tensor):
     },
     api="special",
     **ARITHMETIC,
+    numbers="any",
 )
 def xlog1py(input: Tensor, other: Tensor):
     """`input log(1 + other)`, 0 where input is 0 and other is not NaN."""
@@ -97,6 +98,7 @@ def xlog1py(input: Tensor, other: Tensor):
     rules.broadcast_float,
     gradient={"other": lambda g, input, other: g * -input * zeta(input + 1.0, other)},
     compute="result", api="special",
+    numbers="any",
 )
 def zeta(input: Tensor, other: Tensor):
     """The Hurwitz zeta function: the sum of `(other + k)^-input` over k = 0, 1, ..."""

@@ -373,23 +373,29 @@ def atleast_3d(*tensors):
     return made[0] if len(tensors) == 1 and isinstance(tensors[0], TensorClass) else tuple(made)
 
 
+def _some(name, tensors):
+    if not tensors:
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
+    return tensors
+
+
 @function(api="torch", out=True)
 def hstack(tensors):
     """Joined along columns (the only dimension of vectors)."""
-    parts = [atleast_1d(t) for t in tensors]
+    parts = [atleast_1d(t) for t in _some("hstack", tensors)]
     return cat(parts, 0 if parts[0].ndim == 1 else 1)
 
 
 @function(api="torch", aliases=("row_stack",), out=True)
 def vstack(tensors):
     """Joined along rows."""
-    return cat([atleast_2d(t) for t in tensors], 0)
+    return cat([atleast_2d(t) for t in _some("vstack", tensors)], 0)
 
 
 @function(api="torch", out=True)
 def dstack(tensors):
     """Joined along the third dimension."""
-    return cat([atleast_3d(t) for t in tensors], 2)
+    return cat([atleast_3d(t) for t in _some("dstack", tensors)], 2)
 
 
 @function(api="torch", out=True)
@@ -506,8 +512,25 @@ def _back(shifts):
     return tuple(-s for s in shifts) if isinstance(shifts, tuple) else -shifts
 
 
+def _roll_rule(input: Meta, shifts, dims) -> Meta:
+    moves = shifts if isinstance(shifts, tuple) else (shifts,)
+    along = () if dims is None else dims if isinstance(dims, tuple) else (dims,)
+    if not moves:
+        rules.fail(RuntimeError, "`shifts` required")
+    if len(along) != len(moves) and (along or len(moves) > 1):
+        rules.fail(
+            RuntimeError,
+            f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(along)}",
+        )
+    if along and not input.ndim:
+        rules.fail(IndexError, f"Dimension specified as {along[0]} but tensor has no dimensions")
+    for d in along:
+        rules.wrap_dim(d, input.ndim)
+    return meta(input.shape, input.dtype)
+
+
 @op(
-    lambda input, shifts, dims: meta(input.shape, input.dtype),
+    _roll_rule,
     gradient={"input": lambda g, shifts, dims: g.roll(_back(shifts), dims)},
     compute="storage",
 )
@@ -523,7 +546,14 @@ def roll(input: Tensor, shifts: int | tuple, dims: int | tuple | None = None):
 @function()
 def rot90(input: Tensor, k: int = 1, dims=(0, 1)):
     """Rotated by 90 degrees k times in a plane."""
-    a, b = dims
+    dims = tuple(dims)
+    if len(dims) != 2:
+        raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
+    if input.ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
+    a, b = (rules.wrap_dim(d, input.ndim) for d in dims)
+    if a == b:
+        raise RuntimeError(f"expected rotation dims to be different, but got {dims}")
     k %= 4
     if k == 1:
         return flip(input, b).transpose(a, b)

@@ -772,22 +772,32 @@ def tensor_split(input: Tensor, indices_or_sections, dim: int = 0):
     return tuple(_slice(input, dim, a, b, None) for a, b in zip(cuts, cuts[1:], strict=False))
 
 
+def _with_dims(name, input, least: int):
+    if input.ndim < least:
+        raise RuntimeError(
+            f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with "
+            f"{input.ndim} dimensions!"
+        )
+    return input
+
+
 @function()
 def hsplit(input: Tensor, indices_or_sections):
     """`tensor_split` along columns (the only dimension of vectors)."""
+    input = _with_dims("hsplit", input, 1)
     return tensor_split(input, indices_or_sections, 0 if input.ndim == 1 else 1)
 
 
 @function()
 def vsplit(input: Tensor, indices_or_sections):
     """`tensor_split` along rows."""
-    return tensor_split(input, indices_or_sections, 0)
+    return tensor_split(_with_dims("vsplit", input, 2), indices_or_sections, 0)
 
 
 @function()
 def dsplit(input: Tensor, indices_or_sections):
     """`tensor_split` along the third dimension."""
-    return tensor_split(input, indices_or_sections, 2)
+    return tensor_split(_with_dims("dsplit", input, 3), indices_or_sections, 2)
 
 
 @function()

@@ -86,7 +86,7 @@ class Operator:
         "tensor_params",
         "ufunc",
         "saves_first",
-        "numbers",
+        "numbers",  # which operands may be Python numbers, see `op`
         "api",
         "inferred",
         "saving",
@@ -149,6 +149,7 @@ def op(
     random: bool = False,
     mutates: tuple[str, ...] = (),
     returns: tuple[str, ...] | None = None,
+    numbers: str = "other",
     lower: Callable | str | None = None,
 ) -> Callable:
     """Define an operator by its NumPy reference.
@@ -160,6 +161,8 @@ def op(
     api, aliases: the namespaces and further names under which it is published.
     inplace: also publish `name_`. view: the result shares the input's memory. random: impure.
     mutates: the parameters that the reference writes into. returns: names of several outputs.
+    numbers: which operands may be Python numbers: "other" than the first, "any" (but one), "all" or
+        none ("").
     lower: what is compiled, where the reference cannot be followed by symbols: a function
         (`compile/lowering.py`), or the name of an elementwise function of the compiler.
     """
@@ -187,7 +190,7 @@ def op(
         o.slow_miss = bool(
             view or random or mutates or returns or {LIST, SCALAR, RUNTIME} & set(o.kinds)
         )
-        o.numbers = compute in ("result", "common")
+        o.numbers = numbers if compute in ("result", "common") else ""
         OPERATORS[o.name] = o
         public = MAKERS["recorder"](o, fn)
         o.record, o.public, o.bare = public, public, None

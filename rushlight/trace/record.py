@@ -101,7 +101,8 @@ def record(o: Operator, args: tuple):
                 elif x is None and kind == OPTIONAL:
                     pass
                 else:
-                    number = _number(x) if o.numbers and o.casts[i] else None
+                    able = o.numbers and o.casts[i] and (i or o.numbers != "other")
+                    number = _number(x) if able else None
                     if number is None:
                         raise _wrong_type(o, i, x, "Tensor")
                     x = number
@@ -130,11 +131,11 @@ def record(o: Operator, args: tuple):
             else:
                 x = static(x)
             values.append(x)
-        if not held and o.numbers and o.tensor_params:  # only numbers: the first becomes a tensor
-            i = o.tensor_params[0]
-            if values[i].__class__ in NUMBERS:
-                values[i] = _tensor_of(values[i])
-                held.append(values[i])
+        if not held and o.numbers == "any":
+            raise _wrong_type(o, 0, values[0], "Tensor")
+        if not held and o.numbers == "all":  # the first becomes a tensor
+            values[0] = _tensor_of(values[0])
+            held.append(values[0])
         entered = {}  # all inside the trace before the state is read: entering may flush
         for x in held:
             entered[id(x)] = x._s if x._tr is tr else enter(tr, x)

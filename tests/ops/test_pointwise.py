@@ -171,6 +171,28 @@ def test_errors():
     check_error("gcd", A, B)
 
 
+NUMBERS = {  # of PyTorch's functions of two tensors: which accept a number in place of one
+    "neither": "maximum minimum fmax fmin atan2 hypot logaddexp nextafter heaviside gcd lcm ldexp "
+               "logical_and logical_or logical_xor",
+    "other": "eq ne lt le gt ge fmod copysign clamp_min",
+    "any": "pow remainder bitwise_and bitwise_xor bitwise_left_shift xlogy float_power",
+    "all": "add sub mul div true_divide floor_divide",
+}
+
+
+@pytest.mark.parametrize("kind", list(NUMBERS))
+def test_numbers_as_operands(kind):
+    for name in NUMBERS[kind].split():
+        x = I if name in ("gcd", "lcm") or name.startswith("bitwise") else np.abs(A)
+        calls = {"other": (x, 2), "first": (2, x), "both": (2, 3)}
+        able = {"neither": (), "other": ("other",), "any": ("other", "first"), "all": calls}[kind]
+        for which, given in calls.items():
+            if which in able:
+                check(name, *given, grad=False)
+            else:
+                check_error(name, *given)
+
+
 def test_out():
     out = Given(np.zeros((3, 4)), grad=False)
     check(lambda T, a, b, o: (T.add(a, b, out=o), o), A, B, out, grad=False)

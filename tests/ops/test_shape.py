@@ -95,6 +95,17 @@ def test_padding_errors():
     check_error("nn.functional.pad", A, (1, 1), "mirror")
 
 
+def test_planes_and_turns_refuse():
+    for name, given in (
+        ("rot90", (A, 1, (0,))), ("rot90", (A[0, 0],)), ("rot90", (A, 1, (1, 1))), ("roll", (A, ())),
+        ("roll", (A, (2, 1), 0)), ("roll", (A, 0, 5)), ("roll", (np.array(1.0), 0, 0)),
+        ("hsplit", (np.array(1.0), 1)), ("vsplit", (A[0, 0], 1)), ("dsplit", (A[0], 1)),
+    ):
+        check_error(name, *given)
+    for name in ("hstack", "vstack", "dstack"):
+        check_error(name, [])
+
+
 def test_shapes_again():
     check("reshape", A, (4, 6))
     check(lambda T, a: (a.reshape_as(a.view(4, 6)), a.ravel(), T.flatten(a, 1)), A)
