@@ -17,7 +17,7 @@ from ..trace.trie import Stats, site_of
 
 
 @dataclass
-class KernelRow:
+class _Kernel:
     """One kernel: what it computes, for which lines, how often, and how long it took."""
 
     label: str
@@ -34,7 +34,7 @@ class KernelRow:
 
 
 @dataclass
-class ProgramRow:
+class _Program:
     """One program: its runs, its kernels, and what stayed in tier 0 and why."""
 
     program: Any
@@ -47,7 +47,7 @@ class ProgramRow:
     def tier(self) -> int:
         return 1 if self.program.native is not None else 0
 
-    def kernels(self) -> list[KernelRow]:
+    def kernels(self) -> list[_Kernel]:
         """Its kernels in the order in which they run."""
         native = self.program.native
         if native is None:
@@ -55,7 +55,7 @@ class ProgramRow:
         rows = []
         for calls, lines in native.lines_of_calls():
             for c in calls:
-                row = KernelRow(c.label, [_place(n) for n in lines], flops=c.flops, nbytes=c.nbytes)
+                row = _Kernel(c.label, [_place(n) for n in lines], flops=c.flops, nbytes=c.nbytes)
                 if self.timed is not None:
                     row.runs = self.timed.counts[id(c)]
                     row.seconds = self.timed.seconds[id(c)]
@@ -107,7 +107,7 @@ class explain:
         self.before = Stats.snapshot()
         self._compiled = Counters.compiled, Counters.reused, Counters.seconds
         self.counts: dict[str, int] = {}
-        self.programs: dict[int, ProgramRow] = {}
+        self.programs: dict[int, _Program] = {}
         self.start = time.perf_counter()
         tier0_program.WATCH.append(self._run)
         return self
@@ -127,7 +127,7 @@ class explain:
     def _run(self, program, bufs, scalars):
         row = self.programs.get(id(program))
         if row is None:
-            row = self.programs[id(program)] = ProgramRow(program)
+            row = self.programs[id(program)] = _Program(program)
         row.runs += 1
         row.reads[_reader()] += 1
         start = time.perf_counter()
@@ -144,7 +144,7 @@ class explain:
 
     # ------------------------------------------------------------ the report
 
-    def rows(self) -> list[ProgramRow]:
+    def rows(self) -> list[_Program]:
         """The programs, slowest first."""
         return sorted(self.programs.values(), key=lambda r: -r.seconds)
 
@@ -218,7 +218,7 @@ def _colour(i: int) -> str:
     return f"hsl({i * 67 % 360} 55% 55%)"
 
 
-def _program_html(number: int, row: ProgramRow, limits) -> str:
+def _program_html(number: int, row: _Program, limits) -> str:
     p, escape = row.program, html.escape
     out = [f"<h2>Program {number} <small>{len(p.instructions)} operations, tier {row.tier}, "
            f"{row.runs} runs, {row.seconds * 1e3:.3f} ms</small></h2>"]
