@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import mmap
 import random
 import struct
 
 import numpy as np
 
+from rushlight.compile import threads
 from rushlight.compile.kernels.call import Address, Call, ErrorWord, Workspace
 from rushlight.compile.llvm import objects
-from rushlight.compile.llvm.target import host
-from rushlight.runtime import pool
 
 PAGE = mmap.PAGESIZE
 KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
@@ -80,15 +78,10 @@ def guarded(x: np.ndarray) -> np.ndarray:
     return copy
 
 
-@functools.cache
 def pool_run(workers: int):
-    """`pool_run(function, arguments, chunks)` with `workers` threads besides the caller."""
-    found = objects.load(pool.text(host().triple.split("-")[0], "linux"), pool.EXPORTS)
-    started = getattr(pool_run, "started", 0)
-    if workers > started:
-        ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(found["pool_start"])(
-            started + 1, workers
-        )
-        pool_run.started = workers
-    ctypes.CFUNCTYPE(None, ctypes.c_int64)(found["pool_use"])(workers)
-    return KERNEL(found["pool_run"])
+    """`pool_run(function, arguments, chunks)` with `workers` threads besides the caller.
+
+    The process's own pool: a second set of workers would share their scratch memory with it.
+    """
+    threads.runtime().use(workers + 1)
+    return KERNEL(threads.pool_address())
