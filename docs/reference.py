@@ -28,7 +28,8 @@ INDEX = {
     "Networks": "nn nn.functional nn.init nn.parameter nn.utils nn.utils.rnn nn.utils.parametrize "
                 "nn.utils.parametrizations nn.utils.prune nn.utils.stateless nn.utils.fusion",
     "Training": "optim optim.lr_scheduler optim.swa_utils amp utils.checkpoint",
-    "Gradients": "autograd autograd.function autograd.graph autograd.forward_ad",
+    "Gradients": "autograd func autograd.functional autograd.function autograd.graph "
+                 "autograd.forward_ad",
     "Probability": "distributions distributions.kl",
     "Data": "utils.data datasets datasets.transforms datasets.transforms.functional datasets.text",
     "Files": "serialization safetensors",

@@ -88,6 +88,8 @@ _LAZY = {
     "tools": ("tools", None),
     "profiler": ("profiler", None),
     "signal": ("signal", None),
+    "func": ("func", None),
+    "vmap": ("func", "vmap"),
     "masked": ("masked", None),
     "alias": ("alias", None),
     "overrides": ("overrides", None),

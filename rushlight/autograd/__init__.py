@@ -13,7 +13,7 @@ from ..trace.modes import (
 )
 from ..trace.operator import PUBLISHED
 from ..trace.tensor import Tensor
-from . import forward_ad, graph, profiler
+from . import forward_ad, functional, graph, profiler
 from .anomaly import detect_anomaly, set_detect_anomaly
 from .function import Function
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
@@ -117,6 +117,7 @@ __all__ = [
     "detect_anomaly",
     "enable_grad",
     "forward_ad",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",
