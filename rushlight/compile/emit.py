@@ -56,7 +56,7 @@ def chunking(nest: Nest) -> tuple[bool, int, int]:
         per = max(least, 1) // 64 * 64
     else:
         n = nest.rows
-        per = max(1, least // max(nest.row_size, 1))
+        per = max(1, least // max(nest.row_size * nest.tile, 1))
     if any(o.partial for o in nest.outputs):
         per = max(per, -(-n // MOST_PARTIALS))
         if flat:
@@ -80,7 +80,7 @@ def _call(nest: Nest, partials, target: Target, one_chunk: bool = False) -> Call
         found = _written[key] = Rows(nest, target, flat, lanes).written()
     text, words = found
     block = _Words(nest, partials, per)
-    size = nest.rows * nest.row_size
+    size = nest.rows * nest.tile * nest.row_size
     work = size * (1 + sum(10 if n.op in EXPENSIVE else 1 for n in nest.nodes) / 4)
     return Call(text, "nest", [block.word(*w) for w in words], chunks, chunks > 1 and work > 40_000,
                 label=describe(nest), flops=size * sum(bool(n.ins) for n in nest.nodes),
@@ -89,7 +89,9 @@ def _call(nest: Nest, partials, target: Target, one_chunk: bool = False) -> Call
 
 def lanes_of(nest: Nest, target: Target) -> int:
     """Lanes of one step: several registers, fewer where much is computed or rows are short."""
-    widest = max([n.dtype.itemsize for n in nest.nodes if n.dtype.itemsize in (4, 8)] or [4])
+    along = set(nest.order[-1])
+    widest = max([n.dtype.itemsize for n in nest.nodes
+                  if n.dtype.itemsize in (4, 8) and n.dims & along] or [4])
     base = target.lanes(widest)
     heavy = sum(n.op in EXPENSIVE for n in nest.nodes)
     several = 1 if heavy > 2 else 2 if heavy or len(nest.accesses) > 6 else 4
@@ -122,7 +124,7 @@ def structure(nest: Nest) -> tuple:
 
     def walk(a: Access):
         last = len(a.strides) - 1
-        return tuple(s if s == 0 or (j == last and s == a.view.dtype.itemsize) else None
+        return tuple(s if s == 0 or (j == last and abs(s) == a.view.dtype.itemsize) else None
                      for j, s in enumerate(a.strides))
 
     return (
@@ -132,6 +134,7 @@ def structure(nest: Nest) -> tuple:
         tuple((number[n], walk(a), a.safe is None) for n, a in nest.accesses.items()),
         tuple((number[o.node], walk(o.access), o.partial, o.view.dtype.name) for o in nest.outputs),
         tuple(number[n] for n in nest.checks), tuple(number[n] for n in nest.kept),
+        tuple(number[n] for n in nest.turned), nest.tile,
     )
 
 
@@ -140,7 +143,8 @@ class _Words:
 
     def __init__(self, nest: Nest, partials, per: int):
         self.nest, self.partials, self.per = nest, partials, per
-        self.rooms = [-(-nest.row_size * n.dtype.itemsize // 64) * 64 + 64 for n in nest.kept]
+        self.rooms = [_padded(nest.row_size * n.dtype.itemsize) for n in nest.kept]
+        self.tiles = [_padded(nest.row_size * n.dtype.itemsize) for n in nest.turned]
 
     def word(self, what: str, *at: int):
         """One word; at: numbers that say which of its kind."""
@@ -169,10 +173,14 @@ class _Words:
         return self.per
 
     def _space(self) -> Workspace:
-        return Workspace(sum(self.rooms), per_thread=True)
+        return Workspace(self._spaces(), per_thread=True)
 
     def _spaces(self) -> int:
-        return sum(self.rooms)
+        return sum(self.rooms) + self.nest.tile * sum(self.tiles)
+
+    def _turned(self, k: int) -> int:
+        """Bytes of a row of copied memory."""
+        return self.tiles[k]
 
     def _room(self, k: int) -> int:
         return self.rooms[k]
@@ -191,6 +199,11 @@ class _Words:
             (_, step, start), size = n.attr
             return (start, size, step)[k]
         return n.attr[k] if n.op == "take" else n.attr
+
+
+def _padded(nbytes: int) -> int:
+    """Bytes of scratch memory: rows do not begin at the same place of a page."""
+    return -(-nbytes // 64) * 64 + 64
 
 
 def address(view) -> Address:

@@ -287,6 +287,67 @@ def pad(x: Expr, starts: tuple, around: Expr) -> Expr:
     return Expr("pad", (cast(x, around.dtype), around), around.shape, around.dtype, tuple(starts))
 
 
+FEW = 8  # a part of at most 1/8 of an array is added to it on its own
+
+
+def join(a: Expr, b: Expr) -> Expr | None:
+    """The sum of arrays one of which is zero but for parts along a dim, as an array of parts.
+
+    joined: attr is (dim, where each operand but the last begins); the last fills what is between them.
+    """
+    if "joined" not in (a.op, b.op) or a.shape != b.shape or a.dtype != b.dtype:
+        return None
+    if a.op != "joined" or (b.op == "joined" and uniform(b.ins[-1]) is None):
+        a, b = b, a  # what may have something between its parts comes first
+    if b.op == "value" and FEW * sum(math.prod(x.shape) for x in a.ins[:-1]) <= math.prod(a.shape):
+        b = Expr("joined", (b,), b.shape, b.dtype, (a.attr[0], ()))
+        a, b = b, a
+    if b.op != "joined" or uniform(b.ins[-1]) is None or a.attr[0] != b.attr[0]:
+        return None
+    dim, base = a.attr[0], a.ins[-1]
+    added = list(zip(b.attr[1], b.ins[:-1], strict=True))
+    if uniform(base) is None:
+        zero = (0,) * len(a.shape)
+        added = [(s, apply("add", part(base, (*zero[:dim], s, *zero[dim + 1 :]),
+                                       (1,) * len(zero), x.shape), x)) for s, x in added]
+    parts = sorted([*zip(a.attr[1], a.ins[:-1], strict=True), *added], key=lambda p: p[0])
+    end = 0
+    for start, x in parts:
+        if start < end:
+            return None
+        end = start + x.shape[dim]
+    return Expr("joined", (*[x for _, x in parts], base), a.shape, a.dtype,
+                (dim, tuple(s for s, _ in parts)))
+
+
+def as_joined(e: Expr) -> Expr | None:
+    """An array of parts along one dim, or zeros around one, in the form that `join` takes."""
+    if e.op == "joined":
+        return e
+    if e.op != "pad":
+        return None
+    x, around = e.ins
+    base = uniform(around)
+    dims = [d for d, (n, m) in enumerate(zip(x.shape, e.shape, strict=True)) if n != m]
+    if base is None or base.op != "const" or base.attr != 0 or len(dims) != 1:
+        return None
+    return Expr("joined", (x, around), e.shape, e.dtype, (dims[0], (e.attr[dims[0]],)))
+
+
+def uniform(e: Expr) -> Expr | None:
+    """One element of an expression whose elements are all the same, whatever memory holds."""
+    if e.op in ("const", "scalar"):
+        return e
+    if e.op == "view":
+        return uniform(e.ins[0])
+    if not e.ins or e.op in ("part", "pad", "joined", "take", "reduce", "within"):
+        return None
+    ins = [uniform(x) for x in e.ins]
+    if None in ins:
+        return None
+    return Expr(e.op, ins, (), e.dtype, e.attr, e.weak)
+
+
 def rename(x: Expr, dims: tuple, shape=None) -> Expr:
     """A view with dim `dims[i]` of `x` as dim i (None: a new dim of size 1, or of `shape[i]`)."""
     if x.op == "value":

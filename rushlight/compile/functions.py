@@ -12,6 +12,7 @@ from .expressions import Expr, NotLowered
 from .symbolic import (
     COMPOSED,
     FUNCTIONS,
+    GUARDS,
     Symbol,
     broadcast_to,
     dims_of,
@@ -28,7 +29,17 @@ def symbol(x) -> Symbol:
 
 
 def _where(condition, x, y):
-    return Symbol(ex.apply("where", expression(condition), expression(x), expression(y)))
+    made = ex.apply("where", expression(condition), expression(x), expression(y))
+    one = ex.uniform(made.ins[0])
+    if one is not None and GUARDS:  # of the program's numbers: they may be relied upon
+        made = ex.cast(made.ins[1 if GUARDS[-1].truth(one) else 2], made.dtype)
+        return broadcast_to(Symbol(made), broadcast_shape(condition, x, y))
+    return Symbol(made)
+
+
+def broadcast_shape(*xs) -> tuple[int, ...]:
+    """The common shape of symbols, arrays and numbers."""
+    return ex.broadcast(*[expression(x).shape for x in xs])
 
 
 def _clip(x, low=None, high=None, out=None, **_):

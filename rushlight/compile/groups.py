@@ -15,7 +15,7 @@ from .nests import Builder
 
 LOOK_BACK = 12  # groups that a statement tries to join
 MOST_NODES = 160
-MOST_ACCESSES = 14
+MOST_ACCESSES = 20
 
 
 class Group:
@@ -30,33 +30,37 @@ class Group:
         names = [s.instruction.node.op.name for s in self.statements]
         return f"Group({', '.join(names)} over {self.builder.domain})"
 
-    def joins(self, s: Loops) -> bool:
-        """Let a statement in, if it fits."""
-        b = self.builder
-        if not self._worth(s):
-            return False
-        before = b.state()
-        try:
-            for store in s.stores:
-                b.add(store, s.fresh)
-        except NotLowered:
+    def joins(self, statements: list[Loops], stored: set) -> bool:
+        """Let statements in, if all fit; stored: roots whose values must be in memory."""
+        b, before, had = self.builder, None, len(self.statements)
+        reads, writes = self.reads, self.writes
+        for s in statements:
+            if not self._may(s):
+                break
+            before = b.state() if before is None else before
+            try:
+                for store in s.stores:
+                    b.add(store, s.fresh)
+            except NotLowered:
+                break
+            self.statements.append(s)
+            self.reads, self.writes = self.reads | s.reads, self.writes | s.writes
+        else:
+            outputs = sum(hazard_root(o.view.root) in stored for o in b.outputs)
+            if len(b.nodes) <= MOST_NODES and len(b.accesses) + outputs <= MOST_ACCESSES:
+                return True
+        if before is not None:
             b.restore(before)
-            return False
-        if len(b.nodes) > MOST_NODES or len(b.accesses) + len(b.outputs) > MOST_ACCESSES:
-            b.restore(before)
-            return False
-        self.statements.append(s)
-        self.reads |= s.reads
-        self.writes |= s.writes
-        return True
+            self.reads, self.writes = reads, writes
+            del self.statements[had:]
+        return False
 
-    def _worth(self, s: Loops) -> bool:
+    def _may(self, s: Loops) -> bool:
+        """Whether a statement's domain and memory allow that it joins."""
         domain = self.builder.domain
         if len(s.domain) != len(domain) or any(
             n not in (1, m) for n, m in zip(s.domain, domain, strict=True)
         ):
-            return False
-        if not (s.reads | s.writes) & (self.reads | self.writes):
             return False
         # memory that was there before: written by one, it may not be touched by the other
         overwritten = {hazard_root(r) for r in self.builder.written}
@@ -67,22 +71,52 @@ class Group:
         return math.prod(s.domain) == math.prod(domain) or math.prod(s.domain) > 1
 
 
-def group(statements: list[Statement]) -> list:
-    """Groups, native calls and fallbacks in the order in which they run."""
+def group(statements: list[Statement], kept: set) -> list:
+    """Groups, native calls and fallbacks in the order in which they run.
+
+    kept: hazard roots that are needed after the program.
+    """
     items: list = []
+    stored = set(kept).union(*(s.reads for s in statements if not isinstance(s, Loops)))
     for s in statements:
         if not isinstance(s, Loops):
             items.append(s)
             continue
         for item in reversed(items[-LOOK_BACK:]):
-            if isinstance(item, Group) and item.joins(s):
+            shared = isinstance(item, Group) and (s.reads | s.writes) & (item.reads | item.writes)
+            if shared and item.joins([s], stored):
                 break
-            if s.reads & item.writes or s.writes & (item.reads | item.writes):
+            if _ordered(item, s):
                 items.append(Group(s))
                 break
         else:
             items.append(Group(s))
+    _merge(items, stored)
     return items
+
+
+def _ordered(first, then) -> bool:
+    """Whether one must run before the other."""
+    return bool(then.reads & first.writes or then.writes & (first.reads | first.writes))
+
+
+def _merge(items: list, stored: set) -> None:
+    """Let groups over one domain join an earlier one whose values they read."""
+    at = 1
+    while at < len(items):
+        later = items[at]
+        for k in range(at - 1, max(at - LOOK_BACK, 0) - 1, -1):
+            item = items[k]
+            if isinstance(item, Group) and isinstance(later, Group) \
+                    and later.reads & item.writes \
+                    and item.builder.domain == later.builder.domain \
+                    and item.joins(later.statements, stored):
+                del items[at]
+                at -= 1
+                break
+            if _ordered(item, later):
+                break
+        at += 1
 
 
 def drop_dead(items: list, kept: set) -> None:

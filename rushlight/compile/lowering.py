@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import expressions as ex
-from . import functions, scattering  # noqa: F401 - what references may call
+from . import functions, scattering, symbolic  # noqa: F401 - what references may call
 from .expressions import Expr, NotLowered, Temporary, View, is_dense, owned, row_major
 from .kernels.call import Address, Call
 from .nests import Builder, Store
@@ -51,6 +51,40 @@ class Loops(Statement):
         super().adopt()
         self.nest.values = {owned(r): made for r, made in self.nest.values.items()}
         self.nest.written = set(map(owned, self.nest.written))
+
+
+@dataclass(eq=False)
+class Join(Statement):
+    """Several arrays, one after the other in new memory: loops, once it is known that they are read."""
+
+    lowering: Lowering | None = None
+    view: View | None = None
+    expr: Expr | None = None
+
+    def loops(self) -> list[Statement]:
+        """A store for each part, and for what is between them."""
+        build, view, e = self.lowering, self.view, self.expr
+        dim, starts = e.attr
+        before = len(build.statements)
+        at = 0
+        for start, x in zip((*starts, e.shape[dim]), (*e.ins[:-1], None), strict=True):
+            if start > at:
+                between = ex.uniform(e.ins[-1]) or ex.value(_along(e.ins[-1].attr, dim, at, start))
+                build.store(_along(view, dim, at, start), Symbol(between), part=True)
+            if x is not None:
+                at = start + x.shape[dim]
+                build.store(_along(view, dim, start, at), Symbol(x), part=True)
+        return build.statements[before:]
+
+
+def settled(statements: list, kept: set) -> list:
+    """Statements with loops for the joins whose result is read, and without the others."""
+    needed, made = set(kept), []
+    for s in reversed(statements):
+        if not isinstance(s, Join) or s.writes & needed:
+            needed |= s.reads
+            made.append(s)
+    return [t for s in reversed(made) for t in (s.loops() if isinstance(s, Join) else (s,))]
 
 
 @dataclass(eq=False)
@@ -151,7 +185,7 @@ def hazard_root(root):
     return getattr(root, "root", root)
 
 
-MOVES = ("view", "part", "pad", "take")  # what reads memory at other places than its result's
+MOVES = ("view", "part", "pad", "joined", "take")  # what reads memory at other places than its result's
 
 
 def views_read(e: Expr) -> dict:
@@ -257,6 +291,10 @@ class Lowering:
         dtype = np.dtype(dtype)
         root = Temporary(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
         return View(root, tuple(shape), row_major(shape), 0, dtype)
+
+    def filled(self, number) -> Symbol:
+        """One number everywhere in the result."""
+        return functions.filled(self.metas[0].shape, number, self.metas[0].dtype.np)
 
     def read(self, view: View) -> Symbol:
         """What is in memory, as an operand."""
@@ -432,8 +470,28 @@ class Lowering:
             x = functions.symbol(x)
             if x.shape != tuple(m.shape):
                 x = x.reshape(tuple(m.shape))
-            if not self._adopted(self.output(j), x.expr):
+            self._remember(outs[j], x.expr)
+            if x.expr.op == "joined":
+                self.statements.append(Join(
+                    i, frozenset(roots_read(x.expr)), frozenset([hazard_root(outs[j])]),
+                    self, self.output(j), x.expr,
+                ))
+            elif not self._adopted(self.output(j), x.expr):
                 self.store(self.output(j), x)
+
+    def _remember(self, node, e: Expr) -> None:
+        """Note a result that is one number everywhere: who reads it need not read memory."""
+        if not symbolic.GUARDS or node.root in symbolic.GUARDS[-1].written:
+            return
+        parts = ex.as_joined(e)
+        if parts is not None and not roots_read(parts) & symbolic.GUARDS[-1].written:
+            symbolic.GUARDS[-1].joined[node] = view_of(node), parts
+        one = ex.uniform(e)
+        if one is not None:
+            one = ex.cast(one, node.m.dtype.np)
+            symbolic.GUARDS[-1].uniform[node] = Expr(
+                one.op, one.ins, (), one.dtype, one.attr, node.m.weak
+            )
 
     def _adopted(self, view: View, e: Expr) -> bool:
         """Let a result that fills a temporary have its memory as its own."""
@@ -484,6 +542,10 @@ class Lowering:
         view = view_of(what)
         if view.dtype.kind == "c":
             raise NotLowered("complex numbers")
+        known = symbolic.GUARDS[-1].uniform.get(view.root) if symbolic.GUARDS else None
+        if known is not None and known.dtype == view.dtype:
+            shape = view.shape
+            return Symbol(known if shape == () else ex.rename(known, (None,) * len(shape), shape))
         e = ex.value(view)
         e.weak = what.m.weak
         return Symbol(e)
@@ -499,6 +561,12 @@ def _fitted(x, view: View) -> Expr:
     if e.shape == view.shape:
         return e
     return ex.rename(e, (None,) * lead + tuple(range(len(e.shape))), view.shape)
+
+
+def _along(v: View, dim: int, start: int, end: int) -> View:
+    """A part of a view along one dim."""
+    shape = (*v.shape[:dim], end - start, *v.shape[dim + 1 :])
+    return View(v.root, shape, v.strides, v.offset + start * v.strides[dim], v.dtype)
 
 
 def _with_dim(v: View, at: int) -> View:

@@ -85,6 +85,14 @@ class NativeProgram:
         return {}
 
 
+def _touches(s, numbers) -> bool:
+    """Whether a statement makes one of some Python numbers, or reads its memory."""
+    node = s.instruction.node
+    return not numbers.isdisjoint(node.outs or (node,)) or any(
+        n in numbers and hazard_root(n) in s.reads for n in node.ins
+    )
+
+
 def _instructions(item) -> list:
     """The instructions that a group, a native step or a fallback carries out."""
     if isinstance(item, Group):
@@ -99,7 +107,9 @@ def build(program, scalars=(), more=()) -> NativeProgram:
 
     Where its operations branch on such numbers, it holds for numbers that take the same branches.
     """
-    guards = symbolic.Guards(scalars)
+    written = {x.root for i in program.instructions if i.kind in ("write", "mutate")
+               for x in i.node.ins}
+    guards = symbolic.Guards(scalars, written)
     symbolic.GUARDS.append(guards)
     try:
         return _Build(program, guards, more).made
@@ -114,8 +124,8 @@ class _Build:
         results = (*program.wanted, *program.saved, *more)
         self.kept = {n.root for n in results}
         statements = [s for i in program.instructions for s in lowering.lower(i)]
-        statements = self._keep_numbers(statements, results)
-        items = group(statements)
+        statements = lowering.settled(self._keep_numbers(statements, results), self.kept)
+        items = group(statements, self.kept)
         drop_dead(items, self.kept)
         self.items = [i for i in items if not isinstance(i, Group) or i.builder.outputs
                       or i.builder.checks]
@@ -135,11 +145,11 @@ class _Build:
                     node = s.instruction.node
                     numbers |= {n for n in (*node.ins, *(node.outs or (node,)))
                                 if n.m.weak and n.op.name != "scalar"}
+            touched = {s.instruction for s in statements if not isinstance(s, Fallback)
+                       and _touches(s, numbers)}
             made, changed = [], set()
             for s in statements:
-                node = s.instruction.node
-                touched = not numbers.isdisjoint((*node.ins, *(node.outs or (node,))))
-                if not touched or isinstance(s, Fallback):
+                if s.instruction not in touched:
                     made.append(s)
                 elif s.instruction not in changed:
                     changed.add(s.instruction)

@@ -23,8 +23,9 @@ import numpy as np
 from .expressions import Expr, NotLowered, View, owned
 from .llvm import elements
 
-SPECIAL = {"const", "scalar", "index", "view", "part", "pad", "value", "reduce", "within", "take"}
+SPECIAL = {"const", "scalar", "index", "view", "part", "pad", "joined", "value", "reduce", "within", "take"}
 EXPENSIVE = {n for n in elements.MATHS if n not in ("floor", "ceil", "trunc", "rint", "sqrt")}
+MOST_TILE = 256 << 10  # bytes of turned memory that is copied at a time
 LITERALS = (0, 1, -1, 2, 0.5)  # numbers worth being part of a kernel's text
 
 
@@ -110,11 +111,15 @@ class Nest:
     order: list[int]  # domain dim of each of outer + inner
     checks: list[Node] = field(default_factory=list)  # conditions that may not hold anywhere
     kept: list[Node] = field(default_factory=list)  # values kept in scratch memory between stages
+    turned: list[Node] = field(default_factory=list)  # loads whose memory runs across the rows
+    tile: int = 1  # rows of which turned memory is copied at a time
 
     @property
     def rows(self) -> int:
-        """Number of rows."""
-        return math.prod(self.outer)
+        """Number of rows, or of tiles of rows."""
+        if self.tile == 1:
+            return math.prod(self.outer)
+        return math.prod(self.outer[:-1]) * -(-self.outer[-1] // self.tile)
 
     @property
     def row_size(self) -> int:
@@ -338,6 +343,15 @@ class Builder:
         return self._node("where", (guard, inner, other), e.dtype, None,
                           guard.dims | inner.dims | other.dims)
 
+    def _joined(self, e: Expr, axes) -> Node:
+        """The part that a place lies in."""
+        dim, starts = e.attr
+        made = e.ins[-1]
+        for start, x in zip(starts, e.ins[:-1], strict=True):
+            made = Expr("pad", (x, made), e.shape, e.dtype,
+                        tuple(start if d == dim else 0 for d in range(len(e.shape))))
+        return self.resolve(made, axes)
+
     def _inside(self, place: Place, size: int) -> Node:
         if place[0] is None:
             return self._number(0 <= place[2] < size, np.bool_)
@@ -486,11 +500,14 @@ class Builder:
         inner = _merged([d for d in self.real if d in row], self.domain, walks, counted)
         if not inner:
             inner = [outer.pop()] if outer else [((), 1)]
-        nest_dims = [*outer, *inner]
 
         def stride(w, dim):
             return w[dim[0][-1]] if dim[0] else 0
 
+        across, turned, tile = self._turned(outer, inner, stride)
+        if turned:
+            outer.append(outer.pop(across))
+        nest_dims = [*outer, *inner]
         accesses = {
             n: Access(a.view, tuple(stride(a.strides, d) for d in nest_dims), a.safe)
             for n, a in self.accesses.items()
@@ -502,9 +519,28 @@ class Builder:
         ]
         order = [d[0] for d in nest_dims]
         nest = Nest([n for _, n in outer], [n for _, n in inner], outputs, accesses, self.nodes,
-                    order, self.checks)
+                    order, self.checks, turned=turned, tile=tile)
         nest.kept = _kept(nest)
         return nest
+
+
+    def _turned(self, outer, inner, stride):
+        """(an outer dim, the loads that are dense along it but not along rows, rows of a tile)."""
+        size = inner[0][1]
+        found: dict[int, list[Node]] = {}
+        for n, a in self.accesses.items():
+            item = a.view.dtype.itemsize
+            if n.op == "load" and not n.ins and abs(stride(a.strides, inner[-1])) > item:
+                for j, dim in enumerate(outer):
+                    if stride(a.strides, dim) == item and dim[1] >= 4:
+                        found.setdefault(j, []).append(n)
+                        break
+        if len(inner) > 1 or size < 8 or not found:
+            return 0, [], 1
+        across = max(found, key=lambda j: len(found[j]))
+        nbytes = size * max(n.dtype.itemsize for n in found[across]) * len(found[across])
+        tile = next((t for t in (16, 8) if t * nbytes <= MOST_TILE), 1)
+        return (across, found[across], tile) if tile > 1 else (0, [], 1)
 
 
 def _merged(dims, domain, walks, counted):

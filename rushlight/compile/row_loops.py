@@ -64,13 +64,17 @@ class Rows(Memory):
 
     def _prepare_kept(self):
         self.kept = {}
-        if not self.nest.kept:
+        if not self.nest.kept and not self.nest.turned:
             return
         base = self.word("space", type="ptr")
         base = self.f.at(base, self.f.op(f"mul i64 %thread, {self.word('spaces')}"))
         for k, n in enumerate(self.nest.kept):
             self.kept[n] = base
             base = self.f.at(base, self.word("room", k))
+        for k, n in enumerate(self.nest.turned):
+            row = self.word("turned", k)
+            self.turned[id(self.nest.accesses[n])] = base, row
+            base = self.f.at(base, self.f.mul(row, self.nest.tile))
 
     def _prepare_partials(self):
         """Where each chunk accumulates its reductions over rows; rows of them begin as identities."""
@@ -118,12 +122,15 @@ class Rows(Memory):
 
     def _rows(self, low, high, sums):
         """The loop over a chunk's rows. The index of each outer dim is counted on from row to row."""
-        f, sizes = self.f, self.sizes
+        f, sizes = self.f, list(self.sizes)
         dims = len(self.nest.outer)
+        if self.nest.tile > 1:
+            more = f.add(sizes[dims - 1], self.nest.tile - 1)
+            sizes[dims - 1] = f.op(f"sdiv i64 {more}, {self.nest.tile}")
         if dims < 2:
             def row(r, *held):
                 self.row_index = [r][:dims]
-                return self._row(held)
+                return self._row_or_tile(held)
 
             return f.loop(low, high, 1, row, sums)
         start, r = [], low
@@ -134,7 +141,7 @@ class Rows(Memory):
 
         def counted(_, *held):
             index = self.row_index = list(held[:dims])
-            made = self._row(held[dims:])
+            made = self._row_or_tile(held[dims:])
             following, carry = [], 1
             for j in reversed(range(1, dims)):
                 more = f.add(index[j], carry)
@@ -144,6 +151,26 @@ class Rows(Memory):
             return [f.add(index[0], carry), *reversed(following), *made]
 
         return f.loop(low, high, 1, counted, [("i64", i) for i in start] + sums)[dims:]
+
+    def _row_or_tile(self, sums):
+        """A row; or the rows of a tile, after memory that runs across them has been copied."""
+        f, tile = self.f, self.nest.tile
+        if tile == 1:
+            return self._row(sums)
+        first = f.mul(self.row_index[-1], tile)
+        outside = self.row_index[:-1]
+        self.row_index = [*outside, first]
+        count = f.minimum(f.sub(self.sizes[len(outside)], first), tile)
+        for n in self.nest.turned:
+            self._copy_turned(n, *self.turned[id(self.nest.accesses[n])], count)
+
+        def row(k, *held):
+            self.row_index, self.tile_row = [*outside, f.add(first, k)], k
+            return self._row(held)
+
+        types = [(elements.register_type(o.node.dtype), x)
+                 for o, x in zip(self.scalar_partials, sums, strict=True)]
+        return f.loop(0, count, 1, row, types, at_least_once=True)
 
     def _row(self, sums):
         f, nest = self.f, self.nest

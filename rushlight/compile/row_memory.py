@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .llvm import elements
-from .llvm.builder import Function, splat_literal, vector
+from .llvm.builder import Function, Operand, splat_literal, vector
 from .llvm.target import Target
 from .nests import Access, Nest, Node
 
@@ -25,6 +25,8 @@ class Memory:
         self.row_inner: list = []
         self.known_words: dict = {}
         self.number = {n: k for k, n in enumerate(nest.nodes)}
+        self.turned: dict = {}  # of an access: (its copy, bytes of a row of that)
+        self.tile_row: Operand = 0
 
     # ------------------------------------------------------------ words
 
@@ -55,7 +57,7 @@ class Memory:
         """0 and, along the last dim, the element's size are part of the text; others are words."""
         s = access.strides[j]
         last = j == len(self.nest.order) - 1
-        if s == 0 or (last and s == access.view.dtype.itemsize):
+        if s == 0 or (last and abs(s) == access.view.dtype.itemsize):
             return s
         return self.word("stride", k, j)
 
@@ -95,6 +97,11 @@ class Memory:
         strides = self.strides[id(access)]
         p = self.base[id(access)]
         outer = len(self.nest.outer)
+        if id(access) in self.turned:
+            copy, row = self.turned[id(access)]
+            size = access.view.dtype.itemsize
+            p = f.at(copy, f.mul(self.tile_row, row))
+            return (f.at(p, f.mul(self.row_inner[0], size)) if level > 1 else p), size
         for depth in range(level):  # 0: outer dims; then each inner dim but the vector's
             key = ("pointer", id(access), depth)
             found = self._found(key, 0)
@@ -126,6 +133,9 @@ class Memory:
             else:
                 p = f.at(p, f.mul(self._found(index, 1), stride))
         guard = n.ins[-1] if len(n.ins) > len(n.attr or ()) else None
+        if guard is None and moves is None and lanes > 1 and step == -dtype.itemsize \
+                and self.mask is None:
+            return self._load_backwards(dtype, p, lanes)
         vectors = lanes > 1 and (moves is not None or step not in (0, dtype.itemsize))
         if guard is None and not vectors:
             one = 1 if step == 0 else lanes
@@ -142,6 +152,12 @@ class Memory:
             moves = self._chosen("i64", lanes, self.mask, moves, zero)
         return self._gather(f.op(f"getelementptr i8, ptr {p}, {vector('i64', lanes)} {moves}"),
                             dtype, lanes)
+
+    def _load_backwards(self, dtype, p: str, lanes: int) -> str:
+        x = self._load_value(dtype, self.f.at(p, (1 - lanes) * dtype.itemsize), lanes, None)
+        v = vector(elements.register_type(dtype), lanes)
+        order = ", ".join(f"i32 {k}" for k in reversed(range(lanes)))
+        return self.f.op(f"shufflevector {v} {x}, {v} poison, <{lanes} x i32> <{order}>")
 
     def _load_guarded(self, n: Node, guard: Node, p: str, step, moves, lanes: int) -> str:
         f, dtype = self.f, n.dtype
@@ -183,6 +199,52 @@ class Memory:
             one = f.load(t, p, dtype.itemsize)
             x = f.op(f"insertelement {vector(t, lanes)} {x}, {t} {one}, i64 {k}")
         return elements.to_register(f, x, dtype, lanes)
+
+    def _copy_turned(self, n: Node, copy: str, row: str, count) -> None:
+        """Copy a tile of memory that runs across the rows: each of its rows is dense then."""
+        f, access, size = self.f, self.nest.accesses[n], n.dtype.itemsize
+        strides, t = self.strides[id(access)], f"i{8 * size}"
+        p = self.base[id(access)]
+        for index, stride in zip(self.row_index, strides, strict=False):
+            p = f.at(p, f.mul(index, stride)) if stride != 0 else p
+        step, n_row, tile = strides[-1], self.sizes[-1], self.nest.tile
+
+        def single(k, j):
+            x = f.load(t, f.at(f.at(p, f.mul(j, step)), k, t), size)
+            f.store(t, x, f.at(f.at(copy, f.mul(k, row)), j, t), size)
+
+        def square(j):
+            for first in range(0, tile, 8):
+                rows = [f.load(vector(t, 8), f.at(f.at(p, f.mul(f.add(j, i), step)), first, t), size)
+                        for i in range(8)]
+                for i, x in enumerate(self._transposed(rows, t)):
+                    at = f.at(copy, f.mul(first + i, row))
+                    f.store(vector(t, 8), x, f.at(at, j, t), size)
+
+        def whole():
+            squares = f.op(f"and i64 {n_row}, -8")
+            f.loop(0, squares, 8, square)
+            f.loop(squares, n_row, 1, lambda j: f.loop(
+                0, tile, 1, lambda k: single(k, j), at_least_once=True) and None)
+
+        f.branch(f.compare("eq", count, tile), whole, lambda: f.loop(
+            0, n_row, 1, lambda j: f.loop(0, count, 1, lambda k: single(k, j)) and None) and None)
+
+    def _transposed(self, rows: list[str], t: str) -> list[str]:
+        """Eight vectors of eight lanes, rows and lanes exchanged."""
+        f, v = self.f, vector(t, 8)
+        for apart in (1, 2, 4):
+            for i in range(8):
+                if i & apart:
+                    continue
+                low, high = rows[i], rows[i + apart]
+                for at, lanes in (
+                    (i, [k if not k & apart else 8 + k - apart for k in range(8)]),
+                    (i + apart, [k + apart if not k & apart else 8 + k for k in range(8)]),
+                ):
+                    order = ", ".join(f"i32 {k}" for k in lanes)
+                    rows[at] = f.op(f"shufflevector {v} {low}, {v} {high}, <8 x i32> <{order}>")
+        return rows
 
     def _maskable(self, dtype) -> bool:
         """Whether the processor has masked loads and stores of a dtype."""

@@ -77,9 +77,12 @@ class Guards:
         "not_equal": "({} != {})", "logical_not": "(not {})", "absolute": "abs({})",
     }
 
-    def __init__(self, scalars):
-        self.scalars = scalars
+    def __init__(self, scalars, written=frozenset()):
+        """written: roots of memory that the program writes into."""
+        self.scalars, self.written = scalars, written
         self.conditions: dict[str, bool] = {}
+        self.uniform: dict = {}  # node whose elements are all the same: the expression of one
+        self.joined: dict = {}  # node that is zero but for some parts: (its memory, those parts)
 
     def truth(self, e: Expr) -> bool:
         """Whether a condition on the program's numbers holds now; it is noted."""
@@ -222,6 +225,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             made = Symbol(expression(inputs[0]))
         elif name == "matmul" and LOWERING:
             made = LOWERING[-1].product(*[Symbol(expression(x)) for x in inputs])
+        elif name == "add" and (parts := _sum_of_parts(*inputs)) is not None:
+            made = Symbol(parts)
         elif name == "power":
             base = expression(inputs[0])
             made = Symbol(ex.apply(name, base, _exponent(inputs[1], base)))
@@ -345,12 +350,30 @@ def _subscript(index) -> tuple:
     return tuple(expression(i) if isinstance(i, (Symbol, np.ndarray)) else i for i in items)
 
 
+def _sum_of_parts(x, y) -> Expr | None:
+    """The sum of arrays that are known to consist of parts along a dim (and zeros)."""
+    if not isinstance(x, Symbol) or not isinstance(y, Symbol):
+        return None
+    return ex.join(_parts(x.expr), _parts(y.expr))
+
+
+def _parts(e: Expr) -> Expr:
+    if e.op == "value" and GUARDS:
+        view, parts = GUARDS[-1].joined.get(ex.owned(e.attr.root), (None, None))
+        if view == e.attr:
+            return parts
+        written = getattr(ex.owned(e.attr.root), "root", None) in GUARDS[-1].written
+        return ex.const(0) if written else e
+    return ex.as_joined(e) or e
+
+
 def _exponent(x, base: Expr) -> Expr:
     """An exponent; a number of the program that is one of the usual ones is taken as known."""
     e = expression(x)
-    if e.op == "scalar" and GUARDS:
+    one = ex.uniform(e)
+    if one is not None and one.op != "const" and GUARDS:
         for usual in range(65) if base.dtype.kind in "iu" else (2, 3, 0.5, -1, 1):
-            if Symbol(e) == usual:
+            if Symbol(one) == usual:
                 return ex.const(usual)
     return e
 

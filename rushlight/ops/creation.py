@@ -316,7 +316,7 @@ def _like_strides(t, memory_format):
 
 @op(
     lambda size, value, dtype, strides: meta(size, dtype, strides), compute="storage", api="",
-    lower=lambda build, size, value, dtype, strides: build.store(build.output(), value),
+    lower=lambda build, size, value, dtype, strides: build.filled(value),
 )
 def _filled_strided(size: tuple, value: float, dtype: dtype_class, strides: tuple | None):
     """A filled tensor with given strides."""

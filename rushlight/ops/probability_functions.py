@@ -91,7 +91,7 @@ def entr(input: Tensor):
 def xlog1py(input: Tensor, other: Tensor):
     """`input log(1 + other)`, 0 where input is 0 and other is not NaN."""
     product = input * np.log1p(other)
-    return np.where((np.asarray(input) == 0) & ~np.isnan(other), 0, product)
+    return np.where(np.equal(input, 0) & ~np.isnan(other), 0, product)
 
 
 @op(

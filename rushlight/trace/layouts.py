@@ -12,7 +12,7 @@ from .operator import Scalar, Size, Tensor, op
 
 @op(
     lambda size, value, dtype: meta(size, dtype), compute="storage", api="",
-    lower=lambda build, size, value, dtype: build.store(build.output(), value),
+    lower=lambda build, size, value, dtype: build.filled(value),
 )
 def _filled(size: Size, value: Scalar, dtype: dtypes.dtype):
     """A new tensor of `size` filled with a number."""

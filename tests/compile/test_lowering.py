@@ -189,6 +189,9 @@ BACKWARD = {
         torch.cat((x, x), 1),
                    F.pad(x, (1, 1)), x.flip(1), x.roll(2, 0), x.repeat(2, 1), x.tril(),
                    torch.stack((x, x)), x.unbind(0)[1]], X),
+    "sums of parts": lambda: gradients(
+        lambda x: [*[t * (i + 1) for i, t in enumerate(x.unbind(1))], *x.chunk(4, 1), x * 2,
+                   x[:, 3:5], x[2] * 3], X),
     "scans and order": lambda: gradients(
         lambda x, p: [x.cumsum(1), p.cumprod(0), x.sort(1)[0], x.topk(3, 0)[0], x.cummax(1)[0]], X,
         P),

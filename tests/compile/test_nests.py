@@ -58,7 +58,7 @@ def compiled(function, *arrays):
             outs.append(root)
     finally:
         LOWERING.pop()
-    items = group(build.statements)
+    items = group(build.statements, {r.root for r in outs})
     drop_dead(items, {r.root for r in outs})
     buffers = _Buffers()
     for item in items:
