@@ -20,6 +20,7 @@ if _gc.get_threshold()[0] == 700:
 import numpy as _numpy  # noqa: F401, I001
 
 import math as _math
+from importlib import import_module as _import_module
 from math import e, inf, nan, pi  # noqa: F401 - public names of torch
 from numbers import Integral as _Integral  # (`int` is a dtype here)
 
@@ -135,9 +136,7 @@ def __getattr__(name: str):
                 globals()[name] = _operators[name]
                 return _operators[name]
         raise AttributeError(f"module 'rushlight' has no attribute '{name}'")
-    import importlib
-
-    module = importlib.import_module("." + entry[0], __name__)
+    module = _import_module("." + entry[0], __name__)
     found = module if entry[1] is None else getattr(module, entry[1])
     globals()[name] = found
     return found
@@ -213,7 +212,9 @@ def set_num_threads(n: int) -> None:
     threadpoolctl.threadpool_limits(n)
 
 
-from . import compile as _layer  # noqa: E402, F401 - so that importing it later does not rebind the name
+# so that importing the layer later does not rebind the name (`from . import compile` would ask
+# __getattr__ first, which loads all operators)
+_import_module("rushlight.compile")
 
 
 def compile(  # noqa: F811

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "rushlight"
@@ -47,6 +49,12 @@ def test_arrows_point_down():
             if layer(module) > mine and mine < 5:
                 wrong.append(f"{where}:{line} imports {module}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_importing_the_package_loads_little():
+    code = ("import sys, rushlight; late = [m for m in ('ops.loss', 'ops.fourier', 'nn', 'optim', "
+            "'linalg') if 'rushlight.' + m in sys.modules]; assert not late, late")
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_package_never_imports_torch():
