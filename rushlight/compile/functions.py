@@ -334,6 +334,9 @@ FUNCTIONS.update({
     np.ones_like: lambda x, dtype=None, **_: _full_like(x, 1, dtype),
     np.full_like: _full_like,
     np.broadcast_to: lambda x, shape, subok=False: broadcast_to(symbol(x), tuple(shape)),
+    np.broadcast_arrays: lambda *xs: [
+        broadcast_to(symbol(x), broadcast_shape(*xs)) for x in xs
+    ],
     np.transpose: lambda x, axes=None: x.transpose(*(axes or ())),
     np.swapaxes: lambda x, a, b: x.swapaxes(a, b),
     np.moveaxis: moved,

@@ -90,6 +90,13 @@ def from_front(index: Symbol, n: int, dim: int) -> Symbol:
     return Symbol(subscripts.from_front(index.expr, n))
 
 
+def _bincount(x, weights=None, minlength=0) -> Symbol:
+    """How often each number below `minlength` occurs; there may be no others."""
+    if weights is not None or not minlength:
+        raise NotLowered("np.bincount with weights, or of unknown length")
+    return combined(functions.filled((minlength,), 0, np.int64), x.within(minlength), 1, "add")
+
+
 def _split(x: Symbol, axis: int) -> tuple[View, int, int, int]:
     """The memory of an array in row-major order, and its sizes before, along and after a dim."""
     axis %= x.ndim
@@ -138,15 +145,18 @@ def with_diagonal(whole: Symbol, x: Symbol, offset: int, axis1: int, axis2: int)
 
 
 def _accumulated(how: str):
-    def along(x, axis=0, dtype=None, out=None):
-        x = x if dtype is None else x.astype(dtype)
-        return running(x, how, axis)
+    def along(x, axis=None, dtype=None, out=None):
+        if axis is None:
+            x, axis = x.reshape(-1), 0
+        if dtype is None and x.dtype.kind in "biu":  # as sums are
+            dtype = np.uint64 if x.dtype.kind == "u" else np.int64
+        return running(x if dtype is None else x.astype(dtype), how, axis)
 
     return along
 
 
 functions.FUNCTIONS.update({
-    np.cumsum: _accumulated("add"), np.cumprod: _accumulated("multiply"),
+    np.bincount: _bincount, np.cumsum: _accumulated("add"), np.cumprod: _accumulated("multiply"),
     np.argsort: lambda x, axis=-1, kind=None, **_: order_of(x, axis, False),
     np.sort: lambda x, axis=-1, kind=None, **_: functions.picked(x, order_of(x, axis, False), axis),
 })

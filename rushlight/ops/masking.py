@@ -6,6 +6,8 @@ select, slice and diagonal. What has a shape that depends on values reads them a
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..trace import array, wrap
@@ -104,15 +106,18 @@ def masked_scatter(input: Tensor, mask: BoolTensor, source: Tensor):
     Raises RuntimeError if the source has fewer elements than the mask has Trues.
     """
     shape = np.broadcast_shapes(input.shape, mask.shape)
-    out = np.array(np.broadcast_to(input, shape), order="C")
-    where = np.broadcast_to(mask, shape)
-    count = np.count_nonzero(where)
-    if count > source.size:
+    where = np.broadcast_to(mask, shape).reshape(-1)
+    if not where.size:
+        return np.broadcast_to(input, shape).copy()
+    place = np.cumsum(where) - 1
+    if found(place[-1:] >= source.size):
         raise RuntimeError(
-            f"Number of elements of source < number of ones in mask: {source.size} < {count}"
+            f"Number of elements of source < number of ones in mask: {source.size} < {place[-1] + 1}"
         )
-    out[where] = source.reshape(-1)[:count]
-    return out
+    if not source.size:
+        return np.broadcast_to(input, shape).copy()
+    picked = source.reshape(-1)[np.clip(place, 0, source.size - 1)]
+    return np.where(mask, picked.reshape(shape), input)
 
 
 @op(
@@ -127,10 +132,11 @@ def masked_scatter(input: Tensor, mask: BoolTensor, source: Tensor):
 )
 def _masked_gather(input: Tensor, mask: BoolTensor, size):
     """The selected elements, in order, then zeros, as an array of shape `size`."""
-    out = np.zeros(size, input.dtype)
-    found = input[np.broadcast_to(mask, input.shape)]
-    out.reshape(-1)[: found.size] = found
-    return out
+    n = math.prod(size)
+    where = np.broadcast_to(mask, input.shape).reshape(-1)
+    place = np.where(where, np.cumsum(where) - 1, n)
+    made = combined(np.zeros(n + 1, input.dtype, like=input), place, input.reshape(-1), "set")
+    return made[:n].reshape(size)
 
 
 # ---------------------------------------------------------------- flat positions

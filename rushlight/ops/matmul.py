@@ -427,7 +427,6 @@ def _plus_rule(product):
 
 def _plus(input, product, beta, alpha):
     """`beta * input + alpha * product` in the fresh array `product`; beta = 0 ignores NaN."""
-    product = np.asarray(product)
     if product.dtype.kind in "iu":
         beta, alpha = int(beta), int(alpha)
     if alpha != 1:

@@ -125,7 +125,7 @@ FAMILIES = {
         X.put(ROWS, Y[:2, :3]), X.put(ROWS, Y[:2, :3], accumulate=True),
         *(X.scatter_reduce(1, COLUMNS, Y, r, include_self=s)
           for r in ("sum", "prod", "mean", "amax", "amin") for s in (True, False)),
-        WHOLE.scatter_reduce(1, COLUMNS, WHOLE, "mean"),
+        WHOLE.scatter_reduce(1, COLUMNS, WHOLE, "mean"), X.masked_scatter(MASK, Y),
     ],
     "rearranging": lambda: [
         torch.cat((X, Y), 0), torch.cat((X, Y[:, :5], X), 1) + 1, torch.stack((X, Y), 1), X.flip(1),
@@ -183,7 +183,8 @@ BACKWARD = {
         lambda x, y: [F.embedding(ROWS, x), x[AT], x[:, AT], x.gather(1, COLUMNS), x[AT, AT],
                       x.index_select(0, AT.abs()), x.scatter(1, COLUMNS, y),
                       x.scatter_add(1, COLUMNS, y),
-                      x.index_add(0, AT.abs(), y[:3]), F.embedding(ROWS, x, padding_idx=4)], X, Y),
+                      x.index_add(0, AT.abs(), y[:3]), F.embedding(ROWS, x, padding_idx=4),
+                      F.embedding(ROWS, x, scale_grad_by_freq=True), x.masked_scatter(MASK, y)], X, Y),
     "parts": lambda: gradients(
         lambda x: [*x.chunk(4, 1), x[2] * x[3], x[:, ::3], x.diagonal(), x[1:, 2:5],
         torch.cat((x, x), 1),
