@@ -1,7 +1,8 @@
 """torch.masked: reductions and normalisations of the elements that a boolean mask keeps.
 
-mask: True where an element counts; its shape broadcasts to the input's. What is left out is replaced
-by the operation's identity, so a result that nothing counts for is that identity (NaN of means).
+mask: True where an element counts; its shape broadcasts to the input's. What is left out is
+replaced by the operation's identity, so a result that nothing counts for is that identity (of
+means NaN).
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def _whole_mask(input: Tensor, mask: Tensor) -> Tensor:
     """The mask in the input's shape."""
     if mask.ndim > input.ndim:
         raise IndexError(
-            f"masked: expected a mask that broadcasts to the input, but it has {mask.ndim} dimensions "
-            f"and the input {input.ndim}"
+            f"masked: expected a mask that broadcasts to the input, but it has {mask.ndim} "
+            f"dimensions and the input {input.ndim}"
         )
     return torch.broadcast_to(mask, input.shape).to(torch.bool)
 
@@ -255,7 +256,9 @@ def softmax(input: Tensor, dim: int, *, dtype: Any = None, mask: Tensor | None =
     return _kept(input, mask, _lowest(input)).softmax(dim, dtype=dtype)
 
 
-def log_softmax(input: Tensor, dim: int, *, dtype: Any = None, mask: Tensor | None = None) -> Tensor:
+def log_softmax(
+    input: Tensor, dim: int, *, dtype: Any = None, mask: Tensor | None = None
+) -> Tensor:
     """`torch.log_softmax` over the kept elements; minus infinity for the others."""
     return _kept(input, mask, _lowest(input)).log_softmax(dim, dtype=dtype)
 

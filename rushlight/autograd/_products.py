@@ -28,8 +28,8 @@ def pulled(outputs, inputs, cotangents, create_graph=None, unused=zeros):
 class Pushed:
     """Tangents pushed forward from inputs to outputs.
 
-    Differentiation is reverse here; what it gives is linear in the cotangents, and its own derivative
-    with respect to them is the map forward (the "double backward trick").
+    Differentiation is reverse here; what it gives is linear in the cotangents, and its own
+    derivative with respect to them is the map forward (the "double backward trick").
     """
 
     def __init__(self, outputs, inputs):

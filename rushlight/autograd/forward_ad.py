@@ -1,7 +1,7 @@
 """torch.autograd.forward_ad: forward-mode differentiation with dual numbers.
 
-Tangents are found when they are asked for, from the recorded operations (see `_products.Pushed`); so
-a dual tensor requires grad here.
+Tangents are found when they are asked for, from the recorded operations (see `_products.Pushed`);
+so a dual tensor requires grad here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """torch.autograd.functional: derivatives of functions, as tensors and as products with vectors.
 
-A function takes tensors and gives a tensor or a tuple of them. `inputs` is a tensor or a tuple; results
-have the structure of inputs and outputs. create_graph: the results can be differentiated again.
-strict: RuntimeError if an output does not depend on an input (else its derivative is 0).
+A function takes tensors and gives a tensor or a tuple of them. `inputs` is a tensor or a tuple;
+results have the structure of inputs and outputs. create_graph: the results can be differentiated
+again. strict: RuntimeError if an output does not depend on an input (else its derivative is 0).
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class _Call:
             if strict and not y.requires_grad:
                 raise RuntimeError(
                     f"Output {i} of the user-provided function does not require gradients. The "
-                    "outputs must be computed in a differentiable manner from the input when running "
-                    "in strict mode."
+                    "outputs must be computed in a differentiable manner from the input when "
+                    "running in strict mode."
                 )
 
     def unused(self, strict: bool) -> Callable:

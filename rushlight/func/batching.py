@@ -49,7 +49,7 @@ def _sizes(leaves: list, dims: list) -> int:
             )
         if not x.ndim or not -x.ndim <= d < x.ndim:
             raise ValueError(
-                f"vmap: Got in_dim={d} for some input, but that input is a Tensor of dimensionality "
+                f"vmap: Got in_dim={d} for some input, but that input is a Tensor of dimension "
                 f"{x.ndim}, so expected in_dim to satisfy -{x.ndim} <= in_dim < {x.ndim}."
             )
         sizes.append(x.shape[d])
@@ -72,10 +72,10 @@ def vmap(
 ) -> Callable:  # fmt: skip
     """`func` of single examples as a function of batches.
 
-    in_dims: for each positional argument (a tree) the dimension of the examples, or None if all share
-    it, as they do keyword arguments.
-    out_dims: where the examples' dimension goes in each result. randomness: "same" gives each example
-    the same random numbers, "different" its own. chunk_size: accepted.
+    in_dims: for each positional argument (a tree) the dimension of the examples, or None if all
+    share it, as they do keyword arguments.
+    out_dims: where the examples' dimension goes in each result. randomness: "same" gives each
+    example the same random numbers, "different" its own. chunk_size: accepted.
 
     >>> torch.func.vmap(torch.dot)(torch.ones(3, 2), torch.arange(6.0).reshape(3, 2))
     tensor([1., 5., 9.])
@@ -92,8 +92,8 @@ def vmap(
     def mapped(*args: Any, **kwargs: Any) -> Any:
         if not args:
             raise ValueError(
-                f"vmap({getattr(func, '__name__', func)})(): got no inputs. Maybe you forgot to add "
-                "inputs, or you are trying to vmap over a function with no inputs."
+                f"vmap({getattr(func, '__name__', func)})(): got no inputs. Maybe you forgot to "
+                "add inputs, or you are trying to vmap over a function with no inputs."
             )
         one = in_dims if isinstance(in_dims, (int, type(None))) else tuple(in_dims)
         leaves, dims, spec = _spread(one, tuple(args), "in_dims")

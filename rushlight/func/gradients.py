@@ -1,8 +1,8 @@
 """Transforms that differentiate: grad, vjp, jvp, Jacobians, Hessians.
 
 Each call gives the function fresh inputs that require grad and differentiates what comes out. The
-results can be differentiated again where somebody may want that: inside of another transform, or when
-an input or a tensor that the function closes over requires grad.
+results can be differentiated again where somebody may want that: inside of another transform, or
+when an input or a tensor that the function closes over requires grad.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class _Run:
         for x in given:
             if not (x.is_floating_point() or x.is_complex()):
                 raise RuntimeError(
-                    f"{name}: only inputs of floating point or complex dtype can be differentiated, "
-                    f"not {x.dtype} of shape {list(x.shape)}"
+                    f"{name}: only inputs of floating point or complex dtype can be "
+                    f"differentiated, not {x.dtype} of shape {list(x.shape)}"
                 )
         _depth[0] += 1
         try:
@@ -65,8 +65,8 @@ class _Run:
         if has_aux:
             if not isinstance(made, tuple) or len(made) != 2:
                 raise RuntimeError(
-                    f"{name}: with has_aux=True the function must return a tuple (output, aux), got "
-                    f"{type(made).__name__}"
+                    f"{name}: with has_aux=True the function must return a tuple (output, aux), "
+                    f"got {type(made).__name__}"
                 )
             made, self.aux = made
         self.outputs, self.out_spec = _tensors(made, name, RuntimeError)
@@ -174,7 +174,9 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """
     run = _Run("vjp", func, primals, None, {}, has_aux)
 
-    def pull(cotangents: Any, *more: Any, retain_graph: bool = True, create_graph: Any = None) -> Any:
+    def pull(
+        cotangents: Any, *more: Any, retain_graph: bool = True, create_graph: Any = None
+    ) -> Any:
         given, spec = tree_flatten((cotangents, *more) if more else cotangents)
         if spec != run.out_spec:
             raise RuntimeError(
@@ -227,7 +229,7 @@ def _pushed(run: _Run) -> Callable:
 
 
 def linearize(func: Callable, *primals: Any) -> tuple[Any, Callable]:
-    """(outputs, push): `push(*tangents)` gives the outputs' tangents; the function runs only once."""
+    """(outputs, push): `push(*tangents)` gives the outputs' tangents; `func` runs once."""
     run = _Run("linearize", func, primals, None, {})
     forward = _pushed(run)
 
@@ -256,7 +258,7 @@ def _units(t: Tensor) -> list[Tensor]:
 
 
 def _stacked(parts: list[Tensor], shape: tuple, like: Tensor, last: bool) -> Tensor:
-    """Derivatives for each place, as a tensor of two shapes; last: the places are the second one."""
+    """Derivatives for each place, as a tensor of two shapes; last: places are the second."""
     if not parts:
         return like.new_zeros(shape)
     return stack(parts, -1 if last else 0).reshape(shape)

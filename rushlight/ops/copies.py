@@ -1,4 +1,4 @@
-"""Copies of what views show (`view_copy` and so on), views under other names, methods as functions."""
+"""Copies of what views show (`view_copy` and so on), other names of views, methods as functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ COPIED = (
 
 def _method(name: str):
     """The method of Tensor or function `name`."""
-    return PUBLISHED["Tensor"].get(name) or PUBLISHED["torch"].get(name) or getattr(TensorClass, name)
+    published = PUBLISHED["Tensor"].get(name) or PUBLISHED["torch"].get(name)
+    return published or getattr(TensorClass, name)
 
 
 def _copying(name: str) -> None:

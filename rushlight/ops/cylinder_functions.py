@@ -27,7 +27,7 @@ def _function(f):
 
 
 def _by_recurrence(x):
-    """(J0, J1, Y0, Y1) for 0 < x <= FAR: Miller's backward recurrence, and Neumann's series for Y."""
+    """(J0, J1, Y0, Y1) for 0 < x <= FAR: Miller's recurrence, and Neumann's series for Y."""
     high, low = np.zeros_like(x), np.full_like(x, 1e-250)
     norm, even, odd = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
     for n in range(ORDERS, 0, -1):  # high, low: multiples of J_{n + 1}, J_n

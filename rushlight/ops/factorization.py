@@ -68,8 +68,8 @@ def _linalg_cholesky(A: Tensor, upper: bool):
         at = tuple(np.argwhere(info)[0])
         where = f"(Batch element {at[0] if len(at) == 1 else at}): " if at else ""
         raise LinAlgError(
-            f"linalg.cholesky: {where}The factorization could not be completed because the input is "
-            f"not positive-definite (the leading minor of order {info[at]} is not "
+            f"linalg.cholesky: {where}The factorization could not be completed because the input "
+            f"is not positive-definite (the leading minor of order {info[at]} is not "
             "positive-definite)."
         )
     return L
@@ -257,8 +257,8 @@ def _linalg_lu_factor_ex(A: Tensor, pivot: bool):
 
 @function(api="linalg", out=True)
 def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False):
-    """(LU, pivots, info): L (its diagonal of ones left out) and U in one matrix; row exchanges from 1;
-    0 or the first zero on U's diagonal.
+    """(LU, pivots, info): L (its diagonal of ones left out) and U in one matrix; row exchanges
+    counted from 1; 0 or the first zero on U's diagonal.
     """
     made = _linalg_lu_factor_ex(A, pivot)
     if check_errors and bool((made[2] != 0).any()):
@@ -378,8 +378,8 @@ def geqrf(A: Tensor):
 
 
 def reflected(A, tau, other, adjoint=False):
-    """(H_1 H_2 ... H_k) other, of reflections H_i = 1 - tau_i v_i v_i^H; adjoint: of their adjoints,
-    reversed.
+    """(H_1 H_2 ... H_k) other, of reflections H_i = 1 - tau_i v_i v_i^H; adjoint: of their
+    adjoints, reversed.
     """
     from .shape import cat
 
@@ -431,7 +431,7 @@ def orgqr(input: Tensor, tau: Tensor):
 
 @function(out=True)
 def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False):
-    """The product of `geqrf`'s reflections (transpose: its adjoint) and `other`, on its left or right."""
+    """`geqrf`'s reflections (transpose: their adjoint) times `other`, from its left or right."""
     check_matrices("torch.ormqr", input._s.m, "input")
     if left:
         return reflected(input, tau, other, transpose)

@@ -1,8 +1,8 @@
 """Discrete Fourier transforms, by NumPy's pocketfft.
 
-Three operators do all: complex to complex, real to half of a spectrum, and back. `scale` says by what
-the sums are divided, in either direction: 1, the root of the number of points, or that number. So
-the adjoint of a transform is the one in the other direction with the same scale.
+Three operators do all: complex to complex, real to half of a spectrum, and back. `scale` says by
+what the sums are divided, in either direction: 1, the root of the number of points, or that number.
+So the adjoint of a transform is the one in the other direction with the same scale.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ def check_matrices(name: str, A: Meta, what: str = "A", half: bool = False) -> N
     """RuntimeError unless `A` has at least 2 dimensions and a floating or complex dtype."""
     if A.ndim < 2:
         rules.fail(
-            RuntimeError, f"{name}: The input tensor {what} must have at least 2 dimensions, but it "
-            f"has shape {list(A.shape)}"
+            RuntimeError, f"{name}: The input tensor {what} must have at least 2 dimensions, but "
+            f"it has shape {list(A.shape)}"
         )
     if A.dtype.category < dtypes.FLOAT:
         rules.fail(

@@ -69,8 +69,8 @@ def norm(A: Tensor, ord=None, dim=None, keepdim: bool = False, *, dtype=None):
         pair = isinstance(dim, (tuple, list)) and len(dim) == 2
         if not pair and not (dim is None and A.ndim == 2) and isinstance(ord, str):
             raise RuntimeError(
-                f"linalg.norm: If dim is specified, it must be of length 1 or 2, and for ord '{ord}' "
-                f"a matrix is needed; got dim={dim} of {list(A.shape)}"
+                f"linalg.norm: If dim is specified, it must be of length 1 or 2, and for ord "
+                f"'{ord}' a matrix is needed; got dim={dim} of {list(A.shape)}"
             )
         if dim is None and A.ndim not in (1, 2):
             raise RuntimeError(
@@ -98,7 +98,7 @@ def frobenius_norm(input: Tensor, dim=(), keepdim: bool = False):
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float):
     """Each slice along `dim` whose p-norm is above `maxnorm` scaled down to it."""
     if input.ndim < 2:
-        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim}")
     if not p > 0:
         raise RuntimeError(f"renorm: non-positive-norm not supported: {p}")
     if maxnorm < 0:
@@ -247,7 +247,7 @@ def _best_order(sizes):
 
 @function(api="linalg", out=True)
 def multi_dot(tensors):
-    """The product of two or more matrices in the cheapest order; the first and last may be vectors."""
+    """The product of two or more matrices in the cheapest order; the ends may be vectors."""
     tensors = list(tensors)
     if len(tensors) < 2:
         raise RuntimeError(
@@ -267,8 +267,8 @@ def multi_dot(tensors):
             raise RuntimeError("multi_dot(): all tensors must have be the same dtype")
         if i and tensors[i - 1].shape[1] != t.shape[0]:
             raise RuntimeError(
-                f"multi_dot(): tensors {i - 1} and {i} with shapes {list(tensors[i - 1].shape)} and "
-                f"{list(t.shape)} cannot be multiplied"
+                f"multi_dot(): tensors {i - 1} and {i} with shapes {list(tensors[i - 1].shape)} "
+                f"and {list(t.shape)} cannot be multiplied"
             )
     split = _best_order([tensors[0].shape[0], *[t.shape[1] for t in tensors]])
 

@@ -15,7 +15,7 @@ PADDING = ("zeros", "border", "reflection")
 
 
 def _moments(x, dims, eps):
-    """(mean, 1 / deviation) over dims, which stay with size 1; computed in float32 of half types."""
+    """(mean, 1 / deviation) over dims, which stay with size 1; in float32 for half types."""
     wide = x.float() if x.dtype.is_half else x
     mean = wide.mean(dims, True)
     rstd = ((wide - mean).square().mean(dims, True) + eps).rsqrt()
@@ -32,8 +32,8 @@ def native_layer_norm(input: Tensor, normalized_shape, weight: Tensor | None, bi
 
 
 @function(api="torch")
-def native_group_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, N: int, C: int,  # noqa: N803
-                      HxW: int, group: int, eps: float):  # noqa: N803 - PyTorch's names
+def native_group_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, N: int,
+                      C: int, HxW: int, group: int, eps: float):
     """(`group_norm`, the means (N, group), 1 / the deviations)."""
     made = group_norm(input.reshape(N, C, HxW), group, weight, bias, eps).reshape(input.shape)
     mean, rstd = _moments(input.reshape(N, group, C // group * HxW), 2, eps)
@@ -44,7 +44,7 @@ def native_group_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None,
 def native_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None,
                       running_mean: Tensor | None, running_var: Tensor | None, training: bool,
                       momentum: float, eps: float):
-    """(`batch_norm`, the batch's means, 1 / its deviations); the last two are empty if not training."""
+    """(`batch_norm`, the batch's means, 1 / its deviations); both empty if not training."""
     made = batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     if not training:
         return made, input.new_empty(0), input.new_empty(0)
@@ -142,7 +142,7 @@ def segment_reduce(data: Tensor, reduce: str, *, lengths: Tensor | None = None,
     start = empty if initial is None else initial
     mean = reduce == "mean"
     start = 0.0 if mean and initial is None else start
-    made = data.new_full((*lead, count + 1, *rest), start)  # (the last is for what is in no segment)
+    made = data.new_full((*lead, count + 1, *rest), start)  # (the last: for what is in none)
     at = segment.reshape((*segment.shape, *(1,) * len(rest))).expand(data.shape)
     made = made.scatter_reduce(dim, at, data, how).narrow(dim, 0, count).contiguous()
     if not mean:

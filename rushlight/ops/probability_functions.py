@@ -24,7 +24,8 @@ def _erfcx(x):
 
 
 @float_unary(
-    lambda g, input, out: g * (2 * input * out - 2 / math.sqrt(math.pi)), real="erfcx", api="special"
+    lambda g, input, out: g * (2 * input * out - 2 / math.sqrt(math.pi)),
+    real="erfcx", api="special",
 )
 def erfcx(input: Tensor):
     """`exp(input^2) erfc(input)`, which does not underflow for large inputs."""
@@ -38,7 +39,8 @@ def ndtr(input: Tensor):
 
 
 @float_unary(
-    lambda g, input: g * math.sqrt(2 / math.pi) / erfcx(input * (-1 / ROOT2)), real="log_ndtr", api="special"
+    lambda g, input: g * math.sqrt(2 / math.pi) / erfcx(input * (-1 / ROOT2)),
+    real="log_ndtr", api="special",
 )
 def log_ndtr(input: Tensor):
     """The logarithm of `ndtr`, precise far below 0."""

@@ -20,8 +20,8 @@ def _frame_window(name, window, win_length, n_fft, input):
         window = input.new_ones(win_length, dtype=input.dtype.to_real())
     elif window.shape != (win_length,):
         raise RuntimeError(
-            f"{name}: expected a 1D window tensor of size equal to win_length={win_length}, but got "
-            f"window with size {list(window.shape)}"
+            f"{name}: expected a 1D window tensor of size equal to win_length={win_length}, but "
+            f"got window with size {list(window.shape)}"
         )
     left = (n_fft - win_length) // 2
     return constant_pad_nd(window, (left, n_fft - win_length - left))
@@ -134,7 +134,7 @@ def istft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: 
     signal, cover = signal[:, start:stop], cover[:, start:stop]
     if bool((cover.abs() < 1e-11).any()):
         raise RuntimeError(
-            "istft: the windows, added up, leave points of the signal at 0: window overlap add min: 1"
+            "istft: the windows leave points of the signal uncovered: window overlap add min: 1"
         )
     signal = signal / cover
     if length is not None and signal.shape[1] < length:

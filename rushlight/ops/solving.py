@@ -238,7 +238,7 @@ def tensorsolve(A: Tensor, B: Tensor, dims=None):
 
 @function(api="linalg", out=True)
 def tensorinv(A: Tensor, ind: int = 2):
-    """The inverse of `X -> tensordot(A, X, ind)`; ind: how many dimensions of A are the result's."""
+    """The inverse of `X -> tensordot(A, X, ind)`; ind: how many dims of A are the result's."""
     if ind <= 0:
         raise RuntimeError("Expected a strictly positive integer for 'ind'")
     rows, columns = tuple(A.shape[:ind]), tuple(A.shape[ind:])
@@ -308,8 +308,8 @@ def pinv(A: Tensor, rcond=None, hermitian: bool = False, *, atol=None, rtol=None
     """
     if A.ndim < 2 or A.dtype.category < dtypes.FLOAT or A.dtype.is_half:
         raise RuntimeError(
-            f"linalg.pinv({dtypes.type_name(A.dtype)}{{{list(A.shape)}}}): expected a tensor with 2 "
-            "or more dimensions of float, double, cfloat or cdouble types"
+            f"linalg.pinv({dtypes.type_name(A.dtype)}{{{list(A.shape)}}}): expected a tensor with "
+            "2 or more dimensions of float, double, cfloat or cdouble types"
         )
     atol, rtol = tolerances(A, atol, rcond if rtol is None else rtol)
     return _pinv(A, atol, rtol, hermitian)
@@ -347,7 +347,7 @@ def _lstsq_rule(A: Meta, B: Meta, rcond):
 
 
 def _lstsq_gradient(g, A, B, out):
-    """Through the pseudo-inverse P: X = P B, and the squares of B - A X, where X is at a minimum."""
+    """Through the pseudo-inverse P: X = P B, and the squares of B - A X, at a minimum in X."""
     gx, gr = g[:2]
     vector = B.ndim == A.ndim - 1
     X, columns = (out[0].unsqueeze(-1), B.unsqueeze(-1)) if vector else (out[0], B)
@@ -384,7 +384,7 @@ def _linalg_lstsq(A: Tensor, B: Tensor, rcond: float | None):
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None):
     """(solution, residuals, rank, singular_values): X with the least |A X - B|.
 
-    A: (..., m, n). B: (..., m, k) or (..., m). driver: LAPACK's name of a method (default "gelsy"); it
+    A: (..., m, n). B: (..., m, k) or (..., m). driver: LAPACK's name of a method ("gelsy"); it
     decides which of the last three are not empty, as in PyTorch.
     """
     driver = driver or "gelsy"

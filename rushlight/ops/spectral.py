@@ -91,8 +91,8 @@ def _linalg_svd(A: Tensor, full_matrices: bool):
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None):
     """(U, S, Vh): orthonormal columns, singular values in descending order, orthonormal rows.
 
-    A = U[..., :k] diag(S) Vh[..., :k, :]. A: (..., m, n), k = min(m, n); full_matrices: U is m x m and
-    Vh n x n, else m x k and k x n. Gradients need distinct singular values.
+    A = U[..., :k] diag(S) Vh[..., :k, :]. A: (..., m, n), k = min(m, n); full_matrices: U is m x m
+    and Vh n x n, else m x k and k x n. Gradients need distinct singular values.
     """
     _no_driver("linalg.svd", driver)
     return _linalg_svd(A, full_matrices)
@@ -154,8 +154,8 @@ def _linalg_eigh(A: Tensor, UPLO: str):
 def eigh(A: Tensor, UPLO: str = "L"):
     """(eigenvalues, eigenvectors) of symmetric or Hermitian matrices, in ascending order.
 
-    A: (..., n, n), of which the lower (UPLO "L") or upper ("U") triangle is read. A = V diag(w) V^H.
-    Gradients need distinct eigenvalues.
+    A: (..., n, n), of which the lower (UPLO "L") or upper ("U") triangle is read.
+    A = V diag(w) V^H. Gradients need distinct eigenvalues.
     """
     return _linalg_eigh(A, UPLO)
 
@@ -213,7 +213,7 @@ def eigvals(A: Tensor):
 
 
 def _range_of(A, q, rounds):
-    """Orthonormal columns that nearly span A's: Halko, Martinsson and Tropp (2009), algorithm 4.4."""
+    """Orthonormal columns that nearly span A's: Halko and others (2009), algorithm 4.4."""
     from .factorization import qr
     from .random import randn
 

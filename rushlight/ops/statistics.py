@@ -236,7 +236,7 @@ def _histc_rule(input: Meta, bins, *_) -> Meta:
 
 @op(_histc_rule)
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0):
-    """How many elements are in each of `bins` equal parts of [min, max] (of the data, if 0 and 0)."""
+    """How many elements are in each of `bins` equal parts of [min, max] (if 0, 0: the data's)."""
     low, high = _bounds("torch.histc", input, min, max, 1)
     a = input[(input >= low) & (input <= high)]
     at = ((a - low) / (high - low) * bins).astype(np.int64)
@@ -295,7 +295,7 @@ def histogram(input: Tensor, bins, *, range=None, weight: Tensor | None = None,
 @function(api="torch")
 def histogramdd(input: Tensor, bins, *, range=None, weight: Tensor | None = None,
                 density: bool = False):
-    """(hist, bin_edges): as `histogram` for points (..., d), with bins along each of d dimensions."""
+    """(hist, bin_edges): as `histogram` for points (..., d), with bins along each dimension."""
     a = _floating("torch.histogramdd", input)
     if a.ndim < 2:
         raise RuntimeError(

@@ -60,7 +60,7 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True,
                      unitriangular: bool = False):
     """X with A X = B (or X A = B) for a triangular A; the other triangle is not read.
 
-    A: (..., n, n). B: (..., n, k), or (..., k, n) with left=False. A zero on the diagonal gives inf.
+    A: (..., n, n). B: (..., n, k), or (..., k, n) with left=False. A 0 on the diagonal gives inf.
     """
     if left:
         return _solved(A, B, upper, unitriangular)

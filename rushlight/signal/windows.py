@@ -1,7 +1,7 @@
 """torch.signal.windows: shapes that taper a signal towards its ends.
 
-A window is a function of the places n = 0 ... M - 1 and of the place `last` where its symmetric form
-ends: M - 1, or M with sym=False, as spectra of periodic signals want it.
+A window is a function of the places n = 0 ... M - 1 and of the place `last` where its symmetric
+form ends: M - 1, or M with sym=False, as spectra of periodic signals want it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def _window(f: Callable) -> Callable[..., Tensor]:
 
     first, *common = inspect.signature(window).parameters.values()
     own = [p for p in inspect.signature(f).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    window.__signature__ = inspect.Signature([first, *own, *common[:-1]])  # type: ignore[attr-defined]
+    signature = inspect.Signature([first, *own, *common[:-1]])
+    window.__signature__ = signature  # type: ignore[attr-defined]
     window.__name__ = window.__qualname__ = f.__name__
     window.__doc__ = f.__doc__
     return window
@@ -143,6 +144,6 @@ def gaussian(n, last, *, std: float = 1.0):
 
 @_window
 def kaiser(n, last, *, beta: float = 12.0):
-    """`i0(beta sqrt(1 - t^2)) / i0(beta)`, t from -1 to 1: nearly the most energy in the main lobe."""
+    """`i0(beta sqrt(1 - t^2)) / i0(beta)`, t from -1 to 1: most energy in the main lobe."""
     _need(beta >= 0, f"beta must be non-negative, got: {beta} instead.")
     return np.i0(beta * np.sqrt(np.maximum(1 - (2 * n / last - 1) ** 2, 0))) / np.i0(beta)

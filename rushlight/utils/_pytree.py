@@ -34,7 +34,7 @@ _NODES: dict[type, tuple[Callable, Callable]] = {
 
 
 class TreeSpec:
-    """The structure of a tree: a node's class, what it needs besides its children, and their specs."""
+    """The structure of a tree: a node's class, what it needs besides children, their specs."""
 
     __slots__ = ("type", "context", "children_specs", "num_leaves")
 
@@ -105,7 +105,7 @@ def tree_unflatten(leaves: Any, treespec: TreeSpec) -> Any:
     leaves = list(leaves)
     if len(leaves) != treespec.num_leaves:
         raise ValueError(
-            f"tree_unflatten: {len(leaves)} leaves for a tree with {treespec.num_leaves}: {treespec}"
+            f"tree_unflatten: {len(leaves)} leaves for a tree of {treespec.num_leaves}: {treespec}"
         )
     rest = iter(leaves)
 
