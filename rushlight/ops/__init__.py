@@ -70,10 +70,11 @@ FURTHER_FAMILIES = (
     "native_forms",
 )
 FURTHER_METHODS = (  # of Tensor, from those
-    "bincount cholesky cholesky_inverse cholesky_solve corrcoef cov det dim_order fill_diagonal_ geqrf histc histogram "
-    "inverse is_nonzero is_same_size is_set_to istft logdet lu lu_solve matrix_exp matrix_power median "
-    "mode nanmedian nanquantile narrow_copy orgqr ormqr pinverse qr quantile renorm renorm_ resize_as_ "
-    "slogdet stft svd triangular_solve unsafe_chunk unsafe_split_with_sizes"
+    "bincount cholesky cholesky_inverse cholesky_solve corrcoef cov det dim_order "
+    "fill_diagonal_ geqrf histc histogram inverse is_nonzero is_same_size is_set_to istft "
+    "logdet lu lu_solve matrix_exp matrix_power median mode nanmedian nanquantile narrow_copy "
+    "orgqr ormqr pinverse qr quantile renorm renorm_ resize_as_ slogdet stft svd "
+    "triangular_solve unsafe_chunk unsafe_split_with_sizes"
 )
 
 for _family in FAMILIES:
