@@ -15,8 +15,15 @@ import numpy as np
 
 from .expressions import NotLowered, View, row_major
 from .kernels import convolution as forward
-from .kernels import convolution_weight, exchange, interleave, winograd
-from .kernels.call import Address
+from .kernels import (
+    convolution_weight,
+    depthwise,
+    exchange,
+    interleave,
+    winograd,
+    winograd_weight,
+)
+from .kernels.call import Address, Call
 from .kernels.windows import Axis, Image
 from .lowering import Lowering
 from .symbolic import Symbol
@@ -37,7 +44,7 @@ def convolution(build: Lowering, input: Symbol, weight: Symbol, stride, padding,
     c = _described(x, axes, w, out, groups)
     size = math.prod(weight.shape[2:]) * w.dtype.itemsize
     original = winograd.Weights(c.weights, c.outputs * w.shape[1] * size, w.shape[1] * size, size)
-    build.call(_planned(c, original, lambda guard: forward.plan(replace(c, guard=guard))), [x, w], [out])
+    build.call(_planned(c, original, lambda guard: _direct(c, guard)), [x, w], [out])
     return result
 
 
@@ -90,9 +97,17 @@ def _described(x: View, axes, weights: View, out: View, groups: int) -> forward.
     )
 
 
+def _direct(c: forward.Convolution, guard) -> list[Call]:
+    if depthwise.suits(c.image, c.outputs):
+        return depthwise.plan(c)
+    return forward.plan(replace(c, guard=guard))
+
+
 def _planned(c: forward.Convolution, original: winograd.Weights, directly):
     """The calls of a convolution; directly(guard): of the direct one."""
-    return winograd.plan(c, original, directly) if winograd.suits(c) else directly(0)
+    if winograd.suits(c):
+        return winograd.plan(c, original, directly)
+    return directly(0)
 
 
 # ---------------------------------------------------------------- the gradient of the input
@@ -159,7 +174,7 @@ def _call_exchanged(build: Lowering, x: View, axes, w: View, taps, out: View, gr
         return [*exchange.plan(
             address_of(w), address_of(exchanged), groups, outputs, channels, math.prod(kernel),
             offsets, w.dtype.name, guard,
-        ), *forward.plan(replace(c, guard=guard))]
+        ), *_direct(c, guard)]
 
     one = math.prod(kernel) * size
     original = winograd.Weights(address_of(w), outputs * channels * one, one, channels * one)
@@ -184,5 +199,11 @@ def weight_gradient(build: Lowering, grad: Symbol, input: Symbol, shape, stride,
         image_of(x, axes, groups), groups, shape[0] // groups, address_of(g),
         _image_strides(g, len(axes)), address_of(out), out.dtype.name,
     )
-    build.call(convolution_weight.plan(wanted), [x, g], [out])
+    if depthwise.suits(wanted.image, wanted.outputs):
+        calls = depthwise.plan_weight(wanted)
+    elif winograd_weight.suits(wanted):
+        calls = winograd_weight.plan(wanted, lambda guard: convolution_weight.plan(wanted, guard))
+    else:
+        calls = convolution_weight.plan(wanted)
+    build.call(calls, [x, g], [out])
     return result

@@ -13,11 +13,12 @@ from ..llvm import elements
 from ..llvm.builder import Function, module, vector
 from ..llvm.target import Target
 from .call import Address, Call
+from .convolution import leave_unless
 from .pack import crossed, transposed_in_lanes
 from .windows import Words
 
 WORDS = (
-    "partial", "out", "parts", "part_bytes", "rows", "columns",
+    "guard", "partial", "out", "parts", "part_bytes", "rows", "columns",
     "out_row", "outer_bytes", "middle", "middle_bytes", "inner", "inner_bytes",  # sizes and strides
     "column_step", "column_chunks",
 )
@@ -38,7 +39,8 @@ def plan(partial: Address, out: Address, words: dict, batches: int, dtype: str,
 
 def _text(target: Target, dtype: np.dtype) -> str:
     f = Function("combine", [("ptr", "args"), ("i64", "chunk"), ("i64", "thread")])
-    x = Words(f, WORDS, ("partial", "out"))
+    x = Words(f, WORDS, WORDS[:3])
+    leave_unless(f, x.guard)
     t, lanes, item = elements.MEMORY[dtype.name], target.lanes(dtype.itemsize), dtype.itemsize
     batch = f.div("%chunk", x.column_chunks)
     low = f.mul(f.rem("%chunk", x.column_chunks), x.column_step)

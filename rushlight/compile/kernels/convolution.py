@@ -36,7 +36,7 @@ WORDS = (
     "channel_step", "channel_blocks", "row_block",  # blocks of channels; of rows of W
     "output_step", "output_chunks", "pixel_step", "pixel_chunks", "image_step", "image_chunks",
 )
-BLOCKS = 16  # chunks that a convolution should have at least
+BLOCKS = 8  # chunks that a convolution should have at least
 ROWS = 48  # output channels below which chunks are not divided
 
 

@@ -18,14 +18,14 @@ from ..llvm.builder import Function, module
 from ..llvm.target import Target, host
 from . import combine, micro
 from .call import Address, Call, Workspace
-from .convolution import even_step, range_of, scratch
+from .convolution import even_step, leave_unless, range_of, scratch
 from .micro import Tiles
 from .pack import call_pack, packers
 from .windows import GEOMETRY, Image, Windows, Words, call_prepare
 
-POINTERS = ("x", "grad", "out", "scratch")
+POINTERS = ("guard", "x", "grad", "out", "scratch")
 WORDS = (
-    *GEOMETRY,
+    *GEOMETRY, "guard",
     "grad", "grad_n", "grad_c", "grad_d",  # strides in bytes; pixels are dense
     "out", "part_bytes", "groups", "outputs",
     "scratch", "scratch_bytes", "table", "runs", "prepared", "panel", "patches", "patch_row",
@@ -105,8 +105,8 @@ def blocks(g: WeightGradient, tiles: Tiles, target: Target) -> Blocks:
     )
 
 
-def plan(g: WeightGradient, target: Target | None = None) -> list[Call]:
-    """The calls."""
+def plan(g: WeightGradient, guard: object = 0, target: Target | None = None) -> list[Call]:
+    """The calls; guard: as of a `Convolution`."""
     target = target or host()
     tiles = Tiles(target, g.dtype)
     b = blocks(g, tiles, target)
@@ -125,7 +125,7 @@ def plan(g: WeightGradient, target: Target | None = None) -> list[Call]:
     output_chunks = -(-g.outputs // b.output_step)
     in_place = plain and b.image_step == 1
     words = {
-        **geometry, "plain": int(plain), "grad": g.grad,
+        **geometry, "plain": int(plain), "guard": guard, "grad": g.grad,
         **dict(zip(("grad_n", "grad_c", "grad_d"), g.grad_strides)), "out": partial,
         "part_bytes": part_bytes, "groups": g.groups,
         "outputs": g.outputs, "patch_row": patch_row, "in_place": int(in_place),
@@ -150,6 +150,7 @@ def plan(g: WeightGradient, target: Target | None = None) -> list[Call]:
     middle, inner = (d.kernel, image.channels) if d.kernel > 1 else (1, 1)
     rows = g.rows // (middle * inner)
     end = combine.plan(partial, g.out, {
+        "guard": guard,
         "parts": b.parts, "part_bytes": part_bytes, "rows": rows, "columns": g.outputs,
         "out_row": g.rows * item, "outer_bytes": g.outputs * g.rows * item, "middle": middle,
         "middle_bytes": rows * item, "inner": inner, "inner_bytes": middle * rows * item,
@@ -178,6 +179,7 @@ class _Correlate:
 
     def write(self) -> Function:
         f, x, t = self.f, self.x, self.t
+        leave_unless(f, x.guard)
         self.outputs, rest = range_of(f, "%chunk", x.output_chunks, x.output_step, x.outputs)
         channels, rest = range_of(f, rest, x.channel_chunks, x.channel_step, x.channels)
         self.tap, rest = f.rem(rest, x.kernel_depth), f.div(rest, x.kernel_depth)

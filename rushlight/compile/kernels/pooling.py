@@ -14,20 +14,10 @@ from ..llvm import elements
 from ..llvm.builder import Function, Operand, float_literal, module, splat_literal, vector
 from ..llvm.target import Target, host
 from .call import Address, Call, ErrorWord
-from .convolution import range_of, scratch
-from .micro import Tiles, load_part, store_part
-from .windows import GEOMETRY, Image, Windows, Words, call_prepare
-
-POINTERS = ("x", "out", "index", "scratch")
-WORDS = (
-    *GEOMETRY,
-    "out", "index", "out_height",  # dense (N, C, out_height, out_width)
-    "step_h", "step_w",  # dilation
-    "window_h", "window_w", "pad_h", "pad_w", "count_pad", "divisor",  # of averages
-    "scratch", "scratch_bytes", "table", "columns", "prepared",
-    "planes", "plane_step", "plane_chunks", "row_block", "row_chunks",
-)
-BLOCK_BYTES = 128 << 10  # of prepared rows
+from .convolution import range_of
+from .micro import Tiles, load_part
+from .planes import WORDS, Planes, words_of
+from .windows import Image, Windows, Words
 
 
 def plan(kind: str, image: Image, out: Address, index: Address | int = 0, dtype: str = "float32",
@@ -36,31 +26,14 @@ def plan(kind: str, image: Image, out: Address, index: Address | int = 0, dtype:
     target = target or host()
     tiles = Tiles(target, dtype)
     _, h, w = image.axes
-    item, planes = tiles.itemsize, image.batch * image.channels
-    row_bytes = image.geometry(tiles.lanes, item, 1)["row_bytes"]
-    rows = max(1, min(h.out, BLOCK_BYTES // (row_bytes * h.stride)))
-    if kind == "spread":
-        rows = h.out
-    row_chunks = -(-h.out // rows)
-    plane_step = max(1, 16384 // (rows * w.out * h.kernel * w.kernel))
-    plane_chunks = -(-planes // plane_step)
-    geometry = image.geometry(tiles.lanes, item, rows)
-    taps = h.kernel * w.kernel
-    columns = 2 * (w.out + tiles.lanes) * item
-    words = {
-        **geometry, "plain": 0, "out": out, "index": index, "out_height": h.out, "step_h": h.step,
-        "step_w": w.step, "window_h": h.kernel, "window_w": w.kernel, "pad_h": -h.first,
-        "pad_w": -w.first, "count_pad": int(count_pad), "divisor": divisor, "planes": planes,
-        "plane_step": plane_step, "plane_chunks": plane_chunks, "row_block": rows,
-        "row_chunks": row_chunks,
-        **scratch(("table", "columns", "prepared"), [taps * 16, columns, geometry["channel_bytes"]]),
-    }
-    chunks = row_chunks * plane_chunks
+    words, chunks = words_of(tiles, image, out, index, whole=kind == "spread", count_pad=count_pad,
+                             divisor=divisor)
+    planes, taps = image.batch * image.channels, h.kernel * w.kernel
     size = planes * h.out * w.out
     return [Call(
         pool_text(target, dtype, kind), kind, [words[n] for n in WORDS], chunks,
         chunks > 1 and size * taps > 50_000, label=f"{kind} over {h.kernel}x{w.kernel}",
-        flops=size * taps, nbytes=size * item + planes * h.size * w.size * item,
+        flops=size * taps, nbytes=(size + planes * h.size * w.size) * tiles.itemsize,
     )]
 
 
@@ -73,77 +46,7 @@ def pool_text(target: Target, dtype: str, kind: str) -> str:
     return module([*functions, writer(kind, tiles, windows).write()])
 
 
-class _Pool:
-    """What a chunk does: planes, and for each a block of rows of the output."""
-
-    def __init__(self, kind: str, tiles: Tiles, windows: Windows):
-        self.t, self.windows = tiles, windows
-        self.v = vector(tiles.type, tiles.lanes)
-        self.f = Function(kind, [("ptr", "args"), ("i64", "chunk"), ("i64", "thread")])
-        self.x = Words(self.f, WORDS, POINTERS)
-
-    def write(self) -> Function:
-        f, x = self.f, self.x
-        rows, rest = range_of(f, "%chunk", x.row_chunks, x.row_block, x.out_height)
-        planes, _ = range_of(f, rest, x.plane_chunks, x.plane_step, x.planes)
-        self.rows = rows
-        self.table = f.at(x.scratch, f.mul("%thread", x.scratch_bytes))
-        self.columns, self.prepared = f.at(self.table, x.columns), f.at(self.table, x.prepared)
-        self.windows.tap_table(f, x, self.table)
-        self.start()
-        f.loop(*planes, 1, self.plane, at_least_once=True)
-        return x.finish()
-
-    def start(self) -> None:
-        """Write what is needed once in a chunk."""
-
-    def plane(self, p) -> None:
-        """Write what is done with a plane."""
-        f, x = self.f, self.x
-        self._prepare(self._input(p))
-        first = f.mul(p, f.mul(x.out_height, x.out_width))
-
-        def row(r):
-            image = f.at(self.prepared, f.mul(f.sub(r, self.rows[0]), x.row_advance))
-            out = f.add(first, f.mul(r, x.out_width))
-            self.each_vector(lambda w, count: self.outputs(r, w, f.at(image, w, self.t.type),
-                                                           f.add(out, w), count))
-
-        f.loop(*self.rows, 1, row, at_least_once=True)
-
-    def outputs(self, row, column, image, out, count) -> None:
-        """Write what makes the outputs from a column on, which are `out` elements from the first."""
-        raise NotImplementedError
-
-    def _input(self, p) -> str:
-        f, x = self.f, self.x
-        at = f.add(f.mul(f.div(p, x.channels), x.x_n), f.mul(f.rem(p, x.channels), x.x_c))
-        return f.at(x.x, at)
-
-    def _prepare(self, plane: str) -> None:
-        f, x = self.f, self.x
-        prepared = f.sub(f.sub(self.rows[1], self.rows[0]), 1)
-        prepared = f.add(f.mul(prepared, x.advance), x.tap_rows)
-        call_prepare(f, x, self.prepared, plane, 1, self.rows[0], prepared, "true")
-
-    def each_vector(self, body) -> None:
-        """body(column, count) for the vectors of a row."""
-        f, x, lanes = self.f, self.x, self.t.lanes
-        f.loop(0, x.out_width, lanes, lambda w: body(
-            w, f.minimum(f.sub(x.out_width, w), lanes)), at_least_once=True)
-
-    def each_tap(self, body, carry):
-        """body(offset of the tap in a prepared plane, its number, values)."""
-        f = self.f
-        return f.loop(0, self.x.taps, 1, lambda k, *held: body(
-            f.argument(self.table, k), k, *held), carry, at_least_once=True)
-
-    def store(self, value: str, pointer: str, count: Operand, type: str = "") -> None:
-        """The first `count` elements of a vector."""
-        store_part(self.f, type or self.t.type, self.t.lanes, [value], [pointer], count)
-
-
-class _Maximum(_Pool):
+class _Maximum(Planes):
     """Maxima, and where in the plane they are: the first of equal ones, or the last NaN."""
 
     def start(self) -> None:
@@ -200,10 +103,10 @@ class _Maximum(_Pool):
         best, which = self.each_tap(tap, [(self.v, low), (places, first)])
         self.store(best, f.at(x.out, out, self.t.type), count)
         wide = f.op(f"sext {places} {which} to {vector('i64', lanes)}")
-        self.store(wide, f.at(x.index, out, "i64"), count, "i64")
+        self.store(wide, f.at(x.other, out, "i64"), count, "i64")
 
 
-class _Average(_Pool):
+class _Average(Planes):
     """Averages over windows; the divisor is one number, or counts a window's elements."""
 
     def start(self) -> None:
@@ -270,7 +173,7 @@ class _Spread(_Average):
                                                         f.at(out, w, t.type), count))
 
         f.loop(0, x.out_height, 1, row, at_least_once=True)
-        plane = self._input(p)
+        plane = self.input(p)
         f.loop(0, x.height, 1, lambda h: self._write_row(h, f.at(plane, f.mul(h, x.x_h))),
                at_least_once=True)
 

@@ -113,11 +113,11 @@ class Image:
         one, row = Axis(1, 1, 1), Axis(d.size * h.size * w.size, d.size * h.size * w.size, 1)
         return Image(self.x, (n, c, 0, 0, itemsize), self.batch, self.channels, (one, one, row)), True
 
-    def geometry(self, lanes: int, itemsize: int, rows: int) -> dict:
-        """Words, for blocks of at most so many rows of the output."""
+    def geometry(self, lanes: int, itemsize: int, rows: int, beyond: int = 0) -> dict:
+        """Words, for blocks of at most so many rows of the output; `beyond` columns more are prepared."""
         d, h, w = self.axes
         phases = 1 if w.kernel == 1 else w.stride
-        needed = w.out + w.reach // w.stride
+        needed = w.out + w.reach // w.stride + beyond
         columns = -(-(needed + lanes - 1) // 4) * 4
         advance = 1 if h.kernel == 1 else h.stride
         row_bytes = columns * phases * itemsize
@@ -342,30 +342,34 @@ class Windows:
 
             f.loop(0, f.argument(words, 2), 1, one, at_least_once=True)
 
-        def single():
-            source = f.argument("%runs", 0)
-            every(lambda out, image: vectors(out, f.at(image, source), t.vectors))
+        def known(runs, each):
+            """So many runs, of which `each` vectors are copied."""
+            sources = [f.argument("%runs", 3 * r) for r in range(runs)]
+            places = ["0", *(f.argument("%runs", 3 * r + 1) for r in range(1, runs))]
 
-        def double():
-            sources = f.argument("%runs", 0), f.argument("%runs", 3)
-            second = f.argument("%runs", 4)
+            def copy(out, image):
+                for source, place in zip(sources, places, strict=True):
+                    vectors(f.at(out, place), f.at(image, source), each)
 
-            def both(out, image):
-                vectors(out, f.at(image, sources[0]), t.vectors)
-                vectors(f.at(out, second), f.at(image, sources[1]), t.vectors)
+            every(copy)
 
-            every(both)
+        def by_count(number, each, last, otherwise):
+            if number > last:
+                return otherwise()
+            same = f.compare("eq", "%count", number)
+            f.branch(same, lambda: known(number, each),
+                     lambda: by_count(number + 1, each, last, otherwise) and None)
 
-        def several():
-            short = f.compare("sle", x.out_width, t.lanes)
-            f.branch(
-                short, lambda: each_run(lambda _, out, source: vectors(out, source, 1)),
-                lambda: each_run(long_run),
-            )
+        def short():
+            by_count(1, 1, 4, lambda: each_run(lambda _, out, source: vectors(out, source, 1)))
 
-        few = f.op(f"and i1 %panel, {f.compare('sle', '%count', 2)}")
-        one = f.compare("eq", "%count", 1)
-        f.branch(few, lambda: f.branch(one, single, double) and None, several)
+        def long():
+            def otherwise():
+                each_run(long_run)
+
+            f.branch("%panel", lambda: by_count(1, t.vectors, 2, otherwise), otherwise)
+
+        f.branch(f.compare("sle", x.out_width, t.lanes), short, long)
         return x.finish()
 
     # ------------------------------------------------------------ calls

@@ -26,7 +26,7 @@ from . import winograd_transforms as transforms
 from .call import Address, Call, Workspace
 from .convolution import Convolution, even_step, range_of, scratch
 from .micro import Tiles
-from .windows import GEOMETRY, Axis, Image, Windows, Words, call_prepare
+from .windows import GEOMETRY, Axis, Image, Windows, Words
 from .winograd_transforms import PLACES
 
 POINTERS = ("x", "w", "out", "flag", "scratch", "shared")
@@ -53,16 +53,20 @@ class Weights:
     column_bytes: int
 
 
+def is_dense_3x3(image: Image) -> bool:
+    """Whether the kernel has 3x3 taps side by side, the stride is one, and the output two rows and columns."""
+    d, h, w = image.axes
+    return (d.kernel, d.out, d.size) == (1, 1, 1) and h.step == w.step and all(
+        (a.kernel, a.stride, abs(a.step)) == (3, 1, 1) and a.out > 1 for a in (h, w)
+    )
+
+
 def suits(c: Convolution) -> bool:
     """Whether a convolution has the form for this, and gains."""
-    d, h, w = c.image.axes
-    if (d.kernel, d.out, d.size) != (1, 1, 1) or any(
-        (a.kernel, a.stride, abs(a.step)) != (3, 1, 1) for a in (h, w)
-    ):
-        return False
-    pixels = c.image.batch * h.out * w.out
-    return h.step == w.step and min(c.outputs, c.image.channels) >= 24 and pixels >= 256 \
-        and h.out > 1 and w.out > 1
+    _, h, w = c.image.axes
+    weights = c.outputs * c.image.channels  # to transform, which fewer pixels are not worth
+    return is_dense_3x3(c.image) and min(c.outputs, c.image.channels) >= 24 \
+        and c.image.batch * h.out * w.out >= (256 if weights > 1 << 16 else 150)
 
 
 def plan(
@@ -156,7 +160,7 @@ def _tiles_calls(c, transformed, row, flag, tiles) -> list[Call]:
     output_chunks = -(-c.outputs // output_step)
     rows = min(h.out, (tile_step - 2) // w.out + 2)
     geometry = image.geometry(tiles.lanes, item, rows)
-    pitch = _pitch(image_step * tile_step, tiles)
+    pitch = pitch_of(image_step * tile_step, tiles)
     words = {
         **geometry, "plain": 0, "w": transformed, "w_place": c.groups * c.outputs * row,
         "w_row": row, "out": c.out, "out_n": c.out_strides[0], "out_c": c.out_strides[1],
@@ -183,7 +187,7 @@ def _tiles_calls(c, transformed, row, flag, tiles) -> list[Call]:
     calls = []
     if output_chunks > 1:
         rows = h.out
-        words["input_row"] = row_bytes = _pitch(image_chunks * (image_step * count + tiles.lanes), tiles)
+        words["input_row"] = row_bytes = pitch_of(image_chunks * (image_step * count + tiles.lanes), tiles)
         words["input_place"] = c.groups * channels * row_bytes + 64
         words["shared"] = Address(Workspace(PLACES * words["input_place"] + 64 * tiles.lanes))
         geometry = image.geometry(tiles.lanes, item, rows)
@@ -197,7 +201,7 @@ def _tiles_calls(c, transformed, row, flag, tiles) -> list[Call]:
                          flops=flops)]
 
 
-def _pitch(count: int, tiles: Tiles) -> int:
+def pitch_of(count: int, tiles: Tiles) -> int:
     """Bytes of a row of tiles, with room for a vector beyond it, apart from powers of two."""
     pitch = (count // tiles.lanes + 2) * tiles.lanes * tiles.itemsize
     return pitch + 64 * (pitch % 128 == 0)
@@ -210,78 +214,102 @@ def tiles_text(target: Target, dtype: str) -> str:
     """The module of `winograd`."""
     tiles = Tiles(target, dtype)
     windows = Windows(tiles, WORDS)
-    functions = [*tiles.kernels(), windows.fill(), windows.runs(), transforms.input_function(tiles, WORDS),
+    functions = [*tiles.kernels(), windows.fill(), windows.runs(),
+                 transforms.tile_function(tiles, "transform", 4, transforms.transformed_input),
                  transforms.output_function(tiles, WORDS), _Inputs("inputs", tiles).write(),
                  _Winograd("winograd", tiles).write()]
     return module(functions, tiles.extra())
 
 
-class _Tiled:
-    """What the functions that walk over tiles of images share."""
+@dataclass(frozen=True)
+class Source:
+    """Images that tiles are made of: their words, the size of a tile, where they are, the first row."""
 
-    def __init__(self, name: str, tiles: Tiles):
+    args: str
+    size: int
+    address: str
+    n_bytes: Operand
+    c_bytes: Operand
+    first: Operand
+
+
+class Tiled:
+    """What functions that walk over tiles of images share."""
+
+    def __init__(self, name: str, tiles: Tiles, names=WORDS, pointers=POINTERS):
         self.t = tiles
         self.f = Function(name, [("ptr", "args"), ("i64", "chunk"), ("i64", "thread")])
-        self.x = Words(self.f, WORDS, POINTERS)
+        self.x = Words(self.f, names, pointers)
 
-    def start(self, chunk: Operand) -> None:
-        """Ranges of tiles and images, and the places in the scratch."""
+    def start(self, block: Operand) -> Operand:
+        """Ranges of tiles and images of a block, and rows of tiles; what is left of its number."""
         f, x = self.f, self.x
-        self.tiles, rest = range_of(f, chunk, x.tile_chunks, x.tile_step, x.pixels)
-        self.images, self.group = range_of(f, rest, x.image_chunks, x.image_step, x.images)
+        self.tiles, rest = range_of(f, block, x.tile_chunks, x.tile_step, x.pixels)
+        self.images, rest = range_of(f, rest, x.image_chunks, x.image_step, x.images)
         self.count = f.sub(self.tiles[1], self.tiles[0])
+        self.first_row = f.div(self.tiles[0], x.out_width)
+        last_row = f.div(f.sub(self.tiles[1], 1), x.out_width)
+        self.tile_rows = f.add(f.sub(last_row, self.first_row), 1)
         base = f.at(x.scratch, f.mul("%thread", x.scratch_bytes))
         self.runs, self.prepared = f.at(base, x.runs), f.at(base, x.prepared)
         self.inputs, self.sums = f.at(base, x.inputs), f.at(base, x.sums)
-        self.first_row = f.div(self.tiles[0], x.out_width)
-        rows = f.sub(f.div(f.sub(self.tiles[1], 1), x.out_width), self.first_row)
-        self.rows = f.add(f.mul(rows, x.advance), x.tap_rows)
-        self.found = f.op(
-            f"call i64 @runs(ptr %args, ptr {self.runs}, i64 {self.tiles[0]}, i64 {self.count}, "
-            f"i64 {self.first_row})"
+        return rest
+
+    def transform(self, name: str, source: Source, out: str, channel: Operand, channels: Operand,
+                  row: Operand, place: Operand) -> None:
+        """Transform some channels of the block's images by function `name` into rows at `out`."""
+        f = self.f
+        rows = f.add(f.mul(f.sub(self.tile_rows, 1), 2), source.size)
+        found = f.op(
+            f"call i64 @runs(ptr {source.args}, ptr {self.runs}, i64 {self.tiles[0]}, "
+            f"i64 {self.count}, i64 {self.first_row})"
         )
 
-    def transform(self, inputs: str, first: Operand, channels: Operand) -> None:
-        """Transform some channels of the images into rows at `inputs`."""
-        f, x = self.f, self.x
-        channel = f.add(f.mul(self.group, x.channels), first)
+        def image(n, out):
+            plane = f.at(source.address, f.mul(n, source.n_bytes))
+            plane = f.at(plane, f.mul(channel, source.c_bytes))
+            first = f.add(f.mul(self.first_row, 2), source.first)
+            f.do(f"call void @fill(ptr {source.args}, ptr {self.prepared}, ptr {plane}, "
+                 f"i64 {channels}, i64 {first}, i64 {rows})")
+            f.do(f"call void @{name}(ptr {source.args}, ptr {out}, ptr {self.prepared}, "
+                 f"ptr {self.runs}, i64 {channels}, i64 {found}, i64 {row}, i64 {place})")
+            return [f.at(out, self.count, self.t.type)]
 
-        def image(n, inputs):
-            plane = f.at(f.at(x.x, f.mul(n, x.x_n)), f.mul(channel, x.x_c))
-            call_prepare(f, x, self.prepared, plane, channels, self.first_row, self.rows, "true")
-            f.do(f"call void @transform(ptr %args, ptr {inputs}, ptr {self.prepared}, "
-                 f"i64 {channels}, ptr {self.runs}, i64 {self.found})")
-            return [f.at(inputs, self.count, self.t.type)]
+        f.loop(*self.images, 1, image, [("ptr", out)], at_least_once=True)
 
-        f.loop(*self.images, 1, image, [("ptr", inputs)], at_least_once=True)
-
-    def in_shared(self, first: Operand) -> str:
-        """Where the shared transformed input of a channel has the chunk's tiles."""
-        f, x = self.f, self.x
-        block = f.add(f.mul(x.image_step, x.pixels), self.t.lanes)  # apart: whole vectors are written
-        tile = f.add(f.mul(f.div(self.images[0], x.image_step), block), self.tiles[0])
-        channel = f.add(f.mul(self.group, x.channels), first)
-        return f.at(f.at(x.shared, f.mul(channel, x.input_row)), tile, self.t.type)
+    def input(self) -> Source:
+        """The input's images, by the first words."""
+        x = self.x
+        return Source("%args", 4, x.x, x.x_n, x.x_c, x.first_h)
 
 
-class _Inputs(_Tiled):
+class _Inputs(Tiled):
     """Writes the function `inputs`: some channels of some images, transformed for all chunks."""
 
     def write(self) -> Function:
         f, x = self.f, self.x
         channels, rest = range_of(f, "%chunk", x.channel_blocks, x.channel_step, x.channels)
-        self.start(rest)
-        self.transform(self.in_shared(channels[0]), channels[0], f.sub(channels[1], channels[0]))
+        channel = f.add(f.mul(self.start(rest), x.channels), channels[0])
+        self.transform("transform", self.input(), in_shared(self, channel), channel,
+                       f.sub(channels[1], channels[0]), x.input_row, x.input_place)
         return x.finish()
 
 
-class _Winograd(_Tiled):
+def in_shared(k: Tiled, channel: Operand) -> str:
+    """Where the shared transformed input of a channel has the block's tiles."""
+    f, x = k.f, k.x
+    block = f.add(f.mul(x.image_step, x.pixels), k.t.lanes)  # apart: whole vectors are written
+    tile = f.add(f.mul(f.div(k.images[0], x.image_step), block), k.tiles[0])
+    return f.at(f.at(x.shared, f.mul(channel, x.input_row)), tile, k.t.type)
+
+
+class _Winograd(Tiled):
     """Writes the function `winograd`."""
 
     def write(self) -> Function:
         f, x = self.f, self.x
         self.outputs, rest = range_of(f, "%chunk", x.output_chunks, x.output_step, x.outputs)
-        self.start(rest)
+        self.group = self.start(rest)
         self.block = f.op(f"alloca [{micro.BLOCK_WORDS} x i64], align 8")
         micro.set_words(f, self.block, {
             micro.A_ROW: x.w_row, micro.A_K: self.t.itemsize, micro.B_K: x.input_row,
@@ -296,13 +324,15 @@ class _Winograd(_Tiled):
         f, x = self.f, self.x
         first = f.mul(number, x.channel_step)
         channels = f.minimum(x.channel_step, f.sub(x.channels, first))
+        channel = f.add(f.mul(self.group, x.channels), first)
         is_shared = f.op(f"icmp ne ptr {x.shared}, null")
 
         def own():
-            self.transform(self.inputs, first, channels)
+            self.transform("transform", self.input(), self.inputs, channel, channels, x.input_row,
+                           x.input_place)
             return [self.inputs]
 
-        inputs = f.branch(is_shared, lambda: [self.in_shared(first)], own, ["ptr"])[0]
+        inputs = f.branch(is_shared, lambda: [in_shared(self, channel)], own, ["ptr"])[0]
         micro.set_words(f, self.block, {micro.ADD: number})
         row = f.add(f.mul(self.group, x.outputs), self.outputs[0])
         weights = f.at(f.at(x.w, f.mul(row, x.w_row)), first, self.t.type)

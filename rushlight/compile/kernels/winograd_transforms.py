@@ -10,7 +10,7 @@ from . import micro
 from .convolution import range_of
 from .micro import Tiles, mask_below, store_part
 from .pack import call_pack, packers
-from .windows import Words
+from .windows import GEOMETRY, Words
 
 PLACES = 16
 WEIGHT_WORDS = (
@@ -48,6 +48,24 @@ def transformed_sums(f: Function, v: str, m: list) -> list[str]:
                 f.op(f"fsub {v} {f.op(f'fsub {v} {b}, {c}')}, {d}")]
 
     return _both_ways(each, [m[4 * i : 4 * i + 4] for i in range(4)])
+
+
+def transformed_gradient(f: Function, v: str, y: list) -> list[str]:
+    """A y A^T of a tile's four pixels."""
+    def each(a, b):
+        return [a, f.op(f"fadd {v} {a}, {b}"), f.op(f"fsub {v} {a}, {b}"), f.op(f"fneg {v} {b}")]
+
+    return _both_ways(each, [y[:2], y[2:]])
+
+
+def weight_gradient(f: Function, v: str, half: str, u: list) -> list[str]:
+    """G^T u G: the nine taps."""
+    def each(a, b, c, d):
+        total = f.op(f"fmul {v} {f.op(f'fadd {v} {b}, {c}')}, {half}")
+        middle = f.op(f"fmul {v} {f.op(f'fsub {v} {b}, {c}')}, {half}")
+        return [f.op(f"fadd {v} {a}, {total}"), middle, f.op(f"fadd {v} {total}, {d}")]
+
+    return _both_ways(each, [u[4 * i : 4 * i + 4] for i in range(4)])
 
 
 def _both_ways(each, rows: list[list[str]]) -> list[str]:
@@ -95,13 +113,16 @@ def weights_text(target: Target, dtype: str) -> str:
 # ---------------------------------------------------------------- tiles
 
 
-def input_function(t: Tiles, names: tuple[str, ...]) -> Function:
-    """Transform runs of tiles of channels: `out` holds rows of tiles for each place and channel."""
+def tile_function(t: Tiles, name: str, size: int, transform) -> Function:
+    """Transform runs of tiles of channels of a prepared image, `size` elements wide and high.
+
+    `out` holds rows of tiles for each place and channel, `place` and `row` bytes apart.
+    """
     f = Function(
-        "transform", [("ptr", "args"), ("ptr", "out"), ("ptr", "image"), ("i64", "channels"),
-                      ("ptr", "runs"), ("i64", "count")], internal=True, inline=False,
+        name, [("ptr", n) for n in ("args", "out", "image", "runs")]
+        + [("i64", n) for n in ("channels", "count", "row", "place")], internal=True, inline=False,
     )
-    x, v = Words(f, names, ("x",)), vector(t.type, t.lanes)
+    x, v = Words(f, GEOMETRY, ("x",)), vector(t.type, t.lanes)
 
     def channel(c, out, image):
         def run(i):
@@ -111,20 +132,21 @@ def input_function(t: Tiles, names: tuple[str, ...]) -> Function:
             def tile(j):
                 at = f.mul(j, t.lanes)
                 row, elements = f.at(source, at, t.type), []
-                for _ in range(4):
-                    odd = f.at(row, x.phase_bytes)
-                    places = (row, odd, f.at(row, 1, t.type), f.at(odd, 1, t.type))
-                    elements += [f.load(v, p) for p in places]
+                for _ in range(size):
+                    phases = row, f.at(row, x.phase_bytes)
+                    elements += [
+                        f.load(v, f.at(phases[k % 2], k // 2, t.type)) for k in range(size)
+                    ]
                     row = f.at(row, x.row_bytes)
                 place = f.at(to, at, t.type)
-                for made in transformed_input(f, v, elements):
+                for made in transform(f, v, elements):
                     f.store(v, made, place)
-                    place = f.at(place, x.input_place)
+                    place = f.at(place, "%place")
 
             f.loop(0, f.argument(words, 2), 1, tile, at_least_once=True)
 
         f.loop(0, "%count", 1, run, at_least_once=True)
-        return [f.at(out, x.input_row), f.at(image, x.channel_bytes)]
+        return [f.at(out, "%row"), f.at(image, x.channel_bytes)]
 
     f.loop(0, "%channels", 1, channel, [("ptr", "%out"), ("ptr", "%image")])
     return x.finish()

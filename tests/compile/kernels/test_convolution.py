@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rushlight
-from rushlight.compile.kernels import convolution, convolution_weight, winograd
+from rushlight.compile.kernels import convolution, convolution_weight, winograd, winograd_weight
 from rushlight.compile.kernels.call import Address
 from rushlight.compile.kernels.windows import Axis, Image
 from rushlight.compile.llvm import objects, target
@@ -59,7 +59,7 @@ def run_forward(x, w, stride, padding, dilation, groups, level=None, **how):
     return out, wanted.numpy(), calls
 
 
-def run_weight(x, w, stride, padding, dilation, groups, level=None, **how):
+def run_weight(x, w, stride, padding, dilation, groups, level=None, tiles=False, **how):
     weight = torch.from_numpy(w).double().requires_grad_()
     y = torch.convolution(torch.from_numpy(x).double(), weight, None, stride, padding, dilation,
                           False, [0] * len(stride), groups)
@@ -67,10 +67,16 @@ def run_weight(x, w, stride, padding, dilation, groups, level=None, **how):
     wanted = torch.autograd.grad(y, weight, torch.from_numpy(g).double())[0].numpy()
     out = np.full(w.shape, np.nan, x.dtype)
     image = image_of(x, w.shape[2:], g.shape[2:], stride, padding, dilation, groups)
-    calls = convolution_weight.plan(convolution_weight.WeightGradient(
+    wanted_gradient = convolution_weight.WeightGradient(
         image, groups, len(w) // groups, Address("g"), dense(g.shape, x.itemsize), Address("out"),
         x.dtype.name,
-    ), level)
+    )
+    if tiles:
+        calls = winograd_weight.plan(
+            wanted_gradient, lambda guard: convolution_weight.plan(wanted_gradient, guard, level), level
+        )
+    else:
+        calls = convolution_weight.plan(wanted_gradient, target=level)
     run_calls(calls, {"x": x, "g": g, "out": out}, **how)
     return out, wanted, calls
 
@@ -174,6 +180,32 @@ def test_winograd(level, data):
     close(found, wanted)
 
 
+@pytest.mark.parametrize("level", HERE, ids=lambda t: t.name)
+@given(data=st.data())
+@settings(max_examples=10)
+def test_winograd_gradient_of_weights(level, data):
+    draw = data.draw
+    groups, padding = draw(st.integers(1, 2)), [draw(st.integers(0, 3)) for _ in range(2)]
+    sizes = [draw(st.integers(4, 20)) for _ in range(2)]
+    dtype = draw(st.sampled_from(["float32", "float64"]))
+    channels, outputs = (draw(st.integers(1, 20)) for _ in range(2))
+    x = numbers(draw(st.integers(1, 5)), groups * channels, *sizes, dtype=dtype)
+    w = numbers(groups * outputs, channels, 3, 3, dtype=dtype, seed=1)
+    found, wanted, _ = run_weight(x, w, (1, 1), padding, (1, 1), groups, level, tiles=True)
+    close(found, wanted)
+
+
+@pytest.mark.parametrize("shape, outputs", [((20, 150, 8, 8), 130), ((2, 40, 30, 60), 24)])
+def test_blocks_of_tiles_of_gradients(shape, outputs):
+    x, w = numbers(*shape), numbers(outputs, shape[1], 3, 3, seed=1)
+    given = x, w, (1, 1), (1, 1), (1, 1), 1
+    found, wanted, calls = run_weight(*given, tiles=True)
+    close(found, wanted)
+    assert calls[0].chunks > 1
+    np.testing.assert_array_equal(run_weight(*given, tiles=True, order="mixed")[0], found)
+    np.testing.assert_array_equal(run_weight(*given, tiles=True, workers=2)[0], found)
+
+
 @pytest.mark.parametrize("shape, outputs", [
     ((20, 30, 8, 8), 30), ((2, 40, 30, 60), 24), ((17, 300, 4, 4), 120), ((1, 24, 3, 300), 24),
 ])
@@ -192,6 +224,8 @@ def test_what_is_not_finite_stays_in_its_windows():
     found, wanted, calls = run_winograd(x, w, (1, 1))
     direct, _, _ = run_forward(x, w, (1, 1), (1, 1), (1, 1), 1)
     np.testing.assert_array_equal(found, direct)
+    tiled, direct = (run_weight(x, w, (1, 1), (1, 1), (1, 1), 1, tiles=t)[0] for t in (True, False))
+    np.testing.assert_array_equal(tiled, direct)
 
 
 def test_another_processor():
@@ -209,7 +243,10 @@ CASES = [
     ("conv2d", (2, 4, 11, 9), (6, 2, 3, 3), {"stride": 3, "groups": 2, "padding": 2, "dilation": 2}),
     ("conv2d", (2, 3, 8, 8), (4, 3, 2, 2), {"padding": 3}),
     ("conv2d", (2, 3, 8, 9), (4, 3, 4, 3), {"padding": "same"}),
-    ("conv2d", (2, 24, 12, 14), (24, 24, 3, 3), {"padding": 1}),
+    ("conv2d", (2, 5, 12, 45), (5, 1, 3, 3), {"padding": 1, "groups": 5}),
+    ("conv2d", (2, 3, 12, 45), (6, 1, 3, 5), {"padding": 2, "groups": 3, "stride": 2}),
+    ("conv1d", (2, 3, 40), (3, 1, 5), {"padding": 2, "groups": 3, "dilation": 2}),
+    ("conv2d", (2, 48, 12, 14), (48, 48, 3, 3), {"padding": 1}),
     ("conv1d", (2, 4, 23), (4, 2, 5), {"stride": 4, "groups": 2, "padding": 2}),
     ("conv3d", (2, 3, 5, 6, 7), (4, 3, 3, 2, 3), {"stride": (2, 1, 2), "padding": 1}),
     ("conv_transpose2d", (2, 4, 9, 10), (4, 5, 3, 3), {"stride": 2, "padding": 1, "output_padding": 1}),
