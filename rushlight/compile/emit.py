@@ -14,7 +14,8 @@ from .expressions import View, owned
 from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
 from .llvm import elements
 from .llvm.target import Target, host
-from .nests import EXPENSIVE, Access, Builder, Nest, Node, Store
+from .nest_builder import Builder
+from .nests import EXPENSIVE, Access, Nest, Node, Store
 from .row_loops import Rows, along_inner, is_literal
 
 CHUNK = 16_384  # elements that a chunk should have at least

@@ -10,8 +10,8 @@ import math
 from collections import Counter
 
 from .expressions import NotLowered
-from .lowering import Loops, Statement, hazard_root
-from .nests import Builder
+from .nest_builder import Builder
+from .statements import Loops, Statement, hazard_root
 
 LOOK_BACK = 12  # groups that a statement tries to join
 MOST_NODES = 160

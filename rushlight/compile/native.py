@@ -15,12 +15,13 @@ from ..interpret import program as tier0_program
 from ..interpret import tier0
 from . import failures, lowering, memory, symbolic
 from .emit import emit
-from .expressions import Constant, owned
+from .expressions import Constant, Temporary, owned
 from .groups import Group, drop_dead, group
 from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
 from .llvm import objects
-from .lowering import Fallback, Native, Temporary, base_of, hazard_root
+from .lowering import base_of
 from .printing import loops
+from .statements import Fallback, Native, hazard_root, settled
 from .threads import MOST_THREADS, runtime
 
 LONG = 2e-4  # seconds of estimated work from which the GIL is released
@@ -124,7 +125,7 @@ class _Build:
         results = (*program.wanted, *program.saved, *more)
         self.kept = {n.root for n in results}
         statements = [s for i in program.instructions for s in lowering.lower(i)]
-        statements = lowering.settled(self._keep_numbers(statements, results), self.kept)
+        statements = settled(self._keep_numbers(statements, results), self.kept)
         items = group(statements, self.kept)
         drop_dead(items, self.kept)
         self.items = [i for i in items if not isinstance(i, Group) or i.builder.outputs

@@ -1,0 +1,226 @@
+"""Statements: what the instructions of a program become, and what memory each of them touches.
+
+A statement is a step: loops over expressions, calls of kernels, or an instruction that tier 0 runs. Their
+order is that of the program; `groups.py` makes nests of those that fit together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import expressions as ex
+from .expressions import Expr, View, owned
+from .kernels.call import Address, Call
+from .nest_builder import Builder
+from .nests import Store
+from .symbolic import Symbol
+
+if TYPE_CHECKING:
+    from .lowering import Lowering
+
+
+@dataclass(eq=False)
+class Statement:
+    """One step. reads, writes: the roots (nodes or Temporaries) of the memory it touches."""
+
+    instruction: object
+    reads: frozenset = frozenset()
+    writes: frozenset = frozenset()
+
+    def adopt(self) -> None:
+        """A temporary has got an owner: what stands for it is another root now."""
+        self.reads = frozenset(map(hazard_root, self.reads))
+        self.writes = frozenset(map(hazard_root, self.writes))
+
+
+@dataclass(eq=False)
+class Loops(Statement):
+    """Stores that all read what was there before.
+
+    fresh: their memory is new, so what is written can be used without reading it. nest: they fit into one.
+    """
+
+    stores: list[Store] = field(default_factory=list)
+    domain: tuple = ()
+    fresh: bool = False
+    nest: Builder | None = None
+
+    def adopt(self) -> None:
+        """See `Statement`."""
+        super().adopt()
+        self.nest.values = {owned(r): made for r, made in self.nest.values.items()}
+        self.nest.written = set(map(owned, self.nest.written))
+
+
+@dataclass(eq=False)
+class Join(Statement):
+    """Several arrays, one after the other in new memory: loops, once it is known that they are read."""
+
+    lowering: Lowering | None = None
+    view: View | None = None
+    expr: Expr | None = None
+
+    def loops(self) -> list[Statement]:
+        """A store for each part, and for what is between them."""
+        build, view, e = self.lowering, self.view, self.expr
+        dim, starts = e.attr
+        before = len(build.statements)
+        at = 0
+        for start, x in zip((*starts, e.shape[dim]), (*e.ins[:-1], None), strict=True):
+            if start > at:
+                between = ex.uniform(e.ins[-1]) or ex.value(along(e.ins[-1].attr, dim, at, start))
+                build.store(along(view, dim, at, start), Symbol(between), part=True)
+            if x is not None:
+                at = start + x.shape[dim]
+                build.store(along(view, dim, start, at), Symbol(x), part=True)
+        return build.statements[before:]
+
+
+def settled(statements: list, kept: set) -> list:
+    """Statements with loops for the joins whose result is read, and without the others."""
+    needed, made = set(kept), []
+    for s in reversed(statements):
+        if not isinstance(s, Join) or s.writes & needed:
+            needed |= s.reads
+            made.append(s)
+    return [t for s in reversed(made) for t in (s.loops() if isinstance(s, Join) else (s,))]
+
+
+@dataclass(eq=False)
+class Native(Statement):
+    """Calls of kernels; what an error word means."""
+
+    calls: list[Call] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Fallback(Statement):
+    """Tier 0 runs the instruction."""
+
+    why: str = ""
+
+
+@dataclass(eq=False)
+class Multiply(Native):
+    """A product of matrices whose calls are planned last: until then it may take up what follows.
+
+    a, b, c: Views of at least two dims, the leading ones a batch (a and b may be broadcast there).
+    bias: a View of c's last dim, added to each row.
+    """
+
+    a: View | None = None
+    b: View | None = None
+    c: View | None = None
+    bias: View | None = None
+
+    def plan(self) -> None:
+        """Find the calls."""
+        from .kernels import matmul
+
+        a, b, c = self.a, self.b, self.c
+        batch = c.shape[:-2]
+        product = matmul.Product(
+            *(_matrix(v, len(batch)) for v in (a, b, c)), m=c.shape[-2], n=c.shape[-1],
+            k=a.shape[-1], batch=batch, dtype=c.dtype.name,
+            bias=None if self.bias is None else _address(self.bias),
+        )
+        self.calls = matmul.plan(product)
+        for call in self.calls:
+            call.label = f"{call.label} {'x'.join(map(str, (*batch, c.shape[-2], a.shape[-1])))}" \
+                         f"x{c.shape[-1]}"
+
+
+def _address(v: View) -> Address:
+    return Address(v.root, v.offset * v.dtype.itemsize)
+
+
+def _matrix(v: View, batches: int):
+    from .kernels.matmul import Matrix
+
+    lead = batches - (len(v.shape) - 2)
+    batch = (0,) * lead + tuple(
+        0 if n == 1 else s for n, s in zip(v.shape[:-2], v.strides[:-2], strict=True)
+    )
+    return Matrix(_address(v), v.strides[-2], v.strides[-1], batch)
+
+
+PRODUCTS = ("float32", "float64", "bfloat16", "float16")
+
+
+def hazard_root(root):
+    """What stands for a root's memory when the order of reads and writes is decided."""
+    root = owned(root)
+    return getattr(root, "root", root)
+
+
+MOVES = ("view", "part", "pad", "joined", "take")  # what reads memory at other places than its result's
+
+
+def views_read(e: Expr) -> dict:
+    """{View: whether it is read just where it lies} of the memory that an expression reads."""
+    found: dict = {}
+    seen = set()
+
+    def visit(x, here):
+        if (id(x), here) in seen:
+            return
+        seen.add((id(x), here))
+        here = here and x.op not in MOVES
+        if x.op in ("value", "take"):
+            view = x.attr if x.op == "value" else x.attr[0]
+            found[view] = found.get(view, True) and here
+        for y in x.ins:
+            visit(y, here)
+
+    visit(e, True)
+    return found
+
+
+def roots_read(e: Expr) -> set:
+    """The hazard roots that an expression reads."""
+    return {hazard_root(v.root) for v in views_read(e)}
+
+
+def overlap(stores: list[Store]) -> bool:
+    """Whether memory that is overwritten is read at another place too."""
+    read: dict = {}
+    for s in stores:
+        for v, here in views_read(s.expr).items():
+            read.setdefault(hazard_root(v.root), []).append((v, here))
+    for s in stores:
+        for v, here in read.get(hazard_root(s.view.root), ()):
+            same = v.offset == s.view.offset and v.shape == s.view.shape and all(
+                n == 1 or a == b
+                for n, a, b in zip(v.shape, v.strides, s.view.strides, strict=True)
+            )
+            if not same or not here:
+                return True
+    return False
+
+
+def domain_of(e: Expr) -> tuple[int, ...]:
+    """The shape over which an expression loops: that of its widest reduction, or its own."""
+    best = e.shape
+    seen = set()
+
+    def visit(x):
+        nonlocal best
+        if id(x) in seen:
+            return
+        seen.add(id(x))
+        if x.op == "reduce" and np.prod(x.ins[0].shape) >= np.prod(best):
+            best = x.ins[0].shape
+        for y in x.ins:
+            visit(y)
+
+    visit(e)
+    return tuple(best)
+
+
+def along(v: View, dim: int, start: int, end: int) -> View:
+    """A part of a view along one dim."""
+    shape = (*v.shape[:dim], end - start, *v.shape[dim + 1 :])
+    return View(v.root, shape, v.strides, v.offset + start * v.strides[dim], v.dtype)
