@@ -94,6 +94,7 @@ _LAZY = {
     "masked": ("masked", None),
     "alias": ("alias", None),
     "overrides": ("overrides", None),
+    "_C": ("_C", None),
     "types": ("types", None),
     "testing": ("testing", None),
     "cuda": ("cuda", None),
@@ -241,12 +242,26 @@ def compile(  # noqa: F811
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Accepted: every algorithm here is deterministic."""
+    """Whether results are the same bits in every run on a machine.
+
+    Every algorithm is deterministic, but a native program rounds otherwise than its first runs
+    in tier 0, and when it takes over depends on the time that compiling takes. With `mode`, programs
+    that are not native yet stay in tier 0: say so at the start. warn_only: accepted.
+
+    >>> torch.use_deterministic_algorithms(False)
+    >>> torch.are_deterministic_algorithms_enabled()
+    False
+    """
+    from .compile import background
+
+    background.STAY_OUT[0] = mode
 
 
 def are_deterministic_algorithms_enabled() -> bool:
-    """True: every algorithm here is deterministic."""
-    return True
+    """Whether `use_deterministic_algorithms(True)` was said."""
+    from .compile import background
+
+    return background.STAY_OUT[0]
 
 
 def typename(obj) -> str:

@@ -14,7 +14,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--epochs", default=10, show_default=True, help="Passes over the training images.")
+@click.option("--epochs", default=10, show_default=True, type=click.IntRange(min=1), help="Passes over the training images.")
 @click.option("--out", default="runs/mnist", show_default=True, help="Folder for the results.")
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and shuffling.")
 @click.option("--quick", is_flag=True, help="One pass over 6,000 images: a few seconds.")
@@ -29,7 +29,7 @@ def demo(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> None:
 
     try:
         sys.exit(train(epochs=1 if quick else epochs, out=out, seed=seed, quick=quick, fresh=fresh))
-    except DataFileError as e:
+    except (DataFileError, OSError) as e:
         raise click.ClickException(str(e)) from None
 
 
@@ -45,7 +45,14 @@ def run(script: str, arguments: tuple[str, ...]) -> None:
     install()
     sys.argv = [script, *arguments]
     sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
-    runpy.run_path(script, run_name="__main__")
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except (Exception, KeyboardInterrupt) as e:  # shown as Python shows it: from the script on
+        tb = e.__traceback__
+        while tb is not None and tb.tb_frame.f_code.co_filename != script:
+            tb = tb.tb_next
+        sys.excepthook(type(e), e, tb or e.__traceback__)
+        sys.exit(130 if isinstance(e, KeyboardInterrupt) else 1)
 
 
 @main.group()

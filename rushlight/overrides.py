@@ -8,6 +8,16 @@ def has_torch_function(args) -> bool:
     return find(tuple(args), None) is not None
 
 
+def has_torch_function_unary(arg) -> bool:
+    """Whether `arg` overrides functions."""
+    return find((arg,), None) is not None
+
+
+def has_torch_function_variadic(*args) -> bool:
+    """Whether any argument overrides functions."""
+    return find(args, None) is not None
+
+
 def handle_torch_function(public_api, relevant_args, *args, **kwargs):
     """Hand a call to the override among `relevant_args`."""
     from .trace.overrides import call
@@ -25,5 +35,7 @@ __all__ = [
     "TorchFunctionMode",
     "handle_torch_function",
     "has_torch_function",
+    "has_torch_function_unary",
+    "has_torch_function_variadic",
     "is_tensor_like",
 ]

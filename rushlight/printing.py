@@ -171,7 +171,8 @@ def with_suffixes(text: str, suffixes: list[str], indent: int) -> str:
 
 def tensor_str(t) -> str:
     """`repr` of a tensor, as PyTorch writes it. Reads the values."""
-    prefix = "tensor(" if getattr(type(t), "_plain_subclass", True) else f"{type(t).__name__}("
+    own = type(t).__module__.startswith("rushlight.")
+    prefix = "tensor(" if own else f"{type(t).__name__}("
     indent = len(prefix)
     d, default = t.dtype, dtypes.get_default_dtype()
     a = array(t)

@@ -49,6 +49,41 @@ def test_refused_beside_pytorch():
         rushlight.as_torch()
 
 
+def test_workers_of_a_script(tmp_path):
+    """Workers that start afresh import the script, and `torch` is Rushlight there too."""
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import torch\n"
+        "from torch.utils.data import DataLoader, Dataset\n"
+        "class Numbers(Dataset):\n"
+        "    def __len__(self):\n"
+        "        return 6\n"
+        "    def __getitem__(self, i):\n"
+        "        return torch.full((2,), float(i))\n"
+        "if __name__ == '__main__':\n"
+        "    for context in ('spawn', 'forkserver'):\n"
+        "        loader = DataLoader(Numbers(), 3, num_workers=1, multiprocessing_context=context)\n"
+        "        print([x.sum().item() for x in loader])\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", str(script)],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["[6.0, 24.0]"] * 2
+
+
+def test_an_error_in_a_script(tmp_path):
+    """The traceback begins in the script and ends on its line, and the exit status is Python's."""
+    script = tmp_path / "program.py"
+    script.write_text("import torch\ndef f(x):\n    return x @ torch.ones(3)\nf(torch.ones(2, 2))\n")
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", str(script)],
+                          capture_output=True, text=True)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1 and lines[0].startswith("Traceback")
+    assert 'program.py", line 4, in <module>' in lines[1]
+    assert "return x @ torch.ones(3)" in done.stderr and "\nRuntimeError: size" in done.stderr
+    assert "click" not in done.stderr and "runpy" not in done.stderr
+
+
 def test_run_a_script(tmp_path):
     script = tmp_path / "program.py"
     script.write_text(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -51,6 +52,45 @@ def test_demo_resumes_to_the_same_numbers(small_mnist, tmp_path):
     for k, v in a["net"].items():
         assert rushlight.equal(v, b["net"][k])
     assert (tmp_path / "whole" / "loss.png").exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_demo_is_interrupted(small_mnist, tmp_path, how):
+    """Stopped in any way after the second epoch, the same command ends with the same checkpoint."""
+    whole = demo(small_mnist, tmp_path / "whole", "--epochs", "5")
+    command = [sys.executable, "-m", "rushlight", "demo", "--out", str(tmp_path / "parts"),
+               "--epochs", "5"]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, env=small_mnist, text=True)
+    for line in started.stdout:
+        if line.startswith("epoch  2"):
+            started.send_signal(how)
+            break
+    started.communicate()
+    rest = demo(small_mnist, tmp_path / "parts", "--epochs", "5")
+    assert rest.splitlines()[-3] == whole.splitlines()[-3]  # the accuracy
+    a, b = (rushlight.load(tmp_path / f / "checkpoint.pt") for f in ("whole", "parts"))
+    assert a["curve"] == b["curve"]
+    assert all(rushlight.equal(v, b["net"][k]) for k, v in a["net"].items())
+
+
+def test_demo_with_a_checkpoint_that_is_no_good(small_mnist, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(b"PK no checkpoint")
+    done = subprocess.run([sys.executable, "-m", "rushlight", "demo", "--out", str(tmp_path)],
+                          capture_output=True, text=True, env=small_mnist)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "checkpoint.pt" in done.stderr and "--fresh" in done.stderr
+    assert path.read_bytes() == b"PK no checkpoint"
+    demo(small_mnist, tmp_path, "--epochs", "1", "--fresh")
+    shown = demo(small_mnist, tmp_path, "--epochs", "1", "--seed", "7")
+    assert "another setting" in shown and (tmp_path / "checkpoint.pt.old").exists()
+
+
+def test_demo_without_a_place_to_write(small_mnist, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = subprocess.run([sys.executable, "-m", "rushlight", "demo", "--out", str(tmp_path / "file")],
+                          capture_output=True, text=True, env=small_mnist)
+    assert done.returncode == 1 and done.stderr.startswith("Error: ")
 
 
 def test_doctor():

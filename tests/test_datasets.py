@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -61,6 +64,32 @@ def test_a_failed_download_leaves_nothing(tmp_path):
     with pytest.raises(files.DataFileError, match="could not download"):
         files.download([source.as_uri() + "/"], "missing.gz", "0" * 32, target)
     assert list(target.iterdir()) == []
+
+
+def test_what_a_killed_download_left_goes_with_the_next(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = tmp_path / f".a.gz.{dead.pid}.partial"
+    left.write_bytes(b"half")
+    going_on = tmp_path / f".a.gz.{os.getppid()}.partial"
+    going_on.write_bytes(b"half")
+    with pytest.raises(files.DataFileError):
+        files.download([tmp_path.as_uri() + "/nowhere/"], "a.gz", "0" * 32, tmp_path)
+    assert not left.exists() and going_on.exists()
+
+
+def test_places_in_order(tmp_path, monkeypatch):
+    """A root that is given, then $RUSHLIGHT_DATA, then the user's cache, then ../shared/data."""
+    monkeypatch.setenv("RUSHLIGHT_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    places = [tmp_path / "root", tmp_path / "data", tmp_path / "cache" / "rushlight"]
+    assert files.folders(places[0])[:3] == places
+    assert files.folders()[-1].parts[-2:] == ("shared", "data")
+    for place in reversed(places):
+        (place / "mnist").mkdir(parents=True)
+        path = place / "mnist" / "found-here-ubyte"
+        path.write_bytes(b"")
+        assert files.find("mnist", "found-here-ubyte.gz", places[0]) == path
 
 
 def test_a_download_is_checked_and_kept(tmp_path):

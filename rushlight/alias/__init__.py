@@ -11,9 +11,11 @@ import importlib.abc
 import importlib.machinery
 import importlib.metadata
 import importlib.util
+import os
 import sys
 
 NAME = "torch"
+SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")
 
 
 class _Loader(importlib.abc.Loader):
@@ -109,6 +111,8 @@ def install() -> None:
     importlib.metadata.version = _version
     rushlight.__version__ = TorchVersion(TORCH_VERSION)
     sys.meta_path.insert(0, _finder)
+    if SHIM not in sys.path:  # processes that start afresh take it over
+        sys.path.insert(0, SHIM)
     sys.modules[NAME] = rushlight
 
 
@@ -119,6 +123,8 @@ def uninstall() -> None:
     import rushlight
 
     sys.meta_path.remove(_finder)
+    if SHIM in sys.path:
+        sys.path.remove(SHIM)
     for name in [n for n in sys.modules if n == NAME or n.startswith(NAME + ".")]:
         del sys.modules[name]
     importlib.metadata.version = _state.pop("version")

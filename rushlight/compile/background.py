@@ -16,6 +16,7 @@ from ..interpret import program as tier0_program
 
 MODE = os.environ.get("RUSHLIGHT_COMPILE", "background")
 SWITCH = 2e-4  # seconds that a step waits for the compiler to let go of the interpreter (usually 5e-3)
+STAY_OUT = [False]  # torch.use_deterministic_algorithms: programs stay in tier 0
 _queue: queue.SimpleQueue = queue.SimpleQueue()
 _worker: list = [None]
 _lock = threading.Lock()
@@ -24,7 +25,7 @@ failures: list = []  # (program, exception) of builds that went wrong: tier 0 go
 
 def hot(program, scalars) -> None:
     """A program came back: compile it, now or soon."""
-    if MODE == "never":
+    if MODE == "never" or STAY_OUT[0]:
         return
     if MODE == "now":
         compile_now(program, scalars)

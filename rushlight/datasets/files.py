@@ -78,6 +78,10 @@ def download(urls, file: str, md5: str, folder: Path, timeout: float = 15.0) -> 
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / file
     partial = folder / f".{file}.{os.getpid()}.partial"
+    for left in folder.glob(f".{file}.*.partial"):  # by a process that was killed
+        if not _runs(left.name.split(".")[-2]):
+            with contextlib.suppress(OSError):
+                left.unlink()
     for url in urls:
         try:
             checksum = hashlib.md5()
@@ -99,6 +103,19 @@ def download(urls, file: str, md5: str, folder: Path, timeout: float = 15.0) -> 
             with contextlib.suppress(OSError):
                 partial.unlink()
     raise DataFileError(f"could not download {file}:\n  " + "\n  ".join(tried))
+
+
+def _runs(pid: str) -> bool:
+    """Whether a process of this number exists (on Windows, as far as one can tell)."""
+    if not pid.isdigit() or os.name != "posix":
+        return pid == str(os.getpid())
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def content(path: Path) -> bytes:

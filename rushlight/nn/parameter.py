@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import rushlight
+from rushlight.trace.overrides import disabled
 from rushlight.trace.tensor import Parameter, Tensor
 
 __all__ = [
@@ -34,8 +35,8 @@ class Buffer(Tensor):
     OrderedDict([('seen', tensor([0.]))])
     """
 
-    _plain_subclass = True
     __slots__ = ()
+    __torch_function__ = staticmethod(disabled)
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
         data = rushlight.empty(0) if data is None else data
@@ -120,7 +121,6 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
     (torch.Size([2, 3]), 'Parameter')
     """
 
-    _plain_subclass = True
     __slots__ = ()
     _initialized_class = Parameter
 
@@ -143,8 +143,8 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     torch.Size([2, 3])
     """
 
-    _plain_subclass = True
     __slots__ = ()
+    __torch_function__ = staticmethod(disabled)
     _initialized_class = Tensor
 
     def __new__(

@@ -650,6 +650,7 @@ def index_put_(input: Tensor, indices, values: Tensor, accumulate: bool = False)
     return put(input, found, values, dims, bool(accumulate)) if found else input
 
 
+getitem.__name__, setitem.__name__ = "__getitem__", "__setitem__"
 PUBLISHED["Tensor"]["__getitem__"] = getitem
 PUBLISHED["Tensor"]["__setitem__"] = setitem
 PUBLISHED["torch"]["index_put_"] = PUBLISHED["Tensor"]["index_put_"]

@@ -61,6 +61,19 @@ def accuracy(net, loader) -> tuple[float, list]:
     return correct / total, wrong[:25]
 
 
+def _state(path) -> dict:
+    """What a checkpoint holds; DataFileError if it cannot be read."""
+    import rushlight as torch
+
+    from ..datasets.files import DataFileError
+
+    try:
+        state = torch.load(path)
+    except (RuntimeError, ValueError, TypeError, EOFError) as e:
+        raise DataFileError(f"{path} cannot be gone on from ({e}); --fresh starts anew") from None
+    return state if isinstance(state, dict) else {}
+
+
 def train(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> int:
     """Run the demo; returns the exit status."""
     import rushlight as torch
@@ -72,6 +85,7 @@ def train(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> int:
     tx, ty, _ = _data(False)
     if quick:
         x, y = x[:6000].clone(), y[:6000].clone()
+    torch.use_deterministic_algorithms(True)  # the same bits, interrupted or not
     torch.manual_seed(seed)
     net = make_net()
     loss_fn = torch.nn.CrossEntropyLoss()
@@ -83,15 +97,16 @@ def train(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> int:
     setting = {"data": name, "seed": seed, "size": len(x)}
     first, curve = 0, []
     if os.path.exists(path) and not fresh:
-        state = torch.load(path)
-        if state["setting"] == setting and state["epoch"] <= epochs:
+        state = _state(path)
+        if state.get("setting") == setting and state["epoch"] <= epochs:
             net.load_state_dict(state["net"])
             optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["random"])
             first, curve = state["epoch"], list(state["curve"])
             print(f"going on after epoch {first} of {path} (--fresh starts anew)")
         else:
-            print(f"{path} belongs to another setting: starting anew")
+            os.replace(path, path + ".old")
+            print(f"{path} belongs to another setting: kept as {path}.old, starting anew")
 
     def save(epoch):
         torch.save(
@@ -112,7 +127,7 @@ def train(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> int:
                 bar.show(loss=loss)
             curve.append(running / len(loader))
             save(epoch + 1)
-            print(f"epoch {epoch + 1:2d}  loss {curve[-1]:.3f}")
+            print(f"epoch {epoch + 1:2d}  loss {curve[-1]:.3f}", flush=True)
     except KeyboardInterrupt:
         print(f"\nstopped; the same command goes on from {path}" if os.path.exists(path)
               else "\nstopped before the first checkpoint")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shutil
 import sys
 
 NEEDED = {
     "numpy": "everything",
+    "llvmlite": "native code",
     "ml_dtypes": "bfloat16",
     "click": "the command line",
     "tqdm": "progress bars",
@@ -39,6 +41,8 @@ def report():
         version = _version(name)
         mark = version if version else "missing"
         yield f"{name:11}{mark:12}{'' if version else 'for ' + purpose}".rstrip()
+    drawing = shutil.which("dot")
+    yield f"dot        {drawing or 'missing     for prettier pictures of graphs: the program Graphviz'}"
     for name, file in (("mnist", "train-images-idx3-ubyte.gz"),
                        ("cifar10", "data_batch_1.bin.gz")):
         path = files.find(name, file)

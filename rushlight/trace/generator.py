@@ -56,7 +56,7 @@ class Generator:
         _settle()
         seed = int(seed)
         if not -(1 << 63) <= seed < 1 << 64:
-            raise RuntimeError(
+            raise ValueError(
                 f"Overflow when unpacking long long: the seed {seed} does not fit in 64 bits"
             )
         self._seed = seed & 0xFFFFFFFFFFFFFFFF

@@ -11,8 +11,9 @@ _depth = [0]
 
 
 def subclass_defined(cls) -> None:
-    """A Tensor subclass exists: calls must look for it from now on."""
-    activate()
+    """A Tensor subclass exists: calls must look for it from now on, unless it overrides nothing."""
+    if cls.__torch_function__ is not disabled:
+        activate()
 
 
 def found_late(args, kwargs) -> bool:
@@ -56,7 +57,7 @@ def find(args, out):
             kind = type(x)
             if kind is Tensor or kind is Parameter or not hasattr(kind, "__torch_function__"):
                 continue
-            if kind.__dict__.get("_plain_subclass") or kind.__torch_function__ is disabled:
+            if kind.__torch_function__ is disabled:
                 continue
             if best is None or issubclass(kind, best):
                 best = kind
@@ -112,8 +113,10 @@ def converted(result, cls):
         if made._tr is not None:
             made._tr.ts.append(made)
         return made
-    if isinstance(result, (tuple, list)) and type(result) in (tuple, list):
+    if type(result) in (tuple, list):
         return type(result)(converted(r, cls) for r in result)
+    if isinstance(result, tuple) and hasattr(result, "_fields"):
+        return type(result)(*[converted(r, cls) for r in result])
     return result
 
 

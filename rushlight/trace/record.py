@@ -328,7 +328,7 @@ def missed(o: Operator, tr, key, args: tuple):
             made = tier0.run(known[4], arrays)
         except Exception as e:
             end_segment(tr)
-            raise e.with_traceback(_user_traceback(e)) from e.__cause__
+            raise _told(e, o, args) from e.__cause__
         v = new(Node)
         v.next, v.first_key, v.first = NO_CHILDREN, None, None
         v.parent, v.op, v.args, v.ins, v.m = st, o, nodes, tuple(ins), out
@@ -571,15 +571,32 @@ def _with_retry(plain):
         except Exception as e:
             if isinstance(e, TypeError) and overrides.found_late(args, None):
                 return o.record(*args)
-            raise e.with_traceback(_user_traceback(e)) from e.__cause__
+            raise _told(e, o, args) from e.__cause__
 
     again.__name__, again.__doc__ = plain.__name__, plain.__doc__
     return again
 
 
-def _user_traceback(e):
-    """The traceback without this package's frames; all of it with RUSHLIGHT_TRACEBACK=1."""
-    return e.__traceback__ if SHOW_INTERNAL else None
+def _told(e, o: Operator, args):
+    """An error with a note of the operation and what it was given, and without our own frames.
+
+    (Notes are shown below the message, which stays PyTorch's; Python has them since 3.11. All frames
+    are shown with RUSHLIGHT_TRACEBACK=1.)
+    """
+    if hasattr(e, "add_note") and not hasattr(e, "__notes__"):
+        given = ", ".join([_shown(x) for x in args if x is not None])
+        e.add_note(f"in {(o.public or o.record).__name__.strip('_')}({given})")
+    return e if SHOW_INTERNAL else e.with_traceback(None)
+
+
+def _shown(x) -> str:
+    """An argument in few words: a tensor's dtype and shape, others as they print."""
+    if isinstance(x, Tensor):
+        return f"{x.dtype.name}{list(x.shape)}"
+    if isinstance(x, (tuple, list)) and any(isinstance(i, Tensor) for i in x):
+        return "[" + ", ".join([_shown(i) for i in x]) + "]"
+    text = repr(x)
+    return text if len(text) < 60 else text[:57] + "..."
 
 
 record = _with_retry(record)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import dtypes, segments, trie
+from . import dtypes, overrides, segments, trie
 from .device import CPU
 from .meta import Meta, meta
 from .segments import array, end_segment, settle
 from .trie import LEAF, RECORDER, VARIABLE, Storage, idle
 
 new = object.__new__
+HOOKED = overrides.ACTIVE  # whether a subclass or mode that overrides functions exists
 _DEFAULTS = {
     "_buf": None,
     "_history": None,
@@ -78,10 +79,7 @@ class Tensor:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        if not cls.__dict__.get("_plain_subclass", False):
-            from . import overrides
-
-            overrides.subclass_defined(cls)
+        overrides.subclass_defined(cls)
 
     def __getattr__(self, name):
         # a slot that was never set has its default: new handles only pay for two stores
@@ -318,9 +316,7 @@ class Tensor:
         inputs: accumulate into these tensors only. Raises RuntimeError when there is nothing to
         differentiate, when the graph was freed, or when a saved value was overwritten.
         """
-        if overrides_active():
-            from . import overrides
-
+        if HOOKED[0]:
             found = overrides.find((self,), None)
             if found is not None:
                 kwargs = {"gradient": gradient, "retain_graph": retain_graph,
@@ -357,6 +353,10 @@ class Tensor:
         """The same memory without history; writes to either are seen by both."""
         from .write import alias
 
+        if HOOKED[0]:
+            found = overrides.find((self,), None)
+            if found is not None:
+                return overrides.call(Tensor.detach, found, (self,), {})
         return alias(self)
 
     def detach_(self):
@@ -381,6 +381,8 @@ class Tensor:
 
         made = alias(self)
         made._silent = True
+        if self.__class__ is not Tensor and HOOKED[0] and overrides.find((self,), None):
+            return overrides.converted(made, type(self))
         return made
 
     @data.setter
@@ -633,8 +635,6 @@ class Tensor:
 
     def as_subclass(self, cls):
         """The same memory and history as a tensor of class `cls`."""
-        from . import overrides
-
         with overrides.DisableTorchFunction():
             return overrides.converted(self.view(self.shape), cls)
 
@@ -645,8 +645,6 @@ class Tensor:
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
-        from . import overrides
-
         return overrides.default(cls, func, types, args, kwargs or {})
 
 
@@ -671,8 +669,8 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
     tensor([1., 1.], requires_grad=True)]
     """
 
-    _plain_subclass = True
     __slots__ = ()
+    __torch_function__ = staticmethod(overrides.disabled)
 
     def __new__(cls, data=None, requires_grad: bool = True):
         if data is None:
@@ -759,13 +757,6 @@ def expose(t) -> np.ndarray:
 def meta_of(t) -> Meta:
     """The tensor's Meta."""
     return t._s.m
-
-
-def overrides_active() -> bool:
-    """Whether any Tensor subclass or mode that overrides functions exists."""
-    from . import overrides
-
-    return bool(overrides.ACTIVE[0])
 
 
 segments.Held = Tensor

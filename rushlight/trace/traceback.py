@@ -20,6 +20,8 @@ def is_internal(filename: str) -> bool:
         os.path.join(PACKAGE, "trace"),
         os.path.join(PACKAGE, "ops"),
         os.path.join(PACKAGE, "interpret"),
+        os.path.join(PACKAGE, "compile"),
+        os.path.join(PACKAGE, "runtime"),
     ))
 
 

@@ -64,6 +64,25 @@ def test_messages_name_what_is_wrong():
             assert part in str(caught.value)
 
 
+NOTES = {
+    "matmul(float32[2, 3], float32[2, 3])": lambda: T.ones(2, 3) @ T.ones(2, 3),
+    "view(float32[2, 3], (4,))": lambda: T.ones(2, 3).view(4),
+    "add(float32[3], int64[4])": lambda: T.ones(3) + T.arange(4),
+    "cat([float32[2, 3], float32[2, 4]], 0)": lambda: T.cat([T.ones(2, 3), T.ones(2, 4)]),
+    "linear(float32[2, 5], float32[4, 3], float32[4])": lambda: T.nn.Linear(3, 4)(T.ones(2, 5)),
+    "sum(float32[2, 3], 7, False)": lambda: T.ones(2, 3).sum(7),
+}
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_notes_name_operation_dtypes_and_shapes(note):
+    """Below the message, which is PyTorch's, where Python has notes (3.11)."""
+    for _ in range(3):
+        with pytest.raises((RuntimeError, IndexError)) as caught:
+            NOTES[note]()
+        assert not hasattr(caught.value, "add_note") or caught.value.__notes__ == ["in " + note]
+
+
 def test_what_was_computed_before_an_error_stays():
     for _ in range(3):
         a = T.arange(3.0)

@@ -110,6 +110,50 @@ for _ in range(4):
     opt.step()
 show(round(loss.item(), 6))
 """,
+    "class_of_everything": """
+class S(T.Tensor):
+    pass
+x = T.ones(4).as_subclass(S)
+found = (x.detach(), x.data, x.max(0)[0], x.clone(), x.split(2)[0], T.stack([x, x]), x.t(), -x, 1 + x,
+         T.ones(4) + x, x == x, T.cat([x, T.ones(1)]), x.to(T.float64), T.zeros_like(x))
+show([type(y).__name__ for y in found], repr(x), type(x.numpy()).__name__)
+x += 1
+x[0] = 9
+show(type(x).__name__, x.tolist())
+with T._C.DisableTorchFunctionSubclass():
+    show(type(x + 1).__name__)
+""",
+    "parameter_subclass_is_plain": """
+class P(T.nn.Parameter):
+    pass
+p, m = P(T.ones(2)), T.nn.Module()
+m.p = p
+show(type(m.p).__name__, len(list(m.parameters())), type(p + 1).__name__, isinstance(p, T.nn.Parameter))
+show(repr(T.nn.Parameter(T.ones(1))))
+""",
+    "indexing_is_handed_over": """
+calls = []
+class S(T.Tensor):
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        calls.append(func.__name__)
+        return super().__torch_function__(func, types, args, kwargs)
+x = T.ones(2, 2).as_subclass(S)
+calls.clear()
+x[0], x.detach()
+x[0] = 1.0
+show(calls)
+""",
+    "questions": """
+from %s import overrides as o
+class D:
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return 7
+def f(x):
+    return o.handle_torch_function(f, (x,), x) if o.has_torch_function_unary(x) else 1
+show(f(D()), f(T.ones(1)), o.has_torch_function_variadic(1, D()), o.is_tensor_like(D()))
+""",
 }
 HEAD = """
 import sys
