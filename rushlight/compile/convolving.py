@@ -1,8 +1,8 @@
 """Convolutions of a program as calls of kernels: what `ops/convolution.py` lowers to.
 
-Everything is brought to three spatial dimensions. The gradient with respect to the input is a convolution of the
-gradient, by taps that step backwards; with a stride s, one for each of the s phases of the input's positions,
-whose results are interleaved.
+Everything is brought to three spatial dimensions. The gradient with respect to the input is a
+convolution of the gradient, by taps that step backwards; with a stride s, one for each of the s
+phases of the input's positions, whose results are interleaved.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def image_of(x: View, axes, groups: int) -> Image:
     size, missing = x.dtype.itemsize, 3 - len(axes)
     strides = [s * size for s in x.strides]
     return Image(
-        address_of(x), (*strides[:2], *(0,) * missing, *strides[2:]), x.shape[0], x.shape[1] // groups,
-        (*(Axis(1, 1, 1),) * missing, *axes),
+        address_of(x), (*strides[:2], *(0,) * missing, *strides[2:]), x.shape[0],
+        x.shape[1] // groups, (*(Axis(1, 1, 1),) * missing, *axes),
     )
 
 
@@ -149,7 +149,8 @@ def input_gradient(build: Lowering, grad: Symbol, weight: Symbol, shape, stride,
 def _phase(size, out, kernel, stride, padding, dilation, f):
     """Positions f, f + stride, ... of the input along a dimension: (axis, the taps that meet them).
 
-    Position f + i * stride meets output (f + padding - tap * dilation) / stride + i, where that is whole.
+    Position f + i * stride meets output (f + padding - tap * dilation) / stride + i, where that is
+    whole.
     """
     count = -(-(size - f) // stride)
     taps = [t for t in range(kernel) if (f + padding - t * dilation) % stride == 0]

@@ -130,10 +130,10 @@ def structure(nest: Nest) -> tuple:
 
     return (
         len(nest.outer), len(nest.inner),
-        tuple((n.op, tuple(number[x] for x in n.ins), n.dtype.name, attr(n),
+        tuple((n.op, tuple(number[x] for x in n.ins), elements.name_of(n.dtype), attr(n),
                tuple(sorted({place[d] for d in n.dims if d in place}))) for n in nest.nodes),
         tuple((number[n], walk(a), a.safe is None) for n, a in nest.accesses.items()),
-        tuple((number[o.node], walk(o.access), o.partial, o.view.dtype.name) for o in nest.outputs),
+        tuple((number[o.node], walk(o.access), o.partial, elements.name_of(o.view.dtype)) for o in nest.outputs),
         tuple(number[n] for n in nest.checks), tuple(number[n] for n in nest.kept),
         tuple(number[n] for n in nest.turned), nest.tile,
     )

@@ -15,7 +15,6 @@ from . import expressions as ex
 from . import functions, scattering, symbolic  # noqa: F401 - what references may call
 from .expressions import Expr, NotLowered, Temporary, View, is_dense, owned, row_major
 from .kernels.call import Call
-from .nest_builder import Builder
 from .nests import Store
 from .statements import (
     MOVES,
@@ -30,6 +29,7 @@ from .statements import (
     hazard_root,
     overlap,
     roots_read,
+    views_read,
 )
 from .symbolic import LOWERING, Symbol
 
@@ -126,18 +126,19 @@ class Lowering:
     def check(self, bad: Symbol) -> None:
         """Fail, as the operator's reference does, if a condition holds anywhere."""
         if 0 not in bad.shape:
-            store, domain = Store(None, ex.cast(bad.expr, np.bool_)), domain_of(bad.expr)
-            builder = Builder(domain)
-            builder.add(store)
-            self.statements.append(Loops(self.instruction, frozenset(roots_read(bad.expr)),
-                                         frozenset(), [store], domain, True, builder))
+            store = Store(None, ex.cast(bad.expr, np.bool_))
+            made = Loops(self.instruction, frozenset(roots_read(bad.expr)), frozenset(), [store],
+                         domain_of(bad.expr), True)
+            made.nest  # noqa: B018 - it may not fit
+            self.statements.append(made)
 
     def store_all(self, pairs, part: bool = False) -> None:
         """Several stores, whose values are all computed from what memory holds before them."""
         stores = [Store(v, _fitted(x, v)) for v, x in pairs if 0 not in v.shape]
         if not stores or (len(stores) == 1 and self._absorbed(stores[0])):
             return
-        if overlap(stores):
+        reads = [views_read(s.expr) for s in stores]
+        if overlap(stores, reads):
             copies = [(s.view, self.temporary(s.view.shape, s.view.dtype)) for s in stores]
             for s, (_, copy) in zip(stores, copies, strict=True):
                 self.store(copy, Symbol(s.expr))
@@ -149,20 +150,20 @@ class Lowering:
             and (part or not any(hazard_root(s.view.root) in done.writes for done in self.statements))
             for s in stores
         )
-        domain = max((domain_of(s.expr) for s in stores), key=math.prod)
-        builder = Builder(domain)
+        made = Loops(
+            self.instruction, frozenset(hazard_root(v.root) for read in reads for v in read),
+            frozenset(hazard_root(s.view.root) for s in stores), stores,
+            max((domain_of(s.expr) for s in stores), key=math.prod), fresh,
+        )
         try:
-            for s in stores:
-                builder.add(s, fresh)
+            if not made.plain:
+                made.nest  # noqa: B018 - it may not fit
         except NotLowered:
             if len(stores) > 1:
                 raise
             self.store(stores[0].view, Symbol(self._split(stores[0].expr)))
             return
-        self.statements.append(Loops(
-            self.instruction, frozenset(r for s in stores for r in roots_read(s.expr)),
-            frozenset(hazard_root(s.view.root) for s in stores), stores, domain, fresh, builder,
-        ))
+        self.statements.append(made)
 
     def _split(self, e: Expr) -> Expr:
         """`e` with its innermost reductions (or what it reduces) computed into temporaries first."""

@@ -1,4 +1,4 @@
-"""Poolings of a program as calls of kernels: what `ops/pooling.py` and `ops/max_pooling.py` lower to."""
+"""Poolings of a program as calls of kernels: what `ops/pooling.py` and `max_pooling.py` lower to."""
 
 from __future__ import annotations
 
@@ -34,22 +34,26 @@ def maxima(build: Lowering, input: Symbol, kernel, stride, padding, dilation, ce
         index = build.temporary(shape, index.dtype)
     if build.output().dtype == x.dtype and build.output().strides == row_major(shape):
         values = build.output()
-    calls = kernels.plan("max", image_of(x, axes, 1), address_of(values), address_of(index), x.dtype.name)
+    calls = kernels.plan(
+        "max", image_of(x, axes, 1), address_of(values), address_of(index), x.dtype.name
+    )
     build.call(calls, [x], [values, index])
     for made, wanted in ((values, build.output()), (index, build.output(1))):
         if made != wanted:
             build.store(wanted, build.read(made))
 
 
-def averages(build: Lowering, input: Symbol, kernel, stride, padding, ceil_mode, count_pad, divisor):
+def averages(build: Lowering, input: Symbol, kernel, stride, padding, ceil_mode, count_pad,
+             divisor):
     """Averages over windows."""
     shape = build.metas[0].shape
     axes = _axes(input.shape[2:], shape[2:], kernel, stride, padding, (1,) * len(kernel))
     check(input)
     x = build.memory(input)
     out, result = result_of(build, input, shape)
-    build.call(kernels.plan("average", image_of(x, axes, 1), address_of(out), 0, x.dtype.name, count_pad,
-                            divisor or 0), [x], [out])
+    calls = kernels.plan("average", image_of(x, axes, 1), address_of(out), 0, x.dtype.name,
+                         count_pad, divisor or 0)
+    build.call(calls, [x], [out])
     return result
 
 
@@ -61,8 +65,9 @@ def average_gradient(build: Lowering, grad: Symbol, shape, kernel, stride, paddi
     g = build.contiguous(grad)
     out, result = result_of(build, grad, shape)
     check(out)
-    build.call(kernels.plan("spread", image_of(out, axes, 1), address_of(g), 0, g.dtype.name, count_pad,
-                            divisor or 0), [g], [out])
+    calls = kernels.plan("spread", image_of(out, axes, 1), address_of(g), 0, g.dtype.name,
+                         count_pad, divisor or 0)
+    build.call(calls, [g], [out])
     return result
 
 

@@ -6,6 +6,7 @@ order is that of the program; `groups.py` makes nests of those that fit together
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ import numpy as np
 from . import expressions as ex
 from .expressions import Expr, View, owned
 from .kernels.call import Address, Call
-from .nest_builder import Builder
+from .llvm import elements
+from .nest_builder import SPECIAL, Builder
 from .nests import Store
 from .symbolic import Symbol
 
@@ -40,19 +42,34 @@ class Statement:
 class Loops(Statement):
     """Stores that all read what was there before.
 
-    fresh: their memory is new, so what is written can be used without reading it. nest: they fit into one.
+    fresh: their memory is new, so what is written can be used without reading it.
     """
 
     stores: list[Store] = field(default_factory=list)
     domain: tuple = ()
     fresh: bool = False
-    nest: Builder | None = None
+
+    @functools.cached_property
+    def nest(self) -> Builder:
+        """The stores in a nest of their own; NotLowered if they do not fit."""
+        made = Builder(self.domain)
+        for s in self.stores:
+            made.add(s, self.fresh)
+        return made
+
+    @property
+    def plain(self) -> bool:
+        """Whether they certainly fit: elementwise operations on memory."""
+        return all(is_plain(s.expr) and all(
+            n == 1 or step for n, step in zip(s.view.shape, s.view.strides, strict=True)
+        ) for s in self.stores)
 
     def adopt(self) -> None:
         """See `Statement`."""
         super().adopt()
-        self.nest.values = {owned(r): made for r, made in self.nest.values.items()}
-        self.nest.written = set(map(owned, self.nest.written))
+        if "nest" in self.__dict__:
+            self.nest.values = {owned(r): made for r, made in self.nest.values.items()}
+            self.nest.written = set(map(owned, self.nest.written))
 
 
 @dataclass(eq=False)
@@ -184,11 +201,29 @@ def roots_read(e: Expr) -> set:
     return {hazard_root(v.root) for v in views_read(e)}
 
 
-def overlap(stores: list[Store]) -> bool:
-    """Whether memory that is overwritten is read at another place too."""
+def is_plain(e: Expr) -> bool:
+    """Whether an expression consists of elementwise operations on memory and numbers."""
+    known: dict = {}
+
+    def visit(x) -> bool:
+        found = known.get(id(x))
+        if found is None:
+            if x.op in ("value", "const", "scalar"):
+                found = elements.is_compiled(x.dtype)
+            else:
+                found = x.op not in SPECIAL and elements.supported(x.op, x.ins[-1].dtype) \
+                    and elements.is_compiled(x.dtype) and all([visit(y) for y in x.ins])
+            known[id(x)] = found
+        return found
+
+    return visit(e)
+
+
+def overlap(stores: list[Store], reads: list[dict]) -> bool:
+    """Whether memory that is overwritten is read at another place too; reads: of each store."""
     read: dict = {}
-    for s in stores:
-        for v, here in views_read(s.expr).items():
+    for views in reads:
+        for v, here in views.items():
             read.setdefault(hazard_root(v.root), []).append((v, here))
     for s in stores:
         for v, here in read.get(hazard_root(s.view.root), ()):

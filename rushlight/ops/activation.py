@@ -161,19 +161,6 @@ def _scaled_elements(input: Tensor, slope: Tensor):
     return np.multiply(input, slope)
 
 
-@op(
-    rules.broadcast,
-    gradient={
-        "input": lambda g, input, slope: piecewise(g * slope, input),
-        "slope": lambda g, input: g * input,
-    },
-    compute="result",
-    api="",
-)
-def _scaled_elements(input: Tensor, slope: Tensor):
-    return np.multiply(input, slope)
-
-
 @function(api="nn.functional torch")
 def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False,
           inplace: bool = False):

@@ -293,7 +293,7 @@ def lu(A: Tensor, pivot: bool = True, get_infos: bool = False):
     lambda pivots, rows, dtype: meta((*pivots.shape[:-1], rows, rows), dtype),
     api="",
 )
-def _permutation(pivots: IntTensor, rows: int, dtype: dtypes.dtype):
+def _pivots_to_permutation(pivots: IntTensor, rows: int, dtype: dtypes.dtype):
     """The matrix P with P^T A = A after the row exchanges."""
     flat = pivots.reshape(math.prod(pivots.shape[:-1]), pivots.shape[-1]) - 1
     order = np.tile(np.arange(rows), (len(flat), 1))
@@ -318,7 +318,7 @@ def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True,
                 "torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 "
                 f"dtype, but got {LU_pivots.dtype}"
             )
-        P = _permutation(LU_pivots, m, LU_data.dtype)
+        P = _pivots_to_permutation(LU_pivots, m, LU_data.dtype)
     if unpack_data:
         from .creation import eye
 

@@ -191,6 +191,8 @@ def op(
             view or random or mutates or returns or {LIST, SCALAR, RUNTIME} & set(o.kinds)
         )
         o.numbers = numbers if compute in ("result", "common") else ""
+        if o.name in OPERATORS:
+            raise ValueError(f"operator {o.name!r} is defined twice, now in {fn.__module__}")
         OPERATORS[o.name] = o
         public = MAKERS["recorder"](o, fn)
         o.record, o.public, o.bare = public, public, None

@@ -84,7 +84,8 @@ def _text(target: Target, dtype: np.dtype) -> str:
 
     whole_rows = f.op(f"and i64 {x.rows}, {-lanes}")
     whole = f.add(low, f.op(f"and i64 {f.sub(high, low)}, {-lanes}"))
-    f.loop(low, whole, lanes, lambda o: f.loop(0, whole_rows, lanes, lambda k: square(k, o)) and None)
+    f.loop(low, whole, lanes, lambda o: f.loop(
+        0, whole_rows, lanes, lambda k: square(k, o)) and None)
     single((0, whole_rows), (whole, high))
     single((whole_rows, x.rows), (low, high))
     return module([x.finish()])

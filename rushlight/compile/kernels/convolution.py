@@ -1,14 +1,15 @@
 """Convolutions, forward: for every image and group, a matrix product of the weights and patches.
 
-    out[o, pixel] = sum over k of W[o, k] * patches[k, pixel],     k = (depth tap, channel, row tap, column tap)
+    out[o, pixel] = sum over k of W[o, k] * patches[k, pixel],   k = (depth tap, channel, taps)
 
-A chunk makes some output channels of a block of pixels. Block by block of channels, it copies the patches
-that the pixels meet into panels in its scratch, which stay in L2 while all its rows of W pass over them.
-Where a pixel of the output is one of the input's (1x1), panels are copied straight from the image.
+A chunk makes some output channels of a block of pixels. Block by block of channels, it copies the
+patches that the pixels meet into panels in its scratch, which stay in L2 while all its rows of W
+pass over them. Where a pixel of the output is one of the input's (1x1), panels are copied straight
+from the image.
 
-The gradient with respect to the input is the same with other words: taps step backwards (`Axis.step`),
-and weights have input and output channels exchanged; for strides, one convolution for each phase of
-the input's positions (`input_gradient` in lowering).
+The gradient with respect to the input is the same with other words: taps step backwards
+(`Axis.step`), and weights have input and output channels exchanged; for strides, one convolution
+for each phase of the input's positions (`input_gradient` in lowering).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ ROWS = 48  # output channels below which chunks are not divided
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution in all its words: weights are (groups * outputs, depth taps, channels, taps), dense."""
+    """A convolution: weights are (groups * outputs, depth taps, channels, taps), dense."""
 
     image: Image
     groups: int
@@ -84,7 +85,8 @@ def plan(c: Convolution, target: Target | None = None) -> list[Call]:
     words = {
         **geometry, "plain": int(plain), "guard": c.guard, "w": c.weights,
         "w_row": d.kernel * image.channels * taps * item, "out": c.out,
-        **dict(zip(("out_n", "out_c", "out_d"), c.out_strides)), "groups": c.groups, "outputs": c.outputs,
+        **dict(zip(("out_n", "out_c", "out_d"), c.out_strides)), "groups": c.groups,
+        "outputs": c.outputs,
         "epilogue": c.epilogue, "epilogue_arguments": c.epilogue_arguments,
         "channel_step": channel_step, "channel_blocks": blocks,
         "row_block": max(1, a_rows // 4 // tiles.rows) * tiles.rows,
@@ -243,7 +245,7 @@ class _Convolve:
     # ------------------------------------------------------------ an image
 
     def _each_panel(self, panels: str, body) -> str:
-        """body(first pixel, pixels, place of the panel) for the panels of an image; where they end."""
+        """body(first pixel, pixels, place) for the panels of an image; where they end."""
         f, columns = self.f, self.t.columns
 
         def panel(p, b):
@@ -298,7 +300,7 @@ class _Convolve:
         ))
 
     def _end_blocks(self, rows: Range) -> None:
-        """Rows (N, channel) and columns (depth, pixels) of the result are complete: the epilogue."""
+        """Rows (N, channel) and columns (depth, pixels) are complete: the epilogue."""
         f, x = self.f, self.x
 
         def image(n):

@@ -1,11 +1,12 @@
 """The gradient of a convolution's weights: products of patches and gradients over pixels.
 
-    partial[k, o] = sum over pixels of patches[k, pixel] * grad[o, pixel],   k = (depth tap, channel, taps)
+    dw[k, o] = sum over pixels of patches[k, pixel] * grad[o, pixel],   k = (depth tap, channel, taps)
 
-A chunk owns some channels (rows k) and outputs of a group, and a part of the images. Block by block of pixels, it copies
-patches into rows that stay in L2; of the gradient, it transposes one panel after the other, which
-stays in L1 while all rows pass over it. A second call adds the parts, in order, and transposes. Where a
-pixel of the output is one of the input's (1x1), the patches are the image itself.
+A chunk owns some channels (rows k) and outputs of a group, and a part of the images. Block by block
+of pixels, it copies patches into rows that stay in L2; of the gradient, it transposes one panel
+after the other, which stays in L1 while all rows pass over it. A second call adds the parts, in
+order, and transposes. Where a pixel of the output is one of the input's (1x1), the patches are the
+image itself.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Blocks:
 
 
 def blocks(g: WeightGradient, tiles: Tiles, target: Target) -> Blocks:
-    """Pixels so that a panel fills less than half of L1, channels so that patches fill half of L2."""
+    """A panel's pixels fill less than half of L1, patches half of L2."""
     d, h, w = g.image.flattened(tiles.itemsize)[0].axes
     item, taps, pixels = tiles.itemsize, h.kernel * w.kernel, h.out * w.out
     most = max(64, target.l1_bytes * 45 // 100 // (tiles.columns * item))
@@ -237,7 +238,7 @@ class _Correlate:
         f.loop(*self.outputs, t.columns, panel, at_least_once=True)
 
     def _image(self, n):
-        """(the chunk's first pixel of an image's first channel, whether its slice is in the input)."""
+        """(the first pixel of an image's first channel, whether its slice is in the input)."""
         f, x = self.f, self.x
         image, slice = f.div(n, x.out_depth), f.rem(n, x.out_depth)
         slice = f.add(f.add(f.mul(slice, x.stride_d), x.first_d), f.mul(self.tap, x.step_d))
@@ -283,7 +284,8 @@ class _Correlate:
         def image(n, out):
             source = f.at(corner, f.mul(f.div(n, x.out_depth), x.grad_n))
             source = f.at(source, f.mul(f.rem(n, x.out_depth), x.grad_d))
-            call_pack(f, "pack", out, self.panel_row, source, t.itemsize, x.grad_c, self.count, width)
+            call_pack(f, "pack", out, self.panel_row, source, t.itemsize, x.grad_c, self.count,
+                      width)
             return [f.at(out, f.mul(self.count, self.panel_row))]
 
         f.loop(*self.images, 1, image, [("ptr", self.panel)], at_least_once=True)

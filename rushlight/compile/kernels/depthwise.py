@@ -3,8 +3,8 @@
     out[n, o, pixel] = sum over taps of w[o, tap] * input[n, o / each, pixel and tap]
 
 Vectors of neighbouring pixels, a few at a time, meet one tap after the other. The gradient of a
-channel's weights is added up image by image, for a few taps at a time, in vectors, of which one number is
-made at the end.
+channel's weights is added up image by image, for a few taps at a time, in vectors, of which one
+number is made at the end.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ class _Depthwise(Planes):
     def each_row(self, image: str, out) -> None:
         """Several vectors at a time: of a row, or if rows are short, of several rows.
 
-        Whole vectors are written but in the last row: what goes beyond a row's end is written again.
+        Whole vectors are written but in the last row: what goes beyond a row's end is written
+        again.
         """
         f, x = self.f, self.x
         low, high = self.rows

@@ -1,9 +1,11 @@
-"""Weights of a convolution with input and output channels exchanged, as its input's gradient needs them.
+"""Weights of a convolution with input and output channels exchanged, as its input's gradient needs
+them.
 
     out[group][channel][piece][output][tap] = w[group, output][channel][offsets[piece, tap]]
 
-A piece is a depth tap; offsets are those of the taps that one phase of a strided convolution meets. A chunk makes
-some channels: pieces of w are read in order, and each channel's row grows by a piece at a time.
+A piece is a depth tap; offsets are those of the taps that one phase of a strided convolution meets.
+A chunk makes some channels: pieces of w are read in order, and each channel's row grows by a piece
+at a time.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ STEP = 16  # channels of a chunk
 
 def plan(w: Address, out: Address, groups: int, outputs: int, channels: int, taps: int, offsets,
          dtype: str, guard: object = 0, target: Target | None = None) -> list[Call]:
-    """The call; offsets: an integer array (pieces, taps), in elements; taps: those of the whole kernel."""
+    """The call; offsets: an integer array (pieces, taps), in elements; taps: of the whole kernel."""
     target = target or host()
     item = np.dtype(dtype).itemsize
     chunks = -(-channels // STEP)
@@ -34,8 +36,9 @@ def plan(w: Address, out: Address, groups: int, outputs: int, channels: int, tap
     words = [guard, w, out, outputs, channels, channels * taps * item, taps * item, *offsets.shape,
              int(dense), STEP, chunks, *(int(n) * item for n in offsets.reshape(-1))]
     nbytes = 2 * groups * outputs * channels * offsets.size * item
-    return [Call(_text(target, np.dtype(dtype)), "exchange", words, groups * chunks,
-                 groups * chunks > 1 and nbytes > 1 << 18, label="exchange channels", nbytes=nbytes)]
+    chunks *= groups
+    return [Call(_text(target, np.dtype(dtype)), "exchange", words, chunks,
+                 chunks > 1 and nbytes > 1 << 18, label="exchange channels", nbytes=nbytes)]
 
 
 def _text(target: Target, dtype: np.dtype) -> str:

@@ -1,4 +1,5 @@
-"""Puts the phases of a strided convolution's input together: position i * stride + f is phase f's i-th.
+"""Puts the phases of a strided convolution's input together: position i * stride + f is phase f's
+i-th.
 
     out[plane, d, h, w] = phase (d mod sd, h mod sh, w mod sw) [plane, d / sd, h / sh, w / sw]
 
@@ -115,7 +116,9 @@ def _pairs(f: Function, t: str, lanes: int, out: str, first, b: str, width: str)
     def step(j):
         x, y = (f.load(v, f.at(p, j, t)) for p in (a, b))
         for part in range(2):
-            order = ", ".join(f"i32 {i // 2 + part * lanes // 2 + i % 2 * lanes}" for i in range(lanes))
+            order = ", ".join(
+                f"i32 {i // 2 + part * lanes // 2 + i % 2 * lanes}" for i in range(lanes)
+            )
             made = f.op(f"shufflevector {v} {x}, {v} {y}, <{lanes} x i32> <{order}>")
             f.store(v, made, f.at(f.at(out, f.mul(j, 2), t), part * lanes, t))
 

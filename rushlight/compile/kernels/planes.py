@@ -1,6 +1,8 @@
-"""Kernels that go plane by plane (N, channel): prepare it, then make vectors of neighbouring outputs.
+"""Kernels that go plane by plane (N, channel): prepare it, then make vectors of neighbouring
+outputs.
 
-Poolings and depthwise convolutions are such kernels; they share the words `WORDS` and the class `Planes`.
+Poolings and depthwise convolutions are such kernels; they share the words `WORDS` and the class
+`Planes`.
 """
 
 from __future__ import annotations
@@ -25,10 +27,13 @@ BLOCK_BYTES = 128 << 10  # of prepared rows
 
 
 def words_of(
-    tiles: Tiles, image: Image, out: Address, other: Address | int, *, whole: bool = False, each: int = 1,
-    planes: int = 0, count_pad: bool = True, divisor: int = 0,
+    tiles: Tiles, image: Image, out: Address, other: Address | int, *, whole: bool = False,
+    each: int = 1, planes: int = 0, count_pad: bool = True, divisor: int = 0,
 ) -> tuple[dict, int]:
-    """(the words, the number of chunks); whole: planes are not divided; planes: if not all of the output."""
+    """(the words, the number of chunks).
+
+    whole: planes are not divided. planes: their number, if not all of the output.
+    """
     _, h, w = image.axes
     item, every = tiles.itemsize, image.batch * image.channels * each
     planes = planes or every
@@ -94,7 +99,7 @@ class Planes:
         f.loop(*self.rows, 1, row, at_least_once=True)
 
     def outputs(self, row, column, image, out, count) -> None:
-        """Write what makes the outputs from a column on, which are `out` elements from the first."""
+        """Write what makes the outputs from a column on, `out` elements from the first."""
         raise NotImplementedError
 
     def input(self, p) -> str:

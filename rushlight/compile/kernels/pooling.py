@@ -1,9 +1,10 @@
-"""Pooling over windows of one or two dimensions: maxima with their places, averages, and the ways back.
+"""Pooling over windows of one or two dimensions: maxima with their places, averages, and the ways
+back.
 
-Planes (N, channel) are prepared as for convolutions (`windows.py`), with -inf or zeros around them; then a vector
-of neighbouring outputs meets one tap after the other. The gradient of averages goes the same way
-backwards: shares are added to a prepared plane of sums, which is then written out. The gradient of maxima adds
-to places given by their indices.
+Planes (N, channel) are prepared as for convolutions (`windows.py`), with -inf or zeros around them;
+then a vector of neighbouring outputs meets one tap after the other. The gradient of averages goes
+the same way backwards: shares are added to a prepared plane of sums, which is then written out. The
+gradient of maxima adds to places given by their indices.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .windows import Image, Windows, Words
 
 def plan(kind: str, image: Image, out: Address, index: Address | int = 0, dtype: str = "float32",
          count_pad: bool = True, divisor: int = 0, target: Target | None = None) -> list[Call]:
-    """A pooling; kind: "max", "average" or "spread" (the gradient of averages: from `out` to `x`)."""
+    """A pooling; kind: "max", "average" or "spread" (the gradient of averages: `out` to `x`)."""
     target = target or host()
     tiles = Tiles(target, dtype)
     _, h, w = image.axes
@@ -220,7 +221,10 @@ PUT_WORDS = ("out", "grad", "index", "error", "planes", "plane_step", "chunks", 
 
 def put(grad: Address, index: Address, out: Address, planes: int, size: int, count: int, dtype: str,
         target: Target | None = None) -> list[Call]:
-    """out[plane, index[plane, i]] += grad[plane, i], from zeros; planes have `size` and `count` elements."""
+    """out[plane, index[plane, i]] += grad[plane, i], from zeros.
+
+    size, count: the elements of a plane of `out`, and of `grad`.
+    """
     target = target or host()
     step = max(1, 8192 // (size + count))
     chunks = -(-planes // step)

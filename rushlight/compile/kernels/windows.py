@@ -1,14 +1,14 @@
 """The windows of a convolution's input, as rows that register tiles can read.
 
-An image is first *prepared*: rows of some channels are copied to a thread's scratch, with zeros (for maxima,
--inf) around them, and with a stride, columns apart by phase (column mod stride), so that the inputs of
-neighbouring outputs are neighbours for every tap. In a prepared channel, tap (kh, kw) of output pixel
-(h, w) lies at
+An image is first *prepared*: rows of some channels are copied to a thread's scratch, with zeros
+(for maxima, -inf) around them, and with a stride, columns apart by phase (column mod stride), so
+that the inputs of neighbouring outputs are neighbours for every tap. In a prepared channel, tap
+(kh, kw) of output pixel (h, w) lies at
 
     taps[kh, kw] + (h - first h) * row_advance + w elements
 
-*Patches* are then copies: row (channel, tap) holds what that tap meets at consecutive output pixels, a
-run of them for each row of the output. All writers here share the words `GEOMETRY`.
+*Patches* are then copies: row (channel, tap) holds what that tap meets at consecutive output
+pixels, a run of them for each row of the output. All writers here share the words `GEOMETRY`.
 
 A third spatial dimension is the caller's: an image here is one slice of the output's depth, and the
 slices of the input's depth that it meets are further channels.
@@ -29,7 +29,7 @@ GEOMETRY = (
     "images", "channels",  # N * out_depth; channels of one group
     "kernel_depth", "kernel_height", "kernel_width", "taps",  # taps = height * width
     "stride_d", "first_d", "step_d",  # input slice = out slice * stride + first + tap * step
-    "stride_h", "first_h", "row_step",  # the input's row in row 0 of a block; rows between prepared ones
+    "stride_h", "first_h", "row_step",  # input = row * stride + first; from prepared row to row
     "advance", "row_advance",  # prepared rows from one row of the output to the next; in bytes
     "tap_row", "tap_row_step", "tap_rows",  # prepared rows of the taps
     "stride_w", "first_w", "phases", "needed",  # columns: input of column 0; columns to prepare
@@ -40,7 +40,7 @@ NOWHERE = -(1 << 40)  # a row far outside of every image
 
 
 class Words:
-    """The words of a kernel's argument block as attributes, each read once at the function's entry."""
+    """The words of a kernel's argument block as attributes, read once at the function's entry."""
 
     def __init__(self, f: Function, names: tuple[str, ...], pointers: tuple[str, ...]):
         self._f, self._names, self._pointers = f, names, pointers
@@ -92,7 +92,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Image:
-    """The input of a convolution and how its output meets it: three axes (the leading ones often 1)."""
+    """The input of a convolution and how its output meets it: three axes, the leading ones often 1."""
 
     x: Address
     strides: tuple[int, ...]  # bytes: N, C, depth, height, width
@@ -101,7 +101,7 @@ class Image:
     axes: tuple[Axis, Axis, Axis]
 
     def flattened(self, itemsize: int) -> tuple[Image, bool]:
-        """(the same with pixels as one row, True) where a pixel of the output is one of the input's."""
+        """(with pixels as one row, True) where a pixel of the output is one of the input's."""
         d, h, w = self.axes
         if any(a.kernel != 1 or a.stride != 1 or a.first or a.size != a.out for a in self.axes):
             return self, False
@@ -111,10 +111,11 @@ class Image:
         ):
             return self, False
         one, row = Axis(1, 1, 1), Axis(d.size * h.size * w.size, d.size * h.size * w.size, 1)
-        return Image(self.x, (n, c, 0, 0, itemsize), self.batch, self.channels, (one, one, row)), True
+        strides = (n, c, 0, 0, itemsize)
+        return Image(self.x, strides, self.batch, self.channels, (one, one, row)), True
 
     def geometry(self, lanes: int, itemsize: int, rows: int, beyond: int = 0) -> dict:
-        """Words, for blocks of at most so many rows of the output; `beyond` columns more are prepared."""
+        """Words for blocks of so many rows of the output; `beyond` columns more are prepared."""
         d, h, w = self.axes
         phases = 1 if w.kernel == 1 else w.stride
         needed = w.out + w.reach // w.stride + beyond
@@ -274,8 +275,8 @@ class Windows:
         f.loop(0, x.kernel_height, 1, row, [("ptr", table)], at_least_once=True)
 
     def runs(self) -> Function:
-        """Runs of pixels in rows of the output: three words each, offset in a prepared channel and in a
-        row of patches, and vectors. Returns their number."""
+        """Runs of pixels in rows of the output: three words each, offset in a prepared channel and
+        in a row of patches, and vectors. Returns their number."""
         f = Function(
             "runs", [("ptr", "args"), ("ptr", "table")]
             + [("i64", n) for n in ("pixel", "count", "row")], "i64", internal=True, inline=False,
@@ -301,10 +302,11 @@ class Windows:
         return made
 
     def _patches(self) -> Function:
-        """Rows (channel, tap) of patches, in order: what is written beyond a row's end is the next one's."""
+        """Rows (channel, tap) of patches, in order: the next one writes over what is beyond an end."""
         f = Function(
             "patches", [("ptr", "args"), ("ptr", "out"), ("i64", "out_row"), ("ptr", "image"),
-                        ("i64", "channels"), ("ptr", "taps"), ("ptr", "runs"), ("i64", "count"), ("i1", "panel")],
+                        ("i64", "channels"), ("ptr", "taps"), ("ptr", "runs"), ("i64", "count"),
+                        ("i1", "panel")],
             internal=True, inline=False,
         )
         x, t = Words(f, self.names, ("x",)), self.t
@@ -377,7 +379,8 @@ class Windows:
     def call_patches(self, f: Function, out: str, out_row: Operand, image: str, channels: Operand,
                      taps: str, runs: str, pixel: Operand, count: Operand, row: Operand,
                      panel: bool) -> None:
-        """Write calls of `runs` and `patches` for pixels of an image prepared from output row `row` on.
+        """Write calls of `runs` and `patches` for pixels of an image prepared from output row `row`
+        on.
 
         panel: rows are those of a panel, `columns` of the widest tile, of which all may be written.
         """

@@ -4,13 +4,14 @@ An output tile of 2x2 pixels meets an input tile of 4x4. With small matrices A, 
 
     tile = A^T [ sum over channels of (G w G^T) * (B^T input B) ] A
 
-where * multiplies the 16 places one by one: sums over channels are 16 products of matrices, one for each
-place, over channels and tiles. Weights are transformed; chunks of tiles are transformed, multiplied and
-transformed back (if there are few tiles, the input is transformed before, and chunks share it); and
-because what is not finite spreads over a tile, the last call does everything again, directly, if there was
-any.
+where * multiplies the 16 places one by one: sums over channels are 16 products of matrices, one for
+each place, over channels and tiles. Weights are transformed; chunks of tiles are transformed,
+multiplied and transformed back (if there are few tiles, the input is transformed before, and chunks
+share it); and because what is not finite spreads over a tile, the last call does everything again,
+directly, if there was any.
 
-Tiles are the outputs of a convolution with kernel 4 and stride 2: images are prepared as for that one.
+Tiles are the outputs of a convolution with kernel 4 and stride 2: images are prepared as for that
+one.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Weights:
 
 
 def is_dense_3x3(image: Image) -> bool:
-    """Whether the kernel has 3x3 taps side by side, the stride is one, and the output two rows and columns."""
+    """Whether there are 3x3 taps side by side, the stride is one, and the output has several rows."""
     d, h, w = image.axes
     return (d.kernel, d.out, d.size) == (1, 1, 1) and h.step == w.step and all(
         (a.kernel, a.stride, abs(a.step)) == (3, 1, 1) and a.out > 1 for a in (h, w)
@@ -104,7 +105,8 @@ def _weights_call(c, weights, transformed, row, flag, tiles) -> Call:
     }
     nbytes = 25 * c.groups * c.outputs * c.image.channels * item
     return Call(
-        transforms.weights_text(tiles.target, c.dtype), "weights", [words[n] for n in transforms.WEIGHT_WORDS],
+        transforms.weights_text(tiles.target, c.dtype), "weights",
+        [words[n] for n in transforms.WEIGHT_WORDS],
         c.groups * chunks, c.groups * chunks > 1 and nbytes > 1 << 18, label="transform weights",
         nbytes=nbytes,
     )
@@ -121,9 +123,9 @@ def blocks(
 ) -> tuple[int, int]:
     """(tiles, images) of a block: rows of tiles, or several images.
 
-    They should fill panels of `columns`; their memory (row_bytes a tile) should be half a MB or little more;
-    they should share few prepared rows with their neighbours, read the weights for many tiles (`reading`:
-    what that costs), and be as many as there should be chunks.
+    They should fill panels of `columns`; their memory (row_bytes a tile) should be half a MB or
+    little more; they should share few prepared rows with their neighbours, read the weights for
+    many tiles (`reading`: what that costs), and be as many as there should be chunks.
     """
     count = h.out * w.out
     if w.out > 128:
@@ -187,7 +189,8 @@ def _tiles_calls(c, transformed, row, flag, tiles) -> list[Call]:
     calls = []
     if output_chunks > 1:
         rows = h.out
-        words["input_row"] = row_bytes = pitch_of(image_chunks * (image_step * count + tiles.lanes), tiles)
+        row_bytes = pitch_of(image_chunks * (image_step * count + tiles.lanes), tiles)
+        words["input_row"] = row_bytes
         words["input_place"] = c.groups * channels * row_bytes + 64
         words["shared"] = Address(Workspace(PLACES * words["input_place"] + 64 * tiles.lanes))
         geometry = image.geometry(tiles.lanes, item, rows)
@@ -223,7 +226,7 @@ def tiles_text(target: Target, dtype: str) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """Images that tiles are made of: their words, the size of a tile, where they are, the first row."""
+    """Images that tiles are made of: their words, a tile's size, where they are, the first row."""
 
     args: str
     size: int
@@ -372,5 +375,5 @@ class _Winograd(Tiled):
                  f"i64 {self.count})")
             return [f.at(sums, x.sum_row), f.at(plane, x.out_c)]
 
-        f.loop(*self.outputs, 1, output, [("ptr", f.at(self.sums, done, self.t.type)), ("ptr", plane)],
-               at_least_once=True)
+        carry = [("ptr", f.at(self.sums, done, self.t.type)), ("ptr", plane)]
+        f.loop(*self.outputs, 1, output, carry, at_least_once=True)

@@ -1,4 +1,4 @@
-"""The transforms of Winograd's convolutions (see `winograd.py`), on vectors of neighbouring tiles or channels."""
+"""The transforms of Winograd's convolutions (see `winograd.py`), on vectors of tiles or channels."""
 
 from __future__ import annotations
 
@@ -160,7 +160,8 @@ def output_function(t: Tiles, names: tuple[str, ...]) -> Function:
     )
     x, v = Words(f, names, ("x", "flag")), vector(t.type, t.lanes)
     row_bytes = f.mul(x.out_columns, t.itemsize)
-    first, last = f.div("%tile", x.out_width), f.div(f.sub(f.add("%tile", "%count"), 1), x.out_width)
+    first = f.div("%tile", x.out_width)
+    last = f.div(f.sub(f.add("%tile", "%count"), 1), x.out_width)
     nothing = splat_literal(t.type, t.lanes, "0.0")
 
     def row(h, column, sums, done, wrong):

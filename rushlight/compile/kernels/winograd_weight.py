@@ -2,10 +2,10 @@
 
     dw = G^T [ sum over tiles of (A dy A^T) * (B^T input B) ] G
 
-For each of the sixteen places a product of matrices, over tiles. A chunk owns some channels and outputs, and a
-part of the tiles: it transforms blocks of tiles of both and adds their products to its own partial sums.
-A second call adds the parts, in order, and transforms back; if something is not finite, the direct way
-follows.
+For each of the sixteen places a product of matrices, over tiles. A chunk owns some channels and
+outputs, and a part of the tiles: it transforms blocks of tiles of both and adds their products to
+its own partial sums. A second call adds the parts, in order, and transforms back; if something is
+not finite, the direct way follows.
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ POINTERS = ("x", "grad", "out", "flag", "scratch")
 WORDS = (
     *GEOMETRY,
     "grad", "grad_n", "grad_c",
-    "out", "outputs", "groups", "part_bytes", "place_bytes",  # (part, place, group, channel, output)
+    "out", "part_bytes", "place_bytes",  # (part, place, group, channel, output)
+    "outputs", "groups",
     "flag", "scratch", "scratch_bytes", "runs", "prepared", "inputs", "sums", "panel",
     "input_row", "input_place", "sum_place",
     "channel_step", "channel_chunks", "output_step", "output_chunks",
     "tile_step", "tile_chunks", "image_step", "image_chunks", "units", "unit_step",
 )  # then GEOMETRY of the gradient
 BACK_WORDS = (
-    "partial", "out", "flag", "scratch", "scratch_bytes", "sum_row", "parts", "part_bytes", "place_bytes",
-    "channels", "outputs", "channel_step", "channel_chunks",
+    "partial", "out", "flag", "scratch", "scratch_bytes", "sum_row",
+    "parts", "part_bytes", "place_bytes", "channels", "outputs", "channel_step", "channel_chunks",
 )
 STEP = 128  # channels, or outputs, of a chunk at most
 PARTS_BYTES = 8 << 20  # of partial results, at most
@@ -87,7 +88,8 @@ def plan(
     words = {
         **geometry, "plain": 0, "grad": g.grad, "grad_n": g.grad_strides[0],
         "grad_c": g.grad_strides[1], "out": partial, "outputs": g.outputs, "groups": g.groups,
-        "flag": flag, "part_bytes": PLACES * place_bytes, "place_bytes": place_bytes, "input_row": pitch,
+        "flag": flag, "part_bytes": PLACES * place_bytes, "place_bytes": place_bytes,
+        "input_row": pitch,
         "input_place": channel_step * pitch + 64, "sum_place": output_step * pitch + 64,
         "channel_step": channel_step, "channel_chunks": channel_chunks,
         "output_step": output_step, "output_chunks": output_chunks, "tile_step": tile_step,
@@ -186,8 +188,8 @@ class _Correlate(Tiled):
         def place(p):
             a = f.at(self.inputs, f.mul(p, x.input_place))
             b, c = f.at(self.sums, f.mul(p, x.sum_place)), f.at(self.out, f.mul(p, x.place_bytes))
-            f.loop(*self.outputs, self.t.columns, lambda o: self._multiply(a, b, c, o, k, channels, panel),
-                   at_least_once=True)
+            f.loop(*self.outputs, self.t.columns, lambda o: self._multiply(
+                a, b, c, o, k, channels, panel), at_least_once=True)
 
         f.loop(0, PLACES, 1, place, at_least_once=True)
 

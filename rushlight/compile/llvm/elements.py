@@ -147,6 +147,11 @@ TESTS = ("isnan", "isinf", "isfinite", "signbit")
 DIVISIONS, SHIFTS = ("floor_divide", "remainder", "fmod"), ("left_shift", "right_shift")
 
 
+def is_compiled(dtype: np.dtype) -> bool:
+    """Whether a dtype has a form in registers."""
+    return name_of(dtype) in REGISTER
+
+
 def supported(name: str, dtype: np.dtype) -> bool:
     """Whether `apply` can write operation `name` on operands of `dtype`."""
     if name_of(dtype) not in REGISTER:

@@ -22,6 +22,8 @@ HERE = [
     and t.vector_bytes <= target.host().vector_bytes
 ]
 
+SMALL = replace(target.host(), l1_bytes=32 << 10, l2_bytes=512 << 10)  # caches with many blocks
+
 
 def numbers(*shape, dtype=np.float32, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
@@ -46,8 +48,9 @@ def dense(shape, itemsize):
 
 
 def run_forward(x, w, stride, padding, dilation, groups, level=None, **how):
-    wanted = torch.convolution(torch.from_numpy(x).double(), torch.from_numpy(w).double(), None, stride,
-                               padding, dilation, False, [0] * len(stride), groups)
+    wide = [torch.from_numpy(t).double() for t in (x, w)]
+    wanted = torch.convolution(*wide, None, stride, padding, dilation, False, [0] * len(stride),
+                               groups)
     out = np.full(wanted.shape, np.nan, x.dtype)
     image = image_of(x, w.shape[2:], out.shape[2:], stride, padding, dilation, groups)
     ordered = np.ascontiguousarray(w.swapaxes(1, 2)) if w.ndim == 5 else w
@@ -67,16 +70,16 @@ def run_weight(x, w, stride, padding, dilation, groups, level=None, tiles=False,
     wanted = torch.autograd.grad(y, weight, torch.from_numpy(g).double())[0].numpy()
     out = np.full(w.shape, np.nan, x.dtype)
     image = image_of(x, w.shape[2:], g.shape[2:], stride, padding, dilation, groups)
-    wanted_gradient = convolution_weight.WeightGradient(
+    gradient = convolution_weight.WeightGradient(
         image, groups, len(w) // groups, Address("g"), dense(g.shape, x.itemsize), Address("out"),
         x.dtype.name,
     )
     if tiles:
         calls = winograd_weight.plan(
-            wanted_gradient, lambda guard: convolution_weight.plan(wanted_gradient, guard, level), level
+            gradient, lambda guard: convolution_weight.plan(gradient, guard, level), level
         )
     else:
-        calls = convolution_weight.plan(wanted_gradient, target=level)
+        calls = convolution_weight.plan(gradient, target=level)
     run_calls(calls, {"x": x, "g": g, "out": out}, **how)
     return out, wanted, calls
 
@@ -107,7 +110,7 @@ def test_any_geometry(level, run, data):
     draw = data.draw
     sizes, kernel, stride, padding, dilation = draw(geometries(draw(st.integers(1, 3))))
     groups, dtype = draw(st.integers(1, 3)), draw(st.sampled_from(["float32", "float64"]))
-    batch, channels, outputs = draw(st.integers(1, 3)), draw(st.integers(1, 5)), draw(st.integers(1, 9))
+    batch, channels, outputs = (draw(st.integers(1, n)) for n in (3, 5, 9))
     x = numbers(batch, groups * channels, *sizes, dtype=dtype)
     if draw(st.booleans()):  # channels last
         x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
@@ -128,7 +131,7 @@ MANY_BLOCKS = [  # channels in blocks, panels in L1 or L2, images together, pixe
 def test_blocks(run, shape, weight, stride, padding):
     """The same bits in any order of the chunks and on several threads."""
     x, w = numbers(*shape), numbers(*weight, seed=1)
-    given = x, w, (stride,) * 2, (padding,) * 2, (1, 1), 1
+    given = x, w, (stride,) * 2, (padding,) * 2, (1, 1), 1, SMALL
     found, wanted, calls = run(*given)
     close(found, wanted)
     assert calls[0].chunks > 1
@@ -155,7 +158,8 @@ def run_winograd(x, w, padding, groups=1, backwards=False, level=None, **how):
     c = convolution.Convolution(image, groups, turned.shape[1], Address("turned"), Address("out"),
                                 dense(out.shape, x.itemsize), x.dtype.name)
     steps = each.strides[1], each.strides[2]
-    original = winograd.Weights(Address("w"), each.strides[0], *(steps[::-1] if backwards else steps))
+    steps = steps[::-1] if backwards else steps
+    original = winograd.Weights(Address("w"), each.strides[0], *steps)
     calls = winograd.plan(
         c, original, lambda guard: convolution.plan(replace(c, guard=guard), level), level
     )
@@ -198,7 +202,7 @@ def test_winograd_gradient_of_weights(level, data):
 @pytest.mark.parametrize("shape, outputs", [((20, 150, 8, 8), 130), ((2, 40, 30, 60), 24)])
 def test_blocks_of_tiles_of_gradients(shape, outputs):
     x, w = numbers(*shape), numbers(outputs, shape[1], 3, 3, seed=1)
-    given = x, w, (1, 1), (1, 1), (1, 1), 1
+    given = x, w, (1, 1), (1, 1), (1, 1), 1, SMALL
     found, wanted, calls = run_weight(*given, tiles=True)
     close(found, wanted)
     assert calls[0].chunks > 1
@@ -240,7 +244,8 @@ CASES = [
     ("conv2d", (2, 3, 9, 10), (4, 3, 3, 3), {"padding": 1}),
     ("conv2d", (2, 3, 19, 42), (4, 3, 3, 3), {"padding": 1, "stride": 2}),
     ("conv2d", (2, 4, 9, 10), (4, 2, 1, 1), {"stride": 2, "groups": 2}),
-    ("conv2d", (2, 4, 11, 9), (6, 2, 3, 3), {"stride": 3, "groups": 2, "padding": 2, "dilation": 2}),
+    ("conv2d", (2, 4, 11, 9), (6, 2, 3, 3),
+     {"stride": 3, "groups": 2, "padding": 2, "dilation": 2}),
     ("conv2d", (2, 3, 8, 8), (4, 3, 2, 2), {"padding": 3}),
     ("conv2d", (2, 3, 8, 9), (4, 3, 4, 3), {"padding": "same"}),
     ("conv2d", (2, 5, 12, 45), (5, 1, 3, 3), {"padding": 1, "groups": 5}),
@@ -249,7 +254,8 @@ CASES = [
     ("conv2d", (2, 48, 12, 14), (48, 48, 3, 3), {"padding": 1}),
     ("conv1d", (2, 4, 23), (4, 2, 5), {"stride": 4, "groups": 2, "padding": 2}),
     ("conv3d", (2, 3, 5, 6, 7), (4, 3, 3, 2, 3), {"stride": (2, 1, 2), "padding": 1}),
-    ("conv_transpose2d", (2, 4, 9, 10), (4, 5, 3, 3), {"stride": 2, "padding": 1, "output_padding": 1}),
+    ("conv_transpose2d", (2, 4, 9, 10), (4, 5, 3, 3),
+     {"stride": 2, "padding": 1, "output_padding": 1}),
     ("conv_transpose1d", (2, 4, 9), (4, 2, 5), {"stride": 3, "groups": 2, "dilation": 2}),
 ]
 
@@ -257,7 +263,8 @@ CASES = [
 @pytest.mark.parametrize("name, shape, weight, options", CASES)
 def test_operators(name, shape, weight, options):
     """Forward, both gradients, and the gradients' gradients."""
-    x, w = (rushlight.tensor(numbers(*s, seed=i)).requires_grad_() for i, s in enumerate((shape, weight)))
+    x, w = (rushlight.tensor(numbers(*s, seed=i)).requires_grad_()
+            for i, s in enumerate((shape, weight)))
     function = getattr(rushlight.nn.functional, name)
 
     def steps():
@@ -283,7 +290,8 @@ def test_dtypes(dtype):
 
 
 def test_channels_last():
-    x = rushlight.tensor(numbers(2, 5, 7, 9)).to(memory_format=rushlight.channels_last).requires_grad_()
+    x = rushlight.tensor(numbers(2, 5, 7, 9)).to(memory_format=rushlight.channels_last)
+    x.requires_grad_()
     w = rushlight.tensor(numbers(4, 5, 3, 3)).requires_grad_()
 
     def steps():
