@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 import rushlight
+from rushlight.compile import background
 from rushlight.trace import flush, trie
 from rushlight.trace.trie import RECORDER, idle
 
@@ -83,9 +84,10 @@ def main():
     for name, (requires_grad, f) in WORK.items():
         theirs, ours = make(torch, requires_grad), make(rushlight, requires_grad)
         rows = []
-        for _ in range(3):
+        for _ in range(6):
             f(*theirs)
             read(f, ours)
+        background.wait()
         for _ in range(rounds):
             eager = timed(f, *theirs)
             flush()
@@ -98,8 +100,9 @@ def main():
             trie.forget()
             first = timed(f, *ours)
             flush()
-            for _ in range(4):
+            for _ in range(6):
                 read(f, ours)
+            background.wait()
             rows.append([eager, record, whole, first])
         mid = [statistics.median(column) / OPERATIONS * 1e9 for column in zip(*rows, strict=True)]
         ratios = [

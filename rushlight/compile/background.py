@@ -17,7 +17,7 @@ from ..interpret import program as tier0_program
 MODE = os.environ.get("RUSHLIGHT_COMPILE", "background")
 SWITCH = 2e-4  # seconds that a step waits for the compiler to let go of the interpreter (usually 5e-3)
 STAY_OUT = [False]  # torch.use_deterministic_algorithms: programs stay in tier 0
-_queue: queue.SimpleQueue = queue.SimpleQueue()
+_queue: queue.Queue = queue.Queue()
 _worker: list = [None]
 _lock = threading.Lock()
 failures: list = []  # (program, exception) of builds that went wrong: tier 0 goes on
@@ -76,11 +76,18 @@ def _work():
             compile_now(*given)
         finally:
             sys.setswitchinterval(before)
+            _queue.task_done()
+
+
+def wait() -> None:
+    """Until all programs that became hot have been compiled: for measurements."""
+    _queue.join()
 
 
 def after_fork() -> None:
-    """In a forked child: the thread did not come along."""
-    _worker[0] = None
+    """In a forked child: the thread did not come along, and what it was to do is the parent's."""
+    global _queue
+    _worker[0], _queue = None, queue.Queue()
 
 
 os.register_at_fork(after_in_child=after_fork)

@@ -44,7 +44,11 @@ MAKERS: dict[str, Callable] = {}  # of public functions: forms.py and hot.py, wh
 
 
 class GradientRule:
-    """The gradient for one input, or jointly for several: `fn` and what it reads."""
+    """The gradient for one input, or jointly for several: `fn` and what it reads.
+
+    reads: for each of fn's parameters a pair: the name of what it is (g, out, out_meta, need), or
+    "value" or "meta" and the number of an argument of the operator.
+    """
 
     __slots__ = ("fn", "params", "joint", "reads", "saves", "saves_out")
 
@@ -53,13 +57,20 @@ class GradientRule:
         self.params = tuple(names.index(p) for p in (params if self.joint else (params,)))
         self.fn = fn
         code = fn.__code__
-        self.reads = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        self.saves = tuple(names.index(r) for r in self.reads if r in names)
-        self.saves_out = "out" in self.reads
-        known = {"g", "out", "out_meta", "need"}
-        for r in self.reads:
-            if r not in known and r not in names and r.removesuffix("_meta") not in names:
+        reads = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        found: list[tuple[str, int]] = []
+        for r in reads:
+            if r in ("g", "out", "out_meta", "need"):
+                found.append((r, -1))
+            elif r in names:
+                found.append(("value", names.index(r)))
+            elif r.removesuffix("_meta") in names:
+                found.append(("meta", names.index(r.removesuffix("_meta"))))
+            else:
                 raise TypeError(f"gradient reads unknown '{r}'; parameters are {names}")
+        self.reads = tuple(found)
+        self.saves = tuple(i for what, i in found if what == "value")
+        self.saves_out = "out" in reads
 
 
 class Operator:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from . import trie
 from .operator import Operator
 from .record import needed_rules
@@ -49,9 +51,10 @@ def _inputs(v, rules):
 AS_TENSORS = {"_add", "_sub", "mul", "true_divide", "_where"}  # their numbers count as inputs
 
 
-def differentiable(op) -> list[int]:
+@functools.cache
+def differentiable(op) -> tuple[int, ...]:
     """The parameters of an operator that have gradients, in order."""
-    return sorted({i for r in op.gradients for i in r.params})
+    return tuple(sorted({i for r in op.gradients for i in r.params}))
 
 
 def edges(v):

@@ -289,25 +289,30 @@ def missed(o: Operator, tr, key, args: tuple):
     The first time of operators on plain tensors, without the steps that these do not need; what is
     not plain goes to `record`.
     """
-    if o.slow_miss or trie.EAGER:
+    if o.slow_miss or trie.EAGER or not tr.immediate:
         return record(o, args)
     nodes = key[1:]
     with LOCK:
         st = tr.st
-        if st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES or child(st, key) is not None:
+        if (
+            st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES
+            or st.first_key == key or key in st.next
+        ):
             return record(o, args)
-        metas, ins, some = [], [], False
+        metas, ins, arrays, some = [], [], [], False
         for x, value in zip(nodes, args):  # noqa: B905 - as long as the operator's parameters
             if x.__class__ is Node:
                 if value._s is not x and not _just_entered(tr, x, value):
                     return record(o, args)  # another thread ended the segment
                 metas.append(x.m)
                 ins.append(x)
+                arrays.append(value._buf)
                 some = some or x.rg
             elif x is float or x is int:
                 return record(o, args)
             else:
                 metas.append(x)
+                arrays.append(x)
         facts = tuple(metas)
         known = o.inferred.get(facts)
         if known is None or known[4] is None:
@@ -320,9 +325,6 @@ def missed(o: Operator, tr, key, args: tuple):
                 saving = o.saving[flags] = _saving(o, flags)
             if saving[2] and any([trie.in_inference(x) for x in ins]):
                 return record(o, args)
-        if not tr.immediate:
-            run_pending(tr)
-        arrays = [v._buf if x.__class__ is Node else x for x, v in zip(nodes, args)]  # noqa: B905
         out = known[1]
         try:
             made = tier0.run(known[4], arrays)
@@ -331,7 +333,8 @@ def missed(o: Operator, tr, key, args: tuple):
             raise _told(e, o, args) from e.__cause__
         v = new(Node)
         v.next, v.first_key, v.first = NO_CHILDREN, None, None
-        v.parent, v.op, v.args, v.ins, v.m = st, o, nodes, tuple(ins), out
+        v.parent, v.op, v.args, v.m = st, o, nodes, out
+        v.ins = nodes if len(ins) == len(nodes) else tuple(ins)
         v.rg = rg = saving is not None and saving[2]
         v.slot = st.slot + 1
         v.outs = v.number = v.programs = None
@@ -342,7 +345,8 @@ def missed(o: Operator, tr, key, args: tuple):
         v.site = tr.sweeping or site(3)
         trie.NODES += 1
         Stats.misses += 1
-        add_child(st, key, v)
+        if not st.frozen:
+            tr.unpublished.append((st, key, v))
         if rg:
             saved = tr.saved
             if saved is None:

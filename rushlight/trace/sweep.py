@@ -12,7 +12,7 @@ import numpy as np
 from . import trie
 from .meta import weak_meta
 from .names import grad_name
-from .plan import AS_TENSORS, FUNCTION_OUT, differentiable, op_node, rule_saves
+from .plan import AS_TENSORS, FUNCTION_OUT, differentiable, rule_saves
 from .tensor import Parameter, Tensor, array
 from .trie import (
     FUNCTION,
@@ -161,31 +161,31 @@ def _scalar_entry(tr, value):
 # ---------------------------------------------------------------- the sweep
 
 
-def call_rule(v, r, g, held, need):
+def call_rule(v, r, g, held):
     """Gradients of the inputs that rule `r` of operation `v` serves."""
-    names = v.op.names
     arguments = []
-    for read in r.reads:
-        if read == "g":
-            arguments.append(g)
-        elif read == "out":
-            arguments.append(tuple([held[n] for n in v.outs]) if v.outs else held[v])
-        elif read == "out_meta":
-            arguments.append(tuple([n.m for n in v.outs]) if v.outs else v.m)
-        elif read == "need":
-            arguments.append(need)
-        elif read in names:
-            x = v.args[names.index(read)]
+    for what, i in r.reads:
+        if what == "g":
+            x = g
+        elif what == "value":
+            x = v.args[i]
             if x.__class__ is trie.Node:
                 x = held[x]
             elif x.__class__ is tuple and x and x[0].__class__ is trie.Node:
                 x = tuple([held[n] for n in x])
-            arguments.append(x)
+        elif what == "out":
+            x = tuple([held[n] for n in v.outs]) if v.outs else held[v]
+        elif what == "out_meta":
+            x = tuple([n.m for n in v.outs]) if v.outs else v.m
+        elif what == "need":
+            x = tuple([_needs(v.args[j]) for j in r.params])
         else:
-            x = v.args[names.index(read.removesuffix("_meta"))]
-            if x.__class__ is tuple and x and x[0].__class__ is trie.Node:
+            x = v.args[i]
+            if x.__class__ is trie.Node:
+                x = x.m
+            elif x.__class__ is tuple and x and x[0].__class__ is trie.Node:
                 x = tuple([n.m for n in x])
-            arguments.append(x.m if x.__class__ is trie.Node else x)
+        arguments.append(x)
     return r.fn(*arguments)
 
 
@@ -273,11 +273,12 @@ def sweep(plan, grads, held, hooks, leaves, segment=None):
     def give(n, gradient):
         if gradient is None:
             return
-        target = op_node(n)
+        target = n.ins[0] if n.op is trie.GET else n
+        gradient = fitted(gradient, n.m)
         slots = grads.get(target)
         if slots is None:
-            slots = grads[target] = {}
-        gradient = fitted(gradient, n.m)
+            grads[target] = {n: gradient}
+            return
         before = slots.get(n)
         slots[n] = gradient if before is None else add(before, gradient)
 
@@ -315,16 +316,18 @@ def sweep(plan, grads, held, hooks, leaves, segment=None):
             g = tuple([slots.get(n) for n in v.outs]) if v.outs else slots[v]
             parts = {}
             for r in plan.rules[v]:
-                need = tuple([_needs(v.args[i]) for i in r.params])
-                made = call_rule(v, r, g, held, need)
-                if not r.joint:
-                    made = (made,)
-                parts.update(zip(r.params, made, strict=True))
+                made = call_rule(v, r, g, held)
+                if r.joint:
+                    parts.update(zip(r.params, made, strict=True))
+                else:
+                    parts[r.params[0]] = made
             given = _by_input(v, parts)
             if ANOMALY[0]:
                 _check_nan(v, given)
-            for n, gradient in _call_after(hooks, v, slots, given):
-                if n is not None and n.rg:
+            if hooks:
+                given = _call_after(hooks, v, slots, given)
+            for n, gradient in given:
+                if gradient is not None and n is not None and n.rg:
                     give(n, gradient)
     return results, captured
 
