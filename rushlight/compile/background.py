@@ -18,6 +18,7 @@ MODE = os.environ.get("RUSHLIGHT_COMPILE", "background")
 SWITCH = 2e-4  # seconds that a step waits for the compiler to let go of the interpreter (usually 5e-3)
 STAY_OUT = [False]  # torch.use_deterministic_algorithms: programs stay in tier 0
 _queue: queue.Queue = queue.Queue()
+_waiting: set = set()  # programs in the queue
 _worker: list = [None]
 _lock = threading.Lock()
 failures: list = []  # (program, exception) of builds that went wrong: tier 0 goes on
@@ -30,6 +31,8 @@ def hot(program, scalars) -> None:
     if MODE == "now":
         compile_now(program, scalars)
         return
+    program.pending = threading.Event()
+    _waiting.add(program)
     _queue.put((program, list(scalars)))
     if _worker[0] is None or not _worker[0].is_alive():
         with _lock:
@@ -69,13 +72,16 @@ def compile_now(program, scalars) -> None:
 
 def _work():
     while True:
-        given = _queue.get()
+        program, scalars = _queue.get()
         before = sys.getswitchinterval()
         sys.setswitchinterval(min(before, SWITCH))
         try:
-            compile_now(*given)
+            compile_now(program, scalars)
         finally:
             sys.setswitchinterval(before)
+            program.pending.set()
+            program.pending = None
+            _waiting.discard(program)
             _queue.task_done()
 
 
@@ -85,9 +91,12 @@ def wait() -> None:
 
 
 def after_fork() -> None:
-    """In a forked child: the thread did not come along, and what it was to do is the parent's."""
+    """In a forked child: the thread did not come along; its programs become hot once more."""
     global _queue
     _worker[0], _queue = None, queue.Queue()
+    for program in _waiting:
+        program.function = program.pending = None
+    _waiting.clear()
 
 
 os.register_at_fork(after_in_child=after_fork)

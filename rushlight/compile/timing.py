@@ -63,8 +63,9 @@ def limits() -> tuple[float, float]:
     a, b, c = (np.ones((n, n), np.float32) for _ in range(3))
     matrices = [Matrix(held_address(x), n, 1) for x in (a, b, c)]
     best = _best(plan(Product(*matrices, m=n, n=n, k=n)), 2 * n**3, [a, b, c])
-    x = np.zeros(1 << 23, np.float32)
+    x = np.empty(1 << 23, np.float32)
     y = np.ones(1 << 23, np.float32)
+    np.copyto(x, y)  # its pages are given now
     start = time.perf_counter()
     for _ in range(4):
         np.copyto(x, y)
@@ -89,27 +90,20 @@ def _best(calls, flops: int, held) -> float:
     from .kernels.call import Address, Workspace
 
     run = _run_calls()
-    tables, keep = [], [held]
+    tables, keep, spaces = [], [held], dict[Workspace, np.ndarray]()
+
+    def address(w) -> int:
+        if isinstance(w, Address):
+            return address(w.buffer) + w.offset
+        if isinstance(w, _Held):
+            return w.array.ctypes.data
+        if w not in spaces:
+            spaces[w] = np.zeros(w.nbytes * (64 if w.per_thread else 1) + 64, np.uint8)
+        return spaces[w].ctypes.data + -spaces[w].ctypes.data % 64
+
     for call in calls:
         code = objects.load(call.text, call.exports or (call.function,))
-        words = np.zeros(max(len(call.words), 1), np.int64)
-        for i, w in enumerate(call.words):
-            if isinstance(w, Address):
-                space = w.buffer
-                if isinstance(space, Workspace):
-                    space = np.zeros(space.nbytes * 64 + 64, np.uint8)
-                    keep.append(space)
-                    words[i] = space.ctypes.data + w.offset
-                else:
-                    words[i] = space.array.ctypes.data + w.offset
-            elif isinstance(w, Workspace):
-                space = np.zeros(w.nbytes * (64 if w.per_thread else 1) + 64, np.uint8)
-                keep.append(space)
-                words[i] = space.ctypes.data
-            elif isinstance(w, float):
-                words.view(np.float64)[i] = w
-            elif isinstance(w, int):
-                words[i] = w
+        words = np.array([w if isinstance(w, int) else address(w) for w in call.words], np.int64)
         keep.append(words)
         tables.append(np.array([code[call.function], words.ctypes.data, call.chunks,
                                 int(call.parallel), 0], np.int64))

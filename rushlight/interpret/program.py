@@ -12,11 +12,14 @@ A node is taken as it is (this layer imports nothing from the trace): `op`, `arg
 
 from __future__ import annotations
 
+from time import perf_counter as clock
+
 import numpy as np
 
 from . import tier0
 
 HOT_AFTER = 2
+LONG = 5e-3  # seconds: a program that takes longer is compiled after its first run
 WATCH: list = []  # functions that see each run of a program first (`tools/explain.py`)
 TIER1: list = [None]  # set by the compiler: called with a program that keeps coming back, and its numbers
 _COMPILED: dict[str, object] = {}
@@ -36,13 +39,15 @@ class Program:
 
     __slots__ = (
         "instructions", "wanted", "saved", "runs", "function", "source", "consts", "lines", "facts",
-        "native", "plain",
+        "native", "plain", "seconds", "pending",
     )
 
     def __init__(self, instructions, wanted, saved):
         self.instructions, self.wanted, self.saved = instructions, wanted, saved
         self.runs = 0
         self.function = self.source = self.consts = self.lines = self.facts = self.native = self.plain = None
+        self.seconds = 0.0  # that its last run in tier 0 took
+        self.pending = None  # an event while the compiler has it
 
     def __repr__(self) -> str:
         return f"Program({len(self.instructions)} instructions, {len(self.wanted)} results)"
@@ -53,19 +58,37 @@ class Program:
         return self.run(bufs, scalars)
 
     def run(self, bufs, scalars):
-        """The results of one run; HOT_AFTER runs are interpreted, then the program is compiled."""
+        """The results of one run; HOT_AFTER short runs are interpreted, then the program is compiled.
+
+        While the compiler is at it, a long program waits for it, no longer than tier 0 would take.
+        """
         token = tier0.silence(tier0.QUIET)
         try:
             if self.function is None:
-                self.runs += 1
-                if self.runs <= HOT_AFTER:
-                    return self.interpret(bufs, scalars)
-                compile_program(self)
-                if TIER1[0] is not None:
-                    TIER1[0](self, scalars)
+                return self._interpreted(bufs, scalars)
+            pending = self.pending
+            if pending is not None and self.seconds > LONG:
+                pending.wait(self.seconds)
             return self.function(bufs, scalars, self.consts)
         finally:
             tier0.restore(token)
+
+    def _interpreted(self, bufs, scalars):
+        self.runs += 1
+        if self.runs > HOT_AFTER:
+            self._hot(scalars)
+            return self.function(bufs, scalars, self.consts)
+        begin = clock()
+        made = self.interpret(bufs, scalars)
+        self.seconds = clock() - begin
+        if self.seconds > LONG:
+            self._hot(scalars)
+        return made
+
+    def _hot(self, scalars):
+        compile_program(self)
+        if TIER1[0] is not None:
+            TIER1[0](self, scalars)
 
     def in_tier0(self, bufs, scalars):
         """Run as straight-line Python, also when there is a native form."""

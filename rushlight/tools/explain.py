@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..interpret import program as tier0_program
@@ -69,6 +69,15 @@ class _Program:
             return []
         return [(f.instruction.node.op.name, _place(f.instruction.node), f.why)
                 for f in native.fallbacks]
+
+
+def _alike(kernels: list[_Kernel]) -> list[_Kernel]:
+    """Kernels of equal labels for the same lines as one, with all their runs."""
+    found: dict[tuple, _Kernel] = {}
+    for k in kernels:
+        one = found.setdefault((k.label, *k.lines), replace(k, runs=0, seconds=0.0))
+        one.runs, one.seconds = one.runs + k.runs, one.seconds + k.seconds
+    return list(found.values())
 
 
 def _place(node) -> str:
@@ -166,15 +175,16 @@ class explain:
                 f"{row.seconds * 1e3:.3f} ms; values read at "
                 + ", ".join(f"{line} ({n})" for line, n in row.reads.most_common(4))
             )
-            kernels = row.kernels()
+            kernels = _alike(row.kernels())
             for k in sorted(kernels, key=lambda k: -k.seconds)[:12]:
                 told.append(
-                    f"  {k.seconds / max(k.runs, 1) * 1e6:9.1f} us  {k.nbytes / 1e6:8.2f} MB "
+                    f"  {k.runs / max(row.runs, 1):5.0f} x {k.seconds / max(k.runs, 1) * 1e6:9.1f} us"
+                    f"  {k.nbytes / 1e6:8.2f} MB "
                     f"{k.flops / 1e6:9.2f} MFLOP  {min(k.share(limits), 9.99):4.0%} of the limit  "
                     f"{k.label[:60]}  [{', '.join(dict.fromkeys(k.lines))[:60]}]"
                 )
             if len(kernels) > 12:
-                told.append(f"  ... {len(kernels) - 12} more kernels")
+                told.append(f"  ... {len(kernels) - 12} more kinds of kernels")
             for name, line, why in row.fallbacks():
                 told.append(f"  tier 0: {name} at {line}: {why}")
         return "\n".join(told)

@@ -7,6 +7,8 @@ Batches of the partial results follow each other, in three dimensions; those of 
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..llvm import elements
@@ -37,6 +39,7 @@ def plan(partial: Address, out: Address, words: dict, batches: int, dtype: str,
                 batches * chunks > 1 and nbytes > 1 << 18, label="combine parts", nbytes=nbytes)
 
 
+@functools.cache
 def _text(target: Target, dtype: np.dtype) -> str:
     f = Function("combine", [("ptr", "args"), ("i64", "chunk"), ("i64", "thread")])
     x = Words(f, WORDS, WORDS[:3])

@@ -14,6 +14,7 @@ for each phase of the input's positions (`input_gradient` in lowering).
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,6 +123,7 @@ def scratch(names: tuple[str, ...], sizes: list[int]) -> dict:
     return {**words, "scratch": Workspace(at, per_thread=True), "scratch_bytes": at}
 
 
+@functools.cache
 def convolve_text(target: Target, dtype: str) -> str:
     """The module of `convolve`."""
     tiles = Tiles(target, dtype)

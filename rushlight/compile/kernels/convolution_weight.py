@@ -11,6 +11,7 @@ image itself.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,6 +160,7 @@ def plan(g: WeightGradient, guard: object = 0, target: Target | None = None) -> 
     return [made, end]
 
 
+@functools.cache
 def correlate_text(target: Target, dtype: str) -> str:
     """The module of `correlate`."""
     tiles = Tiles(target, dtype)

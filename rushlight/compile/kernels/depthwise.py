@@ -9,6 +9,8 @@ number is made at the end.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..llvm import elements
@@ -56,6 +58,7 @@ def _plan(writer, image, groups, each, out, weights, dtype, target) -> list[Call
                  flops=flops, nbytes=nbytes)]
 
 
+@functools.cache
 def _text(target: Target, dtype: str, writer) -> str:
     tiles = Tiles(target, dtype)
     windows = Windows(tiles, WORDS)

@@ -10,6 +10,8 @@ at a time.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..llvm import elements
@@ -41,6 +43,7 @@ def plan(w: Address, out: Address, groups: int, outputs: int, channels: int, tap
                  chunks > 1 and nbytes > 1 << 18, label="exchange channels", nbytes=nbytes)]
 
 
+@functools.cache
 def _text(target: Target, dtype: np.dtype) -> str:
     f = Function("exchange", [("ptr", "args"), ("i64", "chunk"), ("i64", "thread")])
     x = Words(f, WORDS, WORDS[:3])

@@ -8,6 +8,7 @@ A phase that no tap meets has no memory and counts as zeros. A chunk makes some 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
@@ -47,6 +48,7 @@ def plan(out: Address, planes: int, sizes, strides, phases: dict, dtype: str,
                  label="interleave phases", nbytes=nbytes)]
 
 
+@functools.cache
 def _text(target: Target, dtype: np.dtype) -> str:
     f = Function("interleave", [("ptr", "args"), ("i64", "chunk"), ("i64", "thread")])
     x, item = Words(f, WORDS, ("out", "scratch")), dtype.itemsize

@@ -41,6 +41,7 @@ k, A_K and B_K count pairs), C and bias are float32; one instruction where the p
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -88,7 +89,8 @@ class Tiles:
         """The highest tile: sums, the vectors of B and broadcasts fill the registers."""
         spare = 2 if self.target.vector_bytes > 16 else 4  # 128-bit x86 multiplies into a register
         free = self.target.vector_registers - self.vectors - spare
-        return free // self.vectors
+        most = free // self.vectors
+        return 8 if most == 9 else most  # powers of two divide most sizes
 
     @cached_property
     def columns(self) -> int:
@@ -100,14 +102,18 @@ class Tiles:
         variant = ("s" if self.segments else "") + ("t" if self.table else "")
         return f"tile{variant}_{self.dtype}_{rows}x{vectors}"
 
+    @cached_property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of all kernels, by width, then height."""
+        return [(r, v) for v in range(1, self.vectors + 1) for r in range(1, self.rows + 1)]
+
     def kernels(self) -> list[Function]:
         """Kernels of all heights and widths."""
-        sizes = [(r, v) for v in range(1, self.vectors + 1) for r in range(1, self.rows + 1)]
-        return [_Writer(self, *size).write() for size in sizes]
+        return _kernels(self)
 
     def extra(self) -> str:
-        """The table of kernels, by width, then height: `call` reads it."""
-        names = [k.name for k in self.kernels()]
+        """The table of kernels: `call` reads it."""
+        names = [self.name(*size) for size in self.sizes]
         held = ", ".join(f"ptr @{n}" for n in names)
         return f"@{self.name(0, 0)} = internal constant [{len(names)} x ptr] [{held}]"
 
@@ -143,6 +149,11 @@ class Tiles:
         count = f.div(f.add(rows, self.rows - 1), self.rows)
         low = f.div(rows, count)
         return count, low, f.sub(rows, f.mul(low, count))
+
+
+@functools.cache
+def _kernels(tiles: Tiles) -> list[Function]:
+    return [_Writer(tiles, *size).write() for size in tiles.sizes]
 
 
 def set_words(f: Function, block: str, words: dict[int, Operand]) -> None:

@@ -9,6 +9,8 @@ gradient of maxima adds to places given by their indices.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..llvm import elements
@@ -38,6 +40,7 @@ def plan(kind: str, image: Image, out: Address, index: Address | int = 0, dtype:
     )]
 
 
+@functools.cache
 def pool_text(target: Target, dtype: str, kind: str) -> str:
     """The module of one kind of pooling."""
     tiles = Tiles(target, dtype)
@@ -234,6 +237,7 @@ def put(grad: Address, index: Address, out: Address, planes: int, size: int, cou
                  label="put at indices", nbytes=nbytes)]
 
 
+@functools.cache
 def put_text(target: Target, dtype: str) -> str:
     """The module of `put`."""
     d = np.dtype(dtype)

@@ -16,6 +16,7 @@ one.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -213,6 +214,7 @@ def pitch_of(count: int, tiles: Tiles) -> int:
 # ---------------------------------------------------------------- the tiles
 
 
+@functools.cache
 def tiles_text(target: Target, dtype: str) -> str:
     """The module of `winograd`."""
     tiles = Tiles(target, dtype)

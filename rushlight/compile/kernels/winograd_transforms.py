@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..llvm.builder import Function, Operand, float_literal, module, splat_literal, vector
@@ -78,6 +80,7 @@ def _both_ways(each, rows: list[list[str]]) -> list[str]:
 # ---------------------------------------------------------------- the weights
 
 
+@functools.cache
 def weights_text(target: Target, dtype: str) -> str:
     """The module of `weights`: the transformed weights, row by row of the products."""
     t = Tiles(target, dtype)

@@ -10,6 +10,7 @@ not finite, the direct way follows.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -128,6 +129,7 @@ def _back_call(g, partial, parts, place_bytes, flag, tiles) -> Call:
                 nbytes=PLACES * place_bytes * (parts + 1))
 
 
+@functools.cache
 def correlate_text(target: Target, dtype: str) -> str:
     """The module of `correlate_tiles`."""
     tiles = Tiles(target, dtype)
@@ -207,6 +209,7 @@ class _Correlate(Tiled):
         ))
 
 
+@functools.cache
 def back_text(target: Target, dtype: str) -> str:
     """The module of `back`: partial sums to gradients; notes in the flag what is not finite."""
     t = Tiles(target, dtype)
