@@ -372,6 +372,8 @@ def reshape(x: Expr, shape) -> Expr:
         return x
     if math.prod(shape) != math.prod(x.shape):
         raise NotLowered(f"reshape {x.shape} to {shape}")
+    if x.op == "cast" and x.ins[0].op == "value":
+        return Expr("cast", (reshape(x.ins[0], shape),), shape, x.dtype, x.attr, x.weak)
     if x.op == "value":
         v = x.attr
         probe = np.lib.stride_tricks.as_strided(np.empty(0, np.int8), v.shape, v.strides)

@@ -184,38 +184,59 @@ class Lowering:
     # ------------------------------------------------------------ products
 
     def product(self, x: Symbol, y: Symbol) -> Symbol:
-        """np.matmul."""
+        """np.matmul; of bfloat16 as it is, where the processor has instructions for that."""
+        from .kernels import matmul
+
+        halves = _bfloat16(x.expr), _bfloat16(y.expr)
+        if None not in halves and 0 not in (*x.shape, *y.shape):
+            made, shape = self._multiply(*halves, x.dtype)
+            if matmul.takes_bfloat16(made.product()):
+                return self._multiplied(made, shape)
         a, b = self.memory(x), self.memory(y)
         if a.dtype != b.dtype or a.dtype.name not in PRODUCTS:
             raise NotLowered(f"product of {a.dtype} and {b.dtype}")
+        made, shape = self._multiply(a, b, a.dtype)
+        if 0 in (*a.shape, *b.shape):
+            return functions.filled(shape, 0, a.dtype)
+        return self._multiplied(made, shape)
+
+    def _multiply(self, a: View, b: View, dtype) -> tuple[Multiply, tuple[int, ...]]:
+        """The product of two matrices or vectors, and its shape."""
         row, column = len(a.shape) == 1, len(b.shape) == 1
         a = _with_dim(a, 0) if row else a
         b = _with_dim(b, 1) if column else b
         batch = ex.broadcast(a.shape[:-2], b.shape[:-2])
         shape = (*batch, *(() if row else (a.shape[-2],)), *(() if column else (b.shape[-1],)))
-        if 0 in (*a.shape, *b.shape):
-            return functions.filled(shape, 0, a.dtype)
-        c = self.temporary((*batch, a.shape[-2], b.shape[-1]), a.dtype)
-        self.statements.append(Multiply(
+        c = self.temporary((*batch, a.shape[-2], b.shape[-1]), dtype)
+        made = Multiply(
             self.instruction, frozenset((hazard_root(a.root), hazard_root(b.root))),
             frozenset([c.root]), a=a, b=b, c=c,
-        ))
-        return Symbol(ex.reshape(ex.value(c), shape))
+        )
+        return made, shape
+
+    def _multiplied(self, made: Multiply, shape: tuple[int, ...]) -> Symbol:
+        self.statements.append(made)
+        return Symbol(ex.reshape(ex.value(made.c), shape))
 
     def _absorbed(self, store: Store) -> bool:
         """Let the last product write its result (perhaps with a bias added) where it is stored."""
         last = self.statements[-1] if self.statements else None
         if not isinstance(last, Multiply) or not isinstance(last.c.root, Temporary):
             return False
-        e, bias = store.expr, None
-        if e.op == "cast" and e.ins[0].dtype == np.float32 and e.dtype.name in PRODUCTS:
+        e, bias, dtype = store.expr, None, last.c.dtype
+        if e.op == "cast" and e.dtype == last.a.dtype != dtype:  # the kernel may round its sums
+            e, dtype = e.ins[0], e.dtype
+        elif e.op == "cast" and e.ins[0].dtype == np.float32 and e.dtype.name in PRODUCTS:
             return False
         if e.op == "add" and last.bias is None:
             e, bias = e.ins if _is_whole(e.ins[0], last.c) else e.ins[::-1]
-            if bias.op != "value" or bias.shape != last.c.shape[-1:] or bias.attr.strides != (1,):
+            if dtype != last.c.dtype:
+                bias = _bfloat16(bias)
+            else:
+                bias = bias.attr if bias.op == "value" else None
+            if bias is None or bias.shape != last.c.shape[-1:] or bias.strides != (1,):
                 return False
-            bias = bias.attr
-        if not _is_whole(e, last.c) or store.view.dtype != last.c.dtype:
+        if not _is_whole(e, last.c) or store.view.dtype != dtype:
             return False
         try:
             target = ex.reshape(ex.value(store.view), last.c.shape).attr
@@ -257,9 +278,6 @@ class Lowering:
                 self._operator()
             finally:
                 LOWERING.pop()
-        for s in self.statements:
-            if isinstance(s, Multiply):
-                s.plan()
         return self.statements
 
     def _operator(self):
@@ -386,6 +404,16 @@ def _with_dim(v: View, at: int) -> View:
     shape.insert(at, 1)
     strides.insert(at, 0)
     return View(v.root, tuple(shape), tuple(strides), v.offset, v.dtype)
+
+
+def _bfloat16(e: Expr) -> View | None:
+    """The memory of bfloat16 of which `e` are the values in float32, if that is all it is."""
+    if e.op == "view":
+        inner = _bfloat16(e.ins[0])
+        return None if inner is None else ex.rename(ex.value(inner), e.attr, e.shape).attr
+    if e.op != "cast" or e.dtype != np.float32 or e.ins[0].op != "value":
+        return None
+    return e.ins[0].attr if e.ins[0].dtype.name == "bfloat16" else None
 
 
 def _is_whole(e: Expr, c: View) -> bool:

@@ -21,7 +21,7 @@ from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
 from .llvm import objects
 from .lowering import base_of
 from .printing import loops
-from .statements import Fallback, Native, hazard_root, settled
+from .statements import Fallback, Multiply, Native, hazard_root, settled, with_sums
 from .threads import MOST_THREADS, runtime
 
 LONG = 2e-4  # seconds of estimated work from which the GIL is released
@@ -126,6 +126,7 @@ class _Build:
         self.kept = {n.root for n in results}
         statements = [s for i in program.instructions for s in lowering.lower(i)]
         statements = settled(self._keep_numbers(statements, results), self.kept)
+        statements = with_sums(statements, self.kept)
         items = group(statements, self.kept)
         drop_dead(items, self.kept)
         self.items = [i for i in items if not isinstance(i, Group) or i.builder.outputs
@@ -164,15 +165,21 @@ class _Build:
     def _calls(self):
         """The calls of each item."""
         self.item_calls = self.made.item_calls
+        packed: dict = {}  # what a call that packs a matrix does -> (root of the matrix, where to)
         for item in self.items:
             if isinstance(item, Group):
                 nest = item.builder.finish()
                 calls = emit(nest)
                 calls[0].loops = loops(nest)
+            elif isinstance(item, Multiply):
+                item.plan()
+                calls = _packed_once(item.calls, packed) if item.reused else item.calls
             elif isinstance(item, Native):
                 calls = item.calls
             else:
                 calls = []
+            for key in [k for k, (root, _) in packed.items() if root in item.writes]:
+                del packed[key]
             self.item_calls.append(calls)
             self.made.calls += calls
 
@@ -276,6 +283,22 @@ class _Build:
         names = [emitter.value(n) for n in results]
         emitter.lines.append(f"return ({''.join(n + ', ' for n in names)})")
         emitter.finish(self.made)
+
+
+def _packed_once(calls: list[Call], packed: dict) -> list[Call]:
+    """Calls without those that pack what `packed` has already; it learns the others."""
+    kept: list[Call] = []
+    for call in calls:
+        if call.function == "pack_right":
+            out, source = call.words[:2]
+            key = (call.text, *call.words[1:])
+            if key in packed:
+                last = calls[-1]
+                last.words = [packed[key][1] if w is out else w for w in last.words]
+                continue
+            packed[key] = hazard_root(source.buffer), out
+        kept.append(call)
+    return kept
 
 
 def _span(m) -> int:

@@ -7,7 +7,8 @@ order is that of the program; `groups.py` makes nests of those that fit together
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -125,29 +126,108 @@ class Multiply(Native):
     """A product of matrices whose calls are planned last: until then it may take up what follows.
 
     a, b, c: Views of at least two dims, the leading ones a batch (a and b may be broadcast there).
-    bias: a View of c's last dim, added to each row.
+    c may have the sums of bfloat16 as float32, where `matmul.takes_bfloat16` says so.
+    bias: a View of c's last dim, added to each row. addend: a View of c's shape, added to it.
+    reused: whether other products of the program have the same b.
     """
 
     a: View | None = None
     b: View | None = None
     c: View | None = None
     bias: View | None = None
+    addend: View | None = None
+    reused: bool = False
+
+    def product(self):
+        """What the kernels need to know."""
+        from .kernels import matmul
+
+        a, b, c = self.a, self.b, self.c
+        batch = c.shape[:-2]
+        return matmul.Product(
+            *(_matrix(v, len(batch)) for v in (a, b, c)), m=c.shape[-2], n=c.shape[-1],
+            k=a.shape[-1], batch=batch, dtype=a.dtype.name, wide=a.dtype != c.dtype,
+            bias=None if self.bias is None else _address(self.bias),
+            addend=None if self.addend is None else _matrix(self.addend, len(batch)),
+            reused=self.reused,
+        )
 
     def plan(self) -> None:
         """Find the calls."""
         from .kernels import matmul
 
-        a, b, c = self.a, self.b, self.c
-        batch = c.shape[:-2]
-        product = matmul.Product(
-            *(_matrix(v, len(batch)) for v in (a, b, c)), m=c.shape[-2], n=c.shape[-1],
-            k=a.shape[-1], batch=batch, dtype=c.dtype.name,
-            bias=None if self.bias is None else _address(self.bias),
-        )
-        self.calls = matmul.plan(product)
+        self.calls = matmul.plan(self.product())
+        size = "x".join(map(str, (*self.c.shape[:-1], self.a.shape[-1], self.c.shape[-1])))
         for call in self.calls:
-            call.label = f"{call.label} {'x'.join(map(str, (*batch, c.shape[-2], a.shape[-1])))}" \
-                         f"x{c.shape[-1]}"
+            call.label = f"{call.label} {size}"
+
+    def add(self, s: Loops, kept: set) -> bool:
+        """Take up a later sum of this product and another matrix, or a row of one, if s is that.
+
+        kept: hazard roots that are needed after the program.
+        """
+        from .kernels import matmul
+
+        store, c = s.stores[0], self.c
+        e = store.expr
+        if (
+            len(s.stores) > 1 or e.op != "add" or e.dtype != c.dtype
+            or store.view.dtype != c.dtype or e.shape != c.shape or self.addend is not None or hazard_root(c.root) in kept
+            or s.writes & self.reads
+        ):
+            return False
+        for x, other in (e.ins, e.ins[::-1]):
+            if x.op == other.op == "value" and _same(x.attr, c) and other.dtype == c.dtype:
+                break
+        else:
+            return False
+        before = self.c, self.bias, self.addend
+        v = other.attr
+        if v.shape == c.shape and owned(v.root) is not owned(c.root):
+            same = _same(v, store.view) or hazard_root(v.root) not in s.writes
+            self.c, self.addend = store.view, v
+            fits = same and matmul.takes_addend(self.product())
+        else:
+            fits = v.shape == c.shape[-1:] and v.strides == (1,) and self.bias is None
+            self.c, self.bias = store.view, v
+            fits = fits and hazard_root(v.root) not in s.writes and self.c.strides[-1] == 1
+        if not fits:
+            self.c, self.bias, self.addend = before
+            return False
+        self.reads, self.writes = self.reads | {hazard_root(v.root)}, s.writes
+        return True
+
+
+def _same(a: View, b: View) -> bool:
+    """Whether two views are of the same memory in the same way."""
+    return owned(a.root) is owned(b.root) and replace(a, root=None) == replace(b, root=None)
+
+
+def with_sums(statements: list, kept: set) -> list:
+    """Statements in which products take up the sums that they alone go into.
+
+    Such a product runs where its sum did: nothing in between may write to what it reads.
+    """
+    readers = Counter(r for s in statements for r in s.reads)
+    places: dict = {}  # root -> the product that made it, and where
+    for at, s in enumerate(statements):
+        if isinstance(s, Multiply):
+            places.update((r, (s, at)) for r in s.writes)
+        elif isinstance(s, Loops) and s.stores[0].view is not None and s.plain:
+            for r in s.reads & places.keys():
+                product, since = places[r]
+                between = (t for t in statements[since + 1 : at] if t is not None)
+                if readers[r] == 1 and not any(t.writes & product.reads for t in between) \
+                        and product.add(s, kept):
+                    statements[since], statements[at] = None, product
+                    places.update((r, (product, at)) for r in product.writes)
+                    break
+    made = [s for s in statements if s is not None]
+    products = [s for s in made if isinstance(s, Multiply)]
+    uses = Counter((owned(s.b.root), replace(s.b, root=None)) for s in products)
+    for s in products:
+        s.reused = uses[owned(s.b.root), replace(s.b, root=None)] >= REUSES
+    return made
 
 
 def _address(v: View) -> Address:
@@ -173,6 +253,7 @@ def hazard_root(root):
     return getattr(root, "root", root)
 
 
+REUSES = 3  # products with the same second matrix that are worth packing it once
 MOVES = ("view", "part", "pad", "joined", "take")  # what reads memory at other places than its result's
 
 

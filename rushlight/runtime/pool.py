@@ -1,8 +1,10 @@
 """A pool of threads that claim chunks of work from one atomic word, written in LLVM IR.
 
 `pool_run(function, argument, n)` calls `function(argument, chunk, thread)` for every chunk below n and
-returns when all are done. The word holds `generation << 32 | chunks left`; a thread claims a chunk by
-compare-and-swap. The caller works too and waits only for chunks that were claimed, never for a
+returns when all are done. The word holds `generation << 48 | end << 24 | begin`: chunks from begin
+to end are left; a thread claims one by compare-and-swap, even threads the first one, odd threads the
+last: one kernel after the other, a thread meets about the same part of the data, which its cache
+still holds. The caller works too and waits only for chunks that were claimed, never for a
 thread that sleeps: on a busy machine, work does not wait for the scheduler. Idle workers spin for
 about half a millisecond, then sleep on a futex. A second caller, or a forked child, which has no
 workers, does its work alone.
@@ -28,21 +30,28 @@ declare i32 @pthread_detach(i64)
 
 define internal void @pool_drain(i32 %generation, i64 %thread) {{
 entry:
-  %wide = zext i32 %generation to i64
+  %all = zext i32 %generation to i64
+  %wide = and i64 %all, 65535
+  %side = and i64 %thread, 1
+  %odd = icmp ne i64 %side, 0
   br label %look
 look:
   %word = load atomic i64, ptr @pool_word acquire, align 8
-  %of = lshr i64 %word, 32
-  %left = and i64 %word, 4294967295
+  %of = lshr i64 %word, 48
+  %over = lshr i64 %word, 24
+  %end = and i64 %over, 16777215
+  %begin = and i64 %word, 16777215
   %same = icmp eq i64 %of, %wide
-  %some = icmp ne i64 %left, 0
+  %some = icmp ult i64 %begin, %end
   %both = and i1 %same, %some
   br i1 %both, label %claim, label %out
 claim:
   %function = load ptr, ptr @pool_function
   %argument = load ptr, ptr @pool_argument
-  %chunk = sub i64 %left, 1
-  %less = sub i64 %word, 1
+  %last = sub i64 %end, 1
+  %chunk = select i1 %odd, i64 %last, i64 %begin
+  %step = select i1 %odd, i64 -16777216, i64 1
+  %less = add i64 %word, %step
   %swap = cmpxchg ptr @pool_word, i64 %word, i64 %less seq_cst seq_cst
   %won = extractvalue {{i64, i1}} %swap, 1
   br i1 %won, label %work, label %look
@@ -123,7 +132,9 @@ entry:
 define void @pool_run(ptr %function, ptr %argument, i64 %n) {{
 entry:
   %wanted = load i64, ptr @pool_wanted
-  %alone = icmp eq i64 %wanted, 0
+  %none = icmp eq i64 %wanted, 0
+  %many = icmp ugt i64 %n, 16777215
+  %alone = or i1 %none, %many
   br i1 %alone, label %serial, label %lock
 lock:
   %swap = cmpxchg ptr @pool_busy, i32 0, i32 1 seq_cst seq_cst
@@ -144,8 +155,9 @@ share:
   %g0 = load i32, ptr @pool_generation
   %g = add i32 %g0, 1
   %wide = zext i32 %g to i64
-  %high = shl i64 %wide, 32
-  %word = or i64 %high, %n
+  %high = shl i64 %wide, 48
+  %end = shl i64 %n, 24
+  %word = or i64 %high, %end
   store atomic i64 %word, ptr @pool_word seq_cst, align 8
   store atomic i32 %g, ptr @pool_generation seq_cst, align 4
   %sleepers = load atomic i32, ptr @pool_sleepers seq_cst, align 4

@@ -202,7 +202,7 @@ class _Convolve:
         column = f.mul(f.add(f.mul(self.tap, x.channels), first), x.taps)
         self.weights = f.at(x.w, column, self.t.type)
         self.last = f.compare("eq", f.add(number, 1), blocks)
-        micro.set_words(f, self.block, {micro.ADD: number})
+        micro.set_words(f, self.block, {micro.ADD: f.minimum(number, 1)})
         one = f.compare("ne", x.panel_bytes, 0)
         f.branch(one, self._all_panels, self._panel_by_panel)
 

@@ -1,8 +1,9 @@
 """Batched matrix products C = A @ B (+ C) (+ bias), of matrices with any strides: planning.
 
-`plan` turns one product into one or two calls. Three kinds of kernels do the work:
+`plan` turns one product into one or two calls. Four kinds of kernels do the work:
 
 - `tiles` (products.py): blocks of C from register tiles, reading A and B in place or packed.
+- `amx` (amx.py): blocks of C from bfloat16, on processors that have instructions for just that.
 - `dots` (thin.py): both matrices dense along k, few rows of C: rows of A times rows of B.
 - `sweeps` (thin.py): few rows of C, B dense along its columns: C's rows += multiples of B's rows.
 
@@ -21,11 +22,12 @@ import numpy as np
 
 from ..llvm import elements
 from ..llvm.target import Target, host
-from . import finish, products, thin
+from . import amx, finish, products, thin
 from .call import Address, Call, Workspace
 from .micro import Tiles
 
 TILES = ("tiles", "pack_left", "pack_right")  # the functions of products.py
+EXPORTS = {"tiles": TILES, "amx": amx.EXPORTS}
 WORTH = 1 << 18  # multiplications that are worth a chunk of their own
 CHUNKS = 16  # of a large product
 GROUP = 8  # panels of B that are packed together
@@ -65,6 +67,9 @@ class Product:
     bias: Address | None = None  # n values, added to every row
     epilogue: tuple = (0, 0)  # words: address of the function, and of its argument block
     pairs: bool = False  # k and its strides count pairs of bfloat16 (set while planning)
+    wide: bool = False  # C and bias are float32 and the rest bfloat16, where `takes_bfloat16`
+    addend: Matrix | None = None  # C = E + A @ B, where `takes_addend` says so
+    reused: bool = False  # other products have the same B: it is packed by a call that they share
 
     @property
     def batches(self) -> int:
@@ -98,6 +103,7 @@ def _text(kind: str, target: Target, dtype: str) -> str:
     write = {
         "tiles": products.tiles_text, "pairs": functools.partial(products.tiles_text, pairs=True),
         "dots": thin.dots_text, "sweeps": thin.sweeps_text, "finish": finish.finish_text,
+        "amx": amx.text,
     }[kind]
     return write(target, _dtype(dtype))
 
@@ -112,16 +118,25 @@ def plan(product: Product, target: Target | None = None) -> list[Call]:
     if 0 in (p.m, p.n, p.batches):
         return []
     kind, swapped = _kind(p, target)
+    if p.wide or (kind == "tiles" and amx.suits(p, target)):
+        kind, swapped = "amx", _turned(p)
     work = _swapped(p) if swapped else p
     if kind == "tiles" and target.bfloat16_dot:
         work = _paired(work)
     tiles = Tiles(target, "float64" if p.dtype == "float64" else "float32")
-    grid = _grid(work, kind, tiles)
+    if kind == "amx":
+        grid = _steps(work, *amx.chunks(work), amx.Sides)
+    else:
+        grid = _grid(work, kind, tiles)
     before, words = _sides(work, grid, tiles) if kind == "tiles" else ([], {})
-    direct = work.c.column == 1 and not p.half and not (swapped and (p.bias or p.epilogue[0]))
+    if kind == "amx":
+        before, words = amx.words(work, grid, target, _text("amx", target, p.dtype))
+    rounds = kind == "amx" or not p.half  # or stores sums as they are
+    direct = work.c.column == 1 and rounds and not (swapped and (p.bias or p.epilogue[0]))
     if kind == "dots" or (direct and grid.k_chunks == 1):
-        return [*before, _call(kind, work, grid, target, swapped, words)]
+        return [*before, _call(kind, work, grid, target, swapped, words, p.sum_bytes * p.wide)]
     end = p if p.n == 1 else work  # a single column lies like a single row
+    end = replace(end, dtype="float32") if p.wide else end
     shape = (grid.k_chunks, *p.batch, work.m, work.n)
     strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
     part = strides[0] * p.sum_bytes
@@ -132,6 +147,21 @@ def plan(product: Product, target: Target | None = None) -> list[Call]:
         *before, _call(kind, plain, grid, target, False, words, p.sum_bytes),
         _finish(end, parts, grid.k_chunks, part, target),
     ]
+
+
+def takes_addend(p: Product, target: Target | None = None) -> bool:
+    """Whether another matrix can be added on the way: tiles that write C, dense along its rows."""
+    e = p.addend
+    return (
+        e is not None and not p.batch and not p.half and e.column == 1 and p.c.column == 1
+        and 0 not in (p.m, p.n, p.k) and _kind(_simplified(p), target or host()) == ("tiles", False)
+    )
+
+
+def takes_bfloat16(p: Product, target: Target | None = None) -> bool:
+    """Whether a product of bfloat16 is fast as it is; else its factors are better as float32."""
+    target, p = target or host(), _simplified(p)
+    return _kind(p, target)[0] == "tiles" and amx.suits(p, target)
 
 
 # ---------------------------------------------------------------- the shape of a product
@@ -195,7 +225,12 @@ def _kind(p: Product, target: Target) -> tuple[str, bool]:
         return "sweeps", False
     if p.n == 1 and p.a.row == 1:
         return "sweeps", True
-    return "tiles", p.c.column != 1 and p.c.row == 1 and not (p.bias or p.epilogue[0] or p.half)
+    return "tiles", _turned(p) and not p.half
+
+
+def _turned(p: Product) -> bool:
+    """Whether C is dense along its rows, and nothing keeps it from being computed transposed."""
+    return p.c.column != 1 and p.c.row == 1 and not (p.bias or p.epilogue[0])
 
 
 # ---------------------------------------------------------------- chunks
@@ -242,7 +277,8 @@ def _grid(p: Product, kind: str, tiles: Tiles) -> Grid:
         return _steps(p, p.batches, 1, _up(each, parts), parts, tiles)
     grids = [
         _steps(p, p.batches, rows, _up(_up(each, parts), rows), parts, tiles)
-        for parts in (1, 2, 4, 8, 16) if parts == 1 or parts <= min(each, p.k // 256)
+        for parts in (1, 2, 4, 8, 16)
+        if parts == 1 or parts <= min(each, p.k // 256) and p.addend is None
         for rows in (1, 2, 3, 4, 6, 8, 12, 16) if rows <= _up(each, parts)
     ]
     return min(grids, key=lambda grid: _cost(p, grid, tiles))
@@ -258,8 +294,9 @@ def _cost(p: Product, grid: Grid, tiles: Tiles) -> int:
         one += one // 4
     one += READING * (rows + columns)
     one += PACKING * (rows * (left and not shared_left) + columns * (right and not shared_right))
-    before = 2 * PACKING * p.k * (p.m * shared_left + p.n * shared_right)
-    before += CALL * (shared_left + shared_right)
+    packs = shared_right and not p.reused
+    before = 2 * PACKING * p.k * (p.m * shared_left + p.n * packs)
+    before += CALL * (shared_left + packs)
     after = (ADDING * p.m * p.n * grid.k_chunks + CALL) * (grid.k_chunks > 1)
     turns = sum(threads * _up(grid.chunks, threads) for threads in (1, 2, 4))
     return one * grid.k_step * grid.batch_step * turns + 3 * (before + after * p.batches)
@@ -271,7 +308,7 @@ def _shared(p: Product, grid: Grid, tiles: Tiles, left: int, right: int) -> tupl
     alone = p.batches == 1
     return (
         alone and (left == 1 or left == 2 and not p.pairs) and grid.n_chunks > 1 and p.m <= most,
-        alone and right > 0 and grid.m_chunks > 1 and p.n <= most,
+        alone and (right == 1 and p.reused or right > 0 and grid.m_chunks > 1 and p.n <= most),
     )
 
 
@@ -320,7 +357,8 @@ def _call(
     words = _words(p, grid, c_bytes)
     words |= {"bias_row": p.itemsize * swapped, "bias_column": p.itemsize * (not swapped)}
     words |= {"swapped": int(swapped), "group": 4096, **special}
-    text = _text("pairs" if p.pairs else kind, target, p.dtype)
+    dtype = "float32" if kind == "amx" and c_bytes > p.itemsize else p.dtype
+    text = _text("pairs" if p.pairs else kind, target, dtype)
     return _filled(text, kind, words, p, c_bytes, grid.chunks)
 
 
@@ -333,7 +371,7 @@ def _filled(text: str, function: str, words: dict, p: Product, c_bytes: int, chu
         text, function, [words.get(w, 0) for w in products.WORDS] + table, chunks, chunks > 1,
         f"{function} {size}{p.m}x{k}x{p.n} {p.dtype}", 2 * p.batches * p.m * p.n * k,
         p.batches * p.itemsize * (p.m * k + k * p.n + p.m * p.n),
-        TILES if function == "tiles" else (function,),
+        EXPORTS.get(function, (function,)),
     )
 
 
@@ -348,6 +386,8 @@ def _words(p: Product, grid: Grid, c_bytes: int) -> dict:
         "b_k": p.b.row * item, "b_column": p.b.column * item,
         "c_row": p.c.row * c_bytes, "c_column": p.c.column * c_bytes,
         "accumulate": int(p.accumulate),
+        "addend": 0 if p.addend is None else p.addend.at,
+        "addend_row": 0 if p.addend is None else p.addend.row * item,
         "m_step": grid.m_step, "n_step": grid.n_step, "k_step": grid.k_step,
         "batch_step": grid.batch_step, "m_chunks": grid.m_chunks, "n_chunks": grid.n_chunks,
         "k_chunks": grid.k_chunks, "batches": p.batches, "dims": len(p.batch),
@@ -396,7 +436,8 @@ def _pack(name: str, p: Product, tiles: Tiles, out: Workspace, out_step: int, st
 def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> dict:
     """Blocks for the caches, and places in the scratch of a thread."""
     item, target = tiles.itemsize, tiles.target
-    depth = max(target.l1_bytes * 3 // (4 * tiles.columns * item), 256)
+    # a wide tile uses each vector of B so often that a panel may come from L2; C is visited less
+    depth = max(target.l1_bytes * 3 // (4 * tiles.columns * item), 8 * target.vector_bytes, 256)
     if p.a.row == 1 and not pack_a:  # each k is another line of the cache
         depth = 256
     k, rows = min(grid.k_step, p.k), min(grid.m_step, p.m)

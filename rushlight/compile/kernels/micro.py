@@ -23,7 +23,8 @@ and width 1..vectors; `Tiles.extra()` is the module's text for calls by a height
       A_ROW, A_K     bytes from A[i, k] to A[i + 1, k], and to A[i, k + 1]
       B_K            bytes from B[k, j] to B[k + 1, j]
       C_ROW          bytes from C[i, j] to C[i + 1, j]
-      ADD            not zero: add the product to what C holds; zero: overwrite
+      ADD, ADD_ROW   what is added to the product: 0 nothing; 1 what C holds; else the address of the
+                     first element that a tile adds, and bytes from its row to the next one
       BIAS           address of bias[j] for the tile's first column, or 0
       SEGMENTS, A_SEGMENT, B_SEGMENT   only with segments=True: the sum runs over SEGMENTS (one or
                      more) stretches of k terms each, whose A and B begin A_SEGMENT and B_SEGMENT
@@ -49,8 +50,8 @@ from functools import cached_property
 from ..llvm.builder import Function, Operand, splat_literal, vector
 from ..llvm.target import Target
 
-A_ROW, A_K, B_K, C_ROW, ADD, BIAS, SEGMENTS, A_SEGMENT, B_SEGMENT, TABLE = range(10)
-BLOCK_WORDS = 10
+A_ROW, A_K, B_K, C_ROW, ADD, ADD_ROW, BIAS, SEGMENTS, A_SEGMENT, B_SEGMENT, TABLE = range(11)
+BLOCK_WORDS = 11
 UNROLL = 4
 _SUFFIX = {"float": "f32", "double": "f64", "i32": "i32", "i64": "i64"}  # in names of intrinsics
 
@@ -292,10 +293,19 @@ class _Writer:
                 for n, s in enumerate(sums)
             ]
 
-        wanted = f.compare("ne", f.argument("%block", ADD), 0)
-        sums = f.branch(
-            wanted, lambda: add(lambda i, j: read(rows[i], j)), lambda: sums, types
-        )
+        added = f.argument("%block", ADD)
+
+        def add_rows():
+            own = f.compare("eq", added, 1)
+            row = f.op(f"select i1 {own}, ptr %c, ptr {f.argument('%block', ADD, 'ptr')}")
+            step = f.argument("%block", ADD_ROW)
+            step = f.op(f"select i1 {own}, i64 {self.c_row}, i64 {step}")
+            others = [row]
+            while len(others) < self.rows:
+                others.append(f.at(others[-1], step))
+            return add(lambda i, j: read(others[i], j))
+
+        sums = f.branch(f.compare("ne", added, 0), add_rows, lambda: sums, types)
         bias = f.argument("%block", BIAS, "ptr")
 
         def add_bias():

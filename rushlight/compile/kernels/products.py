@@ -18,7 +18,7 @@ from . import micro
 from .micro import Tiles
 from .pack import call_pack, packers, panel_packer, tile_packer
 
-POINTERS = ("a", "b", "c", "bias", "epilogue", "epilogue_arguments", "scratch")
+POINTERS = ("a", "b", "c", "bias", "epilogue", "epilogue_arguments", "scratch", "addend")
 WORDS = (
     *POINTERS,
     "m", "n", "k",
@@ -32,8 +32,11 @@ WORDS = (
     # read it, from memory dense along rows) and B (0 not, 1 panel by panel, 2 a group at once, 3 it
     # was before) are packed there; whether panels are kept for all blocks of rows
     "mc", "kc", "group", "scratch_bytes", "panels", "panel_bytes", "pack_a", "pack_b", "keep",
+    "addend_row",  # tiles: of the matrix that is added, if there is one
     # dots: strides of bias, and whether rows and columns of C changed places
     "bias_row", "bias_column", "swapped",
+    # amx: the place of sums in a thread's scratch, and bytes from one block of them to the next
+    "sums", "sum_step",
 )
 
 
@@ -194,6 +197,7 @@ class _Tiled:
         self.each_b, self.groups_b = f.compare("eq", x.pack_b, 1), f.compare("eq", x.pack_b, 2)
         self.direct_b = f.compare("eq", x.pack_b, 0)
         self.keeps = f.compare("ne", x.keep, 0)
+        self.has_addend = f.op(f"icmp ne ptr {x.addend}, null")
         micro.set_words(f, self.block, {micro.C_ROW: x.c_row})
         return x.each_batch(self._batch)
 
@@ -206,14 +210,15 @@ class _Tiled:
             first, last = f.compare("eq", low, k[0]), f.compare("sge", f.add(low, size), k[1])
             add = f.op(f"select i1 {first}, i64 {x.accumulate}, i64 1")
             bias = f.op(f"select i1 {last}, ptr {x.bias}, ptr null")
-            micro.set_words(f, self.block, {micro.ADD: add})
+            adds = f.op(f"and i1 {first}, {self.has_addend}")
+            micro.set_words(f, self.block, {micro.ADD: add, micro.ADD_ROW: x.addend_row})
             here_a, here_b = f.at(a, f.mul(low, x.a_k)), f.at(b, f.mul(low, x.b_k))
 
             def m_block(row):
                 rows = f.minimum(x.mc, f.sub(m[1], row))
                 again = f.compare("ne", row, m[0])
                 left = self._left(f.at(here_a, f.mul(row, x.a_row)), rows, size)
-                self._columns(batch, left, here_b, c, row, rows, n, size, again, bias, last)
+                self._columns(batch, left, here_b, c, row, rows, n, size, again, bias, last, adds)
 
             f.loop(m[0], m[1], x.mc, m_block, at_least_once=True)
             return [f.add(low, size)]
@@ -247,7 +252,7 @@ class _Tiled:
         micro.set_words(f, self.block, {micro.A_ROW: row})
         return left, step, each, of_height
 
-    def _columns(self, batch, left, b, c, row, rows, n, k, again, bias, last) -> None:
+    def _columns(self, batch, left, b, c, row, rows, n, k, again, bias, last, adds) -> None:
         """Groups of panels: after a group, the block of C is complete if this was the last of k."""
         f, x, t = self.f, self.chunk, self.t
 
@@ -275,7 +280,12 @@ class _Tiled:
                 vectors = f.div(f.add(width, t.lanes - 1), t.lanes)
                 corner = f.at(f.at(c, f.mul(row, x.c_row)), j, t.type)
 
+                def add_here(i):
+                    at = f.at(x.addend, f.mul(f.add(row, i), x.addend_row))
+                    f.store("ptr", f.at(at, j, t.type), f.at(self.block, micro.ADD, "i64"), 8)
+
                 def tile(i, height):
+                    f.branch(adds, lambda: add_here(i))
                     here = f.at(left[0], f.mul(i, left[1]))
                     out = f.at(corner, f.mul(i, x.c_row))
                     step = f.add(left[2], f.mul(left[3], height))

@@ -338,7 +338,7 @@ class _Winograd(Tiled):
             return [self.inputs]
 
         inputs = f.branch(is_shared, lambda: [in_shared(self, channel)], own, ["ptr"])[0]
-        micro.set_words(f, self.block, {micro.ADD: number})
+        micro.set_words(f, self.block, {micro.ADD: f.minimum(number, 1)})
         row = f.add(f.mul(self.group, x.outputs), self.outputs[0])
         weights = f.at(f.at(x.w, f.mul(row, x.w_row)), first, self.t.type)
         width = f.mul(self.count, f.sub(self.images[1], self.images[0]))

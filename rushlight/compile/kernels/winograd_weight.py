@@ -166,7 +166,7 @@ class _Correlate(Tiled):
         high = f.minimum(f.add(low, x.unit_step), x.units)
 
         def unit(u):
-            micro.set_words(f, self.block, {micro.ADD: f.sub(u, low)})
+            micro.set_words(f, self.block, {micro.ADD: f.minimum(f.sub(u, low), 1)})
             self._unit(u)
 
         f.loop(low, high, 1, unit, at_least_once=True)

@@ -6,8 +6,10 @@ machine, and for a foreign one it is compiled only.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
+import sys
 from dataclasses import dataclass
 
 
@@ -26,6 +28,7 @@ class Target:
     masked: bool = True  # has cheap masked loads and stores of 4 and 8 bytes
     bfloat16_dot: bool = False  # multiplies pairs of bfloat16 into float32
     float16: bool = True  # converts to float16 and back
+    amx: bool = False  # multiplies blocks of bfloat16, and Linux lets this process do so
 
     def lanes(self, itemsize: int) -> int:
         """Elements of a size in one vector register."""
@@ -56,8 +59,10 @@ def host() -> Target:
     common = {"triple": triple, "cpu": cpu, "features": features, "l1_bytes": l1, "l2_bytes": l2}
     if "avx512f" in has and "avx512vl" in has and "avx512dq" in has:
         common["features"] += ",-prefer-256-bit"
+        amx = {"amx-tile", "amx-bf16", "avx512bw", "avx512bf16"} <= has
+        # where there is AMX, a product of pairs takes longer than two of float32
         return Target("avx512", vector_bytes=64, vector_registers=32, **common,
-                      bfloat16_dot="avx512bf16" in has)
+                      bfloat16_dot="avx512bf16" in has and not amx, amx=amx and _allow_amx())
     if "avx2" in has and "fma" in has:
         return Target("avx2", vector_bytes=32, vector_registers=16, **common,
                       float16="f16c" in has)
@@ -65,6 +70,18 @@ def host() -> Target:
         return Target("neon", vector_bytes=16, vector_registers=32, masked=False, **common)
     return Target("generic128", vector_bytes=16, vector_registers=16, masked=False, **common,
                   float16="f16c" in has)
+
+
+_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA = 158, 0x1023, 18  # of Linux on x86-64
+
+
+def _allow_amx() -> bool:
+    """Ask Linux for AMX's registers, for all threads of this process; whether it agrees."""
+    if not sys.platform.startswith("linux"):
+        return False
+    syscall = ctypes.CDLL(None).syscall
+    syscall.restype, syscall.argtypes = ctypes.c_long, [ctypes.c_long] * 3
+    return syscall(_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA) == 0
 
 
 def _cache_bytes(level: int, default: int) -> int:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rushlight.compile.kernels import matmul
 from rushlight.compile.kernels.call import Address, Workspace
-from rushlight.compile.kernels.matmul import Matrix, Product, plan
+from rushlight.compile.kernels.matmul import Matrix, Product, plan, takes_addend
 from rushlight.compile.llvm import objects, target
 
 HERE = [
@@ -234,3 +234,33 @@ def test_tiles_for_other_processors():
         target.AVX512, features=target.AVX512.features + ",+avx512bf16", bfloat16_dot=True
     )
     assert "vdpbf16ps" in objects.assembly(matmul._text("pairs", dot, "bfloat16"), dot)
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_another_matrix_is_added(data):
+    """Where the plan takes it: over several blocks of k, rows and columns too; C may be it."""
+    draw = data.draw
+    random = np.random.default_rng(draw(st.integers(0, 99)))
+    m, n = draw(st.integers(3, 60)), draw(st.integers(3, 200))
+    k = draw(st.sampled_from([1, 7, 64, 600, 1100]))
+    a, b = (random.standard_normal(s).astype(np.float32) for s in ((m, k), (k, n)))
+    wide = random.standard_normal((m, n + 5)).astype(np.float32)
+    e = wide[:, 2 : n + 2]
+    c = e if draw(st.booleans()) else np.full((m, n), np.nan, np.float32)
+    bias = random.standard_normal(n).astype(np.float32) if draw(st.booleans()) else None
+    wanted = e.astype(np.float64) + a.astype(np.float64) @ b + (0 if bias is None else bias)
+    made = replace(product(a, b, c, bias), addend=matrix(e, "e"), reused=draw(st.booleans()))
+    if takes_addend(made):
+        run_calls(plan(made), {"a": a, "b": b, "c": c, "e": e, "bias": bias})
+        np.testing.assert_allclose(c, wanted, 1e-4, 1e-4 * np.sqrt(k))
+    else:
+        assert min(m, n) <= 24
+
+
+def test_who_takes_an_addend():
+    a, b, c = (np.zeros(s, np.float32) for s in ((30, 64), (64, 50), (30, 50)))
+    assert takes_addend(replace(product(a, b, c), addend=matrix(c, "e")))
+    assert not takes_addend(product(a, b, c))
+    assert not takes_addend(replace(product(a, b, c), addend=matrix(c[:, ::2], "e")))
+    assert not takes_addend(replace(product(a[:1], b, c[:1]), addend=matrix(c[:1], "e")))

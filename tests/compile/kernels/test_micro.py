@@ -64,14 +64,18 @@ def test_every_tile(level, dtype, data):
     b = random.standard_normal((k, width + draw(st.sampled_from([0, 5])))).astype(dtype)
     c = random.standard_normal((rows, width + 2)).astype(dtype)
     bias = random.standard_normal(columns).astype(dtype) if draw(st.booleans()) else None
-    adds = draw(st.booleans())
+    adds = draw(st.sampled_from(["nothing", "c", "another"]))
+    other = random.standard_normal((rows, columns + 4)).astype(dtype)[:, 1:-3]
     expected = c.astype(np.float64)
     total = a.astype(np.float64) @ b[:, :columns].astype(np.float64)
-    total += expected[:, :columns] if adds else 0
+    if adds != "nothing":
+        total += (expected[:, :columns] if adds == "c" else other)
     expected[:, :columns] = total + (bias if bias is not None else 0)
     call(tiles, rows, vectors, columns, k, a, b, c, {
         micro.A_ROW: a.strides[0], micro.A_K: a.strides[1], micro.B_K: b.strides[0],
-        micro.C_ROW: c.strides[0], micro.ADD: adds,
+        micro.C_ROW: c.strides[0],
+        micro.ADD: {"nothing": 0, "c": 1, "another": other.ctypes.data}[adds],
+        micro.ADD_ROW: other.strides[0],
         micro.BIAS: 0 if bias is None else bias.ctypes.data,
     })
     np.testing.assert_allclose(c, expected, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,68 @@
+"""What products of matrices take up, and what they share."""
+
+import pytest
+from compile.compiled import check_native
+
+import rushlight as torch
+
+A, W, X = torch.randn(32, 256), torch.randn(1024, 256) * 0.03, torch.randn(32, 1024)
+BIAS = torch.randn(1024)
+PART = torch.randn(32, 5, 1024)[:, 2]
+
+
+def labels(function):
+    return [c.label.split(" ")[0] for p in check_native(function, 1e-4, 1e-4) for c in p.calls]
+
+
+@pytest.mark.parametrize("function", [
+    lambda: X + A @ W.t(), lambda: A @ W.t() + BIAS, lambda: W + X.t() @ A,
+    lambda: torch.nn.functional.linear(A, W, BIAS) + PART,
+], ids=["matrix", "row", "transposed", "both"])
+def test_a_product_takes_up_a_sum(function):
+    assert labels(function) == ["tiles"]
+
+
+def test_a_product_is_added_in_place():
+    def step():
+        total = W.clone()
+        total += X.t() @ A
+        return total
+
+    assert "add" not in labels(step)
+
+
+def test_sums_that_are_not_taken_up():
+    """A product that is needed for itself, or whose operand changes before the sum."""
+    def twice():
+        y = A @ W.t()
+        return y + X, y * 2
+
+    def overwritten():
+        a = A.clone()
+        y = a @ W.t()
+        a.zero_()
+        return y + X, a
+
+    for function in (twice, overwritten):
+        assert labels(function)
+
+
+def test_a_matrix_is_packed_once():
+    def chain():
+        h = A
+        for _ in range(5):
+            h = torch.tanh(torch.nn.functional.linear(h, W))[:, :256] * 0.9
+        return h
+
+    assert labels(chain).count("pack_right") == 1
+
+
+def test_a_matrix_that_changes_is_packed_again():
+    def chain():
+        w, h = W.clone() * 0.01, A
+        for _ in range(4):
+            h = torch.tanh(torch.nn.functional.linear(h, w))[:, :256]
+            w += 0.01
+        return h
+
+    check_native(chain, 1e-4, 1e-4)
