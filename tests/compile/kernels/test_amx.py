@@ -1,12 +1,16 @@
 """Products of bfloat16 by AMX: sizes, layouts, chunks in any order, special values, operators."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from compile.compiled import check_native
 from compile.kernels.test_matmul import DTYPES, Arrays, check, product, run
-from compile.run_calls import THREADS, guarded, run_calls
+from compile.run_calls import THREADS, guarded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,15 +114,46 @@ def test_sums_are_rounded_once():
     assert (c[0] == 1 + 2.0**-7).all() and (c[1] == 1).all()
 
 
+EARLY = """
+import os
+os.environ["RUSHLIGHT_TARGET"] = "avx512"  # this one does not ask Linux
+import numpy as np
+from compile.kernels.test_amx import BFLOAT16, numbers, product
+from compile.run_calls import pool_run, run_calls
+from rushlight.compile.kernels import amx, matmul
+from rushlight.compile.llvm import target
+
+assert not target.host().amx
+pool_run(3)
+del os.environ["RUSHLIGHT_TARGET"]
+target.host.cache_clear()
+assert target.host().amx
+amx.WORTH = 1 << 20
+a, b, c = numbers(256, 900), numbers(900, 256), np.zeros((256, 256), BFLOAT16)
+calls = matmul.plan(product(a, b, c))
+assert calls[-1].function == "amx" and calls[-1].chunks > 3
+for _ in range(200):
+    run_calls(calls, {"a": a, "b": b, "c": c}, workers=3)
+exact = a.astype(np.float64) @ b.astype(np.float64)
+np.testing.assert_allclose(c.astype(np.float64), exact, 1e-2, 0.3)
+"""
+
+
 @here
-def test_workers_that_were_there_before_may_use_the_registers():
-    """The permission is asked for once in a process; threads that started earlier have it too."""
-    a, b, c = numbers(256, 900), numbers(900, 256), np.zeros((256, 256), BFLOAT16)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(amx, "WORTH", 1 << 20)
-        calls = matmul.plan(product(a, b, c))
-    for _ in range(20):
-        run_calls(calls, {"a": a, "b": b, "c": c}, workers=THREADS - 1)
+def test_workers_that_started_before_the_permission_have_it_too():
+    tests = str(Path(__file__).parents[2])
+    paths = os.pathsep.join([tests, str(Path(tests).parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY], env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True, text=True, timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_refusal_by_linux_leaves_the_other_kernels(monkeypatch):
+    monkeypatch.delenv("RUSHLIGHT_TARGET", raising=False)
+    monkeypatch.setattr(target, "_allow_amx", lambda: False)
+    assert not target.host.__wrapped__().amx
 
 
 @here
