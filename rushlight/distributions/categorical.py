@@ -90,11 +90,12 @@ class Categorical(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._check(value)
-        index, logits = value.long().unsqueeze(-1), self.logits
-        if value.shape != self._batch_shape:
-            index, logits = torch.broadcast_tensors(index, logits)
-            index = index[..., :1]
-        return logits.gather(-1, index).squeeze(-1)
+        logits, batch = self.logits, self._batch_shape
+        if value.shape != batch:  # most often one of them has the common shape already
+            shape = torch.broadcast_shapes(value.shape, batch)
+            value = value if value.shape == shape else value.expand(shape)
+            logits = logits if batch == shape else logits.expand(*shape, self._num_events)
+        return logits.gather(-1, value.long().unsqueeze(-1)).squeeze(-1)
 
     def entropy(self) -> Tensor:
         logits = self.logits.clamp(min=torch.finfo(self.logits.dtype).min)  # 0 * -inf is 0

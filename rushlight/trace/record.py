@@ -289,7 +289,7 @@ def missed(o: Operator, tr, key, args: tuple):
     The first time of operators on plain tensors, without the steps that these do not need; what is
     not plain goes to `record`.
     """
-    if o.slow_miss or trie.EAGER or not tr.immediate:
+    if o.slow_miss or trie.EAGER:
         return record(o, args)
     nodes = key[1:]
     with LOCK:
@@ -325,6 +325,9 @@ def missed(o: Operator, tr, key, args: tuple):
                 saving = o.saving[flags] = _saving(o, flags)
             if saving[2] and any([trie.in_inference(x) for x in ins]):
                 return record(o, args)
+        if not tr.immediate:
+            run_pending(tr)
+            arrays = [v._buf if x.__class__ is Node else x for x, v in zip(nodes, args)]  # noqa: B905
         out = known[1]
         try:
             made = tier0.run(known[4], arrays)
