@@ -301,6 +301,7 @@ class Lowering:
         several = made if isinstance(made, tuple) else (made,)
         if len(several) != len(outs):
             raise NotLowered("another number of results")
+        pairs = []
         for j, (m, x) in enumerate(zip(self.metas, several, strict=True)):
             x = functions.symbol(x)
             if x.shape != tuple(m.shape):
@@ -312,7 +313,12 @@ class Lowering:
                     self, self.output(j), x.expr,
                 ))
             elif not self._adopted(self.output(j), x.expr):
-                self.store(self.output(j), x)
+                pairs.append((self.output(j), x))
+        try:  # several results share what they are computed from
+            self.store_all(pairs)
+        except NotLowered:
+            for view, x in pairs:
+                self.store(view, x)
 
     def _remember(self, node, e: Expr) -> None:
         """Note a result that is one number everywhere: who reads it need not read memory."""

@@ -7,6 +7,8 @@ says for each of its dims how it follows a dim of the nest; loads that would lea
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .expressions import Expr, NotLowered, View, owned
@@ -15,6 +17,9 @@ from .nests import Access, Nest, Node, Output, Place, Store, arranged, ready
 
 SPECIAL = {"const", "scalar", "index", "view", "part", "pad", "joined", "value", "reduce", "within",
            "take"}
+
+
+ONE_ROW = 1 << 13  # elements that are reduced as one row, so that what follows is in the same nest
 
 
 class Builder:
@@ -339,7 +344,10 @@ class Builder:
                 return "rows"
             raise NotLowered("reductions in different directions")
         if not rest:
-            return "rows"
+            if math.prod(self.domain) > ONE_ROW:
+                return "rows"
+            self.inner = gone
+            return "row"
         if max(rest) < min(gone) or max(gone) > max(rest):  # the last dim is reduced
             self.inner = gone
             return "row"

@@ -20,7 +20,7 @@ from ...version import __version__
 from .target import Target, host
 
 LOCK = threading.Lock()
-_loaded: dict[str, dict[str, int]] = {}
+_loaded: dict[str, dict[str, int]] = {}  # by text: a string remembers its hash
 _keep: list = []  # LLVM frees code with its last reference
 MAGIC = b"rushlight object 1\n"
 
@@ -163,12 +163,11 @@ def load(
 
     imports: addresses of functions from other modules that it calls.
     """
-    key = key_of(text, host())
-    found = _loaded.get(key)
+    found = _loaded.get(text)
     if found is None:
         code = object_of(text)
         with LOCK:
-            found = _loaded.get(key)
+            found = _loaded.get(text)
             if found is None:
                 b = _binding()
                 builder = b.JITLibraryBuilder().add_object_img(code).add_current_process()
@@ -176,7 +175,7 @@ def load(
                     builder.export_symbol(name)
                 for name, address in (imports or {}).items():
                     builder.import_symbol(name, address)
-                tracker = builder.link(_linker(), f"kernel_{key[:32]}")
+                tracker = builder.link(_linker(), f"kernel_{len(_keep)}")
                 _keep.append(tracker)
-                found = _loaded[key] = {n: tracker[n] for n in names}
+                found = _loaded[text] = {n: tracker[n] for n in names}
     return found
