@@ -10,16 +10,20 @@ import os
 import queue
 import sys
 import threading
+import time
 import warnings
+from time import perf_counter as clock
 
 from ..interpret import program as tier0_program
 
 MODE = os.environ.get("RUSHLIGHT_COMPILE", "background")
 SWITCH = 2e-4  # seconds that a step waits for the compiler to let go of the interpreter (usually 5e-3)
+STRETCH, REST = 1e-3, 1e-3  # seconds of work before the compiler looks up, and of rest if it is in the way
 STAY_OUT = [False]  # torch.use_deterministic_algorithms: programs stay in tier 0
 _queue: queue.Queue = queue.Queue()
 _waiting: set = set()  # programs in the queue
 _worker: list = [None]
+_at_work: list = [None, 0.0]  # the thread, and when it looks up
 _lock = threading.Lock()
 failures: list = []  # (program, exception) of builds that went wrong: tier 0 goes on
 
@@ -58,7 +62,7 @@ def compile_now(program, scalars) -> None:
 
             program.function = check.checked(program, scalars)
             return
-        made = native.build(program, scalars)
+        made = native.build(program, scalars, pause=breathe)
     except Exception as e:
         failures.append((program, e))
         if os.environ.get("RUSHLIGHT_STRICT"):
@@ -70,7 +74,23 @@ def compile_now(program, scalars) -> None:
     program.function = made.function
 
 
+def breathe() -> None:
+    """Called often while compiling: the compiler's thread gives way to one that needs the interpreter.
+
+    After each stretch of work it lets go for a moment. If it does not get the interpreter back at
+    once, somebody is computing in Python, and it rests.
+    """
+    if threading.get_ident() != _at_work[0] or clock() < _at_work[1]:
+        return
+    before = clock()
+    time.sleep(1e-5)
+    if clock() - before > SWITCH:
+        time.sleep(REST)
+    _at_work[1] = clock() + STRETCH
+
+
 def _work():
+    _at_work[0] = threading.get_ident()
     while True:
         program, scalars = _queue.get()
         before = sys.getswitchinterval()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 
 from .expressions import NotLowered
 from .nest_builder import Builder
@@ -71,14 +72,15 @@ class Group:
         return math.prod(s.domain) == math.prod(domain) or math.prod(s.domain) > 1
 
 
-def group(statements: list[Statement], kept: set) -> list:
+def group(statements: list[Statement], kept: set, pause: Callable = lambda: None) -> list:
     """Groups, native calls and fallbacks in the order in which they run.
 
-    kept: hazard roots that are needed after the program.
+    kept: hazard roots that are needed after the program. pause: called for each statement.
     """
     items: list = []
     stored = set(kept).union(*(s.reads for s in statements if not isinstance(s, Loops)))
     for s in statements:
+        pause()
         if not isinstance(s, Loops):
             items.append(s)
             continue

@@ -101,10 +101,15 @@ def _instructions(item) -> list:
     return [item.instruction]
 
 
-def build(program, scalars=(), more=()) -> NativeProgram:
+def _go_on() -> None:
+    """No pause."""
+
+
+def build(program, scalars=(), more=(), pause=_go_on) -> NativeProgram:
     """The native form of a Program; `scalars` are numbers that it was just run with.
 
     more: nodes whose values are returned after the program's own results.
+    pause: called again and again on the way.
 
     Where its operations branch on such numbers, it holds for numbers that take the same branches.
     """
@@ -113,21 +118,24 @@ def build(program, scalars=(), more=()) -> NativeProgram:
     guards = symbolic.Guards(scalars, written)
     symbolic.GUARDS.append(guards)
     try:
-        return _Build(program, guards, more).made
+        return _Build(program, guards, more, pause).made
     finally:
         symbolic.GUARDS.pop()
 
 
 class _Build:
-    def __init__(self, program, guards, more):
-        self.program, self.guards = program, guards
+    def __init__(self, program, guards, more, pause):
+        self.program, self.guards, self.pause = program, guards, pause
         self.made = NativeProgram()
         results = (*program.wanted, *program.saved, *more)
         self.kept = {n.root for n in results}
-        statements = [s for i in program.instructions for s in lowering.lower(i)]
+        statements = []
+        for i in program.instructions:
+            statements += lowering.lower(i)
+            pause()
         statements = settled(self._keep_numbers(statements, results), self.kept)
         statements = with_sums(statements, self.kept)
-        items = group(statements, self.kept)
+        items = group(statements, self.kept, pause)
         drop_dead(items, self.kept)
         self.items = [i for i in items if not isinstance(i, Group) or i.builder.outputs
                       or i.builder.checks]
@@ -167,6 +175,7 @@ class _Build:
         self.item_calls = self.made.item_calls
         packed: dict = {}  # what a call that packs a matrix does -> (root of the matrix, where to)
         for item in self.items:
+            self.pause()
             if isinstance(item, Group):
                 nest = item.builder.finish()
                 calls = emit(nest)
@@ -409,6 +418,7 @@ class _Emitter:
         base = words.ctypes.data
         at = 0
         for j, call in enumerate(calls):
+            self.build.pause()
             code = objects.load(call.text, call.exports or (call.function,))
             checked = 0
             table[5 * j : 5 * j + 4] = (code[call.function], base + 8 * at, call.chunks,

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 import rushlight as torch
 from rushlight.compile import background, native
+from rushlight.interpret import program as tier0_program
 from rushlight.trace import trie
 
 
@@ -62,7 +64,7 @@ def test_native_code_takes_over_in_the_background():
 
 @pytest.mark.filterwarnings("ignore:a program stays")
 def test_a_failing_build_leaves_tier_0(monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise ArithmeticError("planted")
 
     monkeypatch.setattr(native, "build", broken)
@@ -186,3 +188,30 @@ def test_never(monkeypatch):
     monkeypatch.setattr(background, "compile_now", None)
     trie.forget()
     assert [(torch.ones(3) * 2).sum().item() for _ in range(6)] == [6.0] * 6
+
+
+def test_a_long_program_is_compiled_after_its_first_run(monkeypatch):
+    """And a program that waits for the compiler runs in tier 0 when its time is up."""
+    monkeypatch.setattr(background, "MODE", "background")
+    monkeypatch.setattr(tier0_program, "LONG", -1.0)
+    trie.forget()
+    x = torch.full((300,), 2.0)
+
+    def step():
+        return ((x + 1) * 2).sum().item()
+
+    assert [step() for _ in range(3)] == [1800.0] * 3  # at once, in tier 0, in either tier
+    background.wait()
+    with torch.explain() as report:
+        assert step() == 1800.0
+    assert [row.tier for row in report.rows()] == [1]
+
+
+def test_a_forked_child_compiles_for_itself(monkeypatch):
+    """What waits for the parent's thread becomes hot again."""
+    program = SimpleNamespace(function=len, pending=threading.Event())
+    monkeypatch.setattr(background, "_queue", background._queue)
+    monkeypatch.setattr(background, "_worker", [None])
+    monkeypatch.setattr(background, "_waiting", [program])
+    background.after_fork()
+    assert program.function is None and program.pending is None and not background._waiting
