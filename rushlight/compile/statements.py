@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -200,7 +200,11 @@ class Multiply(Native):
 
 def _same(a: View, b: View) -> bool:
     """Whether two views are of the same memory in the same way."""
-    return owned(a.root) is owned(b.root) and replace(a, root=None) == replace(b, root=None)
+    return _key(a) == _key(b)
+
+
+def _key(v: View) -> tuple:
+    return owned(v.root), v.shape, v.strides, v.offset, v.dtype
 
 
 def with_sums(statements: list, kept: set) -> list:
@@ -224,9 +228,9 @@ def with_sums(statements: list, kept: set) -> list:
                     break
     made = [s for s in statements if s is not None]
     products = [s for s in made if isinstance(s, Multiply)]
-    uses = Counter((owned(s.b.root), replace(s.b, root=None)) for s in products)
+    uses = Counter(_key(s.b) for s in products)
     for s in products:
-        s.reused = uses[owned(s.b.root), replace(s.b, root=None)] >= REUSES
+        s.reused = uses[_key(s.b)] >= REUSES
     return made
 
 
