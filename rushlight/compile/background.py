@@ -18,7 +18,7 @@ from ..interpret import program as tier0_program
 
 MODE = os.environ.get("RUSHLIGHT_COMPILE", "background")
 SWITCH = 2e-4  # seconds that a step waits for the compiler to let go of the interpreter (usually 5e-3)
-STRETCH, REST = 1e-3, 1e-3  # seconds of work before the compiler looks up, and of rest if it is in the way
+STRETCH, REST = 1e-3, 3e-3  # seconds of work before the compiler looks up, and of rest if it is in the way
 STAY_OUT = [False]  # torch.use_deterministic_algorithms: programs stay in tier 0
 _queue: queue.Queue = queue.Queue()
 _waiting: set = set()  # programs in the queue
@@ -28,13 +28,15 @@ _lock = threading.Lock()
 failures: list = []  # (program, exception) of builds that went wrong: tier 0 goes on
 
 
-def hot(program, scalars) -> None:
-    """A program came back: compile it, now or soon."""
+def hot(program, scalars) -> bool:
+    """A program came back: compile it, now or soon. Whether that is settled."""
     if MODE == "never" or STAY_OUT[0]:
-        return
+        return True
     if MODE == "now":
         compile_now(program, scalars)
-        return
+        return True
+    if not program.worth_compiling:
+        return False
     program.pending = threading.Event()
     _waiting.add(program)
     _queue.put((program, list(scalars)))
@@ -43,6 +45,7 @@ def hot(program, scalars) -> None:
             if _worker[0] is None or not _worker[0].is_alive():
                 _worker[0] = threading.Thread(target=_work, name="rushlight-compile", daemon=True)
                 _worker[0].start()
+    return True
 
 
 def at_once() -> None:
@@ -115,7 +118,7 @@ def after_fork() -> None:
     global _queue
     _worker[0], _queue = None, queue.Queue()
     for program in _waiting:
-        program.function = program.pending = None
+        program.offered, program.pending = False, None
     _waiting.clear()
 
 

@@ -19,9 +19,10 @@ import numpy as np
 from . import tier0
 
 HOT_AFTER = 2
-LONG = 5e-3  # seconds: a program that takes longer is compiled after its first run
+COST = 6e-5  # seconds in tier 0 for each operation after which compiling, which takes some times as long, is worth while
+LONG = 5e-3  # seconds: a program that takes longer waits for the compiler
 WATCH: list = []  # functions that see each run of a program first (`tools/explain.py`)
-TIER1: list = [None]  # set by the compiler: called with a program that keeps coming back, and its numbers
+TIER1: list = [None]  # set by the compiler: offered a program that comes back, with its numbers, until it says True
 _COMPILED: dict[str, object] = {}
 
 
@@ -39,14 +40,15 @@ class Program:
 
     __slots__ = (
         "instructions", "wanted", "saved", "runs", "function", "source", "consts", "lines", "facts",
-        "native", "plain", "seconds", "pending",
+        "native", "plain", "seconds", "spent", "offered", "pending",
     )
 
     def __init__(self, instructions, wanted, saved):
         self.instructions, self.wanted, self.saved = instructions, wanted, saved
         self.runs = 0
         self.function = self.source = self.consts = self.lines = self.facts = self.native = self.plain = None
-        self.seconds = 0.0  # that its last run in tier 0 took
+        self.seconds = self.spent = 0.0  # that its last run in tier 0 took, and all of them
+        self.offered = False  # whether it is tier 1's affair now
         self.pending = None  # an event while the compiler has it
 
     def __repr__(self) -> str:
@@ -58,14 +60,14 @@ class Program:
         return self.run(bufs, scalars)
 
     def run(self, bufs, scalars):
-        """The results of one run; HOT_AFTER short runs are interpreted, then the program is compiled.
+        """The results of one run; HOT_AFTER runs are interpreted, then it is compiled to Python.
 
-        While the compiler is at it, a long program waits for it, no longer than tier 0 would take.
+        While the compiler makes native code, a long program waits, no longer than tier 0 would take.
         """
         token = tier0.silence(tier0.QUIET)
         try:
-            if self.function is None:
-                return self._interpreted(bufs, scalars)
+            if not self.offered:
+                return self._on_trial(bufs, scalars)
             pending = self.pending
             if pending is not None and self.seconds > LONG:
                 pending.wait(self.seconds)
@@ -73,22 +75,31 @@ class Program:
         finally:
             tier0.restore(token)
 
-    def _interpreted(self, bufs, scalars):
+    def _on_trial(self, bufs, scalars):
+        """A run in tier 0 that is timed; at its end, tier 1 may take the program."""
         self.runs += 1
         if self.runs > HOT_AFTER:
-            self._hot(scalars)
-            return self.function(bufs, scalars, self.consts)
+            self._offer(scalars)
         begin = clock()
-        made = self.interpret(bufs, scalars)
+        if self.function is None:
+            made = self.interpret(bufs, scalars)
+        else:
+            made = self.function(bufs, scalars, self.consts)
         self.seconds = clock() - begin
-        if self.seconds > LONG:
-            self._hot(scalars)
+        self.spent += self.seconds
+        if self.worth_compiling and not self.offered:
+            self._offer(scalars)
         return made
 
-    def _hot(self, scalars):
-        compile_program(self)
-        if TIER1[0] is not None:
-            TIER1[0](self, scalars)
+    @property
+    def worth_compiling(self) -> bool:
+        """Whether it has spent so much time in tier 0 that compiling it will probably pay."""
+        return self.spent > COST * len(self.instructions)
+
+    def _offer(self, scalars):
+        if self.function is None:
+            compile_program(self)
+        self.offered = TIER1[0] is None or TIER1[0](self, scalars)
 
     def in_tier0(self, bufs, scalars):
         """Run as straight-line Python, also when there is a native form."""

@@ -33,11 +33,12 @@ def run(function, mode: str, watch: Watch | None = None):
 
     def hot(program, scalars):
         count = len(background.failures)
-        background.hot(program, scalars)
+        settled = background.hot(program, scalars)
         if len(background.failures) > count:
             raise background.failures[-1][1]
         if watch is not None and program.native is not None:
             watch.programs.append(program.native)
+        return settled
 
     tier0_program.TIER1[0] = hot
     try:

@@ -47,12 +47,11 @@ def test_native_code_takes_over_in_the_background():
     told = child(STEPS + """
     from rushlight.interpret.program import Program
     import gc
-    losses = [step() for _ in range(6)]
-    for _ in range(600):
-        programs = [p for p in gc.get_objects() if type(p) is Program and p.runs > 2]
-        if programs and all(p.native is not None for p in programs):
-            break
-        time.sleep(0.1)
+    losses, programs = [], []
+    while not programs:
+        losses += [step() for _ in range(30)]
+        background.wait()
+        programs = [p for p in gc.get_objects() if type(p) is Program and p.offered]
     assert not background.failures, background.failures
     assert all(p.native is not None for p in programs)
     losses += [step() for _ in range(4)]
@@ -193,7 +192,7 @@ def test_never(monkeypatch):
 def test_a_long_program_is_compiled_after_its_first_run(monkeypatch):
     """And a program that waits for the compiler runs in tier 0 when its time is up."""
     monkeypatch.setattr(background, "MODE", "background")
-    monkeypatch.setattr(tier0_program, "LONG", -1.0)
+    monkeypatch.setattr(tier0_program, "COST", -1.0)
     trie.forget()
     x = torch.full((300,), 2.0)
 
@@ -209,9 +208,9 @@ def test_a_long_program_is_compiled_after_its_first_run(monkeypatch):
 
 def test_a_forked_child_compiles_for_itself(monkeypatch):
     """What waits for the parent's thread becomes hot again."""
-    program = SimpleNamespace(function=len, pending=threading.Event())
+    program = SimpleNamespace(offered=True, pending=threading.Event())
     monkeypatch.setattr(background, "_queue", background._queue)
     monkeypatch.setattr(background, "_worker", [None])
     monkeypatch.setattr(background, "_waiting", [program])
     background.after_fork()
-    assert program.function is None and program.pending is None and not background._waiting
+    assert not program.offered and program.pending is None and not background._waiting
