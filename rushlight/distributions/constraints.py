@@ -114,7 +114,11 @@ def is_dependent(constraint: object) -> bool:
 
 
 class _DependentProperty(property, _Dependent):
-    """A property that is a dependent constraint when the class, not an instance, is asked."""
+    """A property that is a dependent constraint when the class, not an instance, is asked.
+
+    >>> torch.distributions.Uniform.support.is_discrete
+    False
+    """
 
     def __init__(
         self,
@@ -140,7 +144,12 @@ def _require(constraint: Any) -> Constraint:
 
 
 class _IndependentConstraint(Constraint):
-    """`base_constraint` for all of the last `reinterpreted_batch_ndims` dimensions together."""
+    """`base_constraint` for all of the last `reinterpreted_batch_ndims` dimensions together.
+
+    >>> c = torch.distributions.constraints
+    >>> c.independent(c.positive, 1).check(torch.tensor([[1.0, 2.0], [1.0, -2.0]]))
+    tensor([ True, False])
+    """
 
     def __init__(self, base_constraint: Constraint, reinterpreted_batch_ndims: int) -> None:
         self.base_constraint = _require(base_constraint)
@@ -214,7 +223,12 @@ class _Sequence(Constraint):
 
 
 class _Cat(_Sequence):
-    """Constraints of pieces of given lengths, as `torch.cat` joins them."""
+    """Constraints of pieces of given lengths, as `torch.cat` joins them.
+
+    >>> c = torch.distributions.constraints
+    >>> c.cat([c.positive, c.unit_interval], lengths=[1, 2]).check(torch.tensor([7.0, 0.5, 7.0]))
+    tensor([ True,  True, False])
+    """
 
     def __init__(
         self, cseq: Sequence[Constraint], dim: int = 0, lengths: Sequence[int] | None = None
@@ -234,7 +248,12 @@ class _Cat(_Sequence):
 
 
 class _Stack(_Sequence):
-    """Constraints of slices, as `torch.stack` joins them."""
+    """Constraints of slices, as `torch.stack` joins them.
+
+    >>> c = torch.distributions.constraints
+    >>> c.stack([c.positive, c.unit_interval]).check(torch.tensor([7.0, 7.0]))
+    tensor([ True, False])
+    """
 
     @property
     def event_dim(self) -> int:
@@ -274,7 +293,11 @@ class _Between(_Bounded):
 
 
 class _GreaterThan(_Above):
-    """(lower_bound, inf]"""
+    """(lower_bound, inf]
+
+    >>> torch.distributions.constraints.greater_than(1.0).check(torch.tensor([1.0, 2.0]))
+    tensor([False,  True])
+    """
 
     @of_arrays
     def check(self, value: Tensor) -> Tensor:
@@ -282,7 +305,11 @@ class _GreaterThan(_Above):
 
 
 class _GreaterThanEq(_Above):
-    """[lower_bound, inf]"""
+    """[lower_bound, inf]
+
+    >>> torch.distributions.constraints.greater_than_eq(1.0).check(torch.tensor([0.0, 1.0]))
+    tensor([False,  True])
+    """
 
     @of_arrays
     def check(self, value: Tensor) -> Tensor:
@@ -290,7 +317,11 @@ class _GreaterThanEq(_Above):
 
 
 class _LessThan(_Below):
-    """[-inf, upper_bound)"""
+    """[-inf, upper_bound)
+
+    >>> torch.distributions.constraints.less_than(1.0).check(torch.tensor([0.0, 1.0]))
+    tensor([ True, False])
+    """
 
     @of_arrays
     def check(self, value: Tensor) -> Tensor:
@@ -298,7 +329,11 @@ class _LessThan(_Below):
 
 
 class _Interval(_Between):
-    """[lower_bound, upper_bound]"""
+    """[lower_bound, upper_bound]
+
+    >>> torch.distributions.constraints.interval(0.0, 1.0).check(torch.tensor([1.0, 2.0]))
+    tensor([ True, False])
+    """
 
     @of_arrays
     def check(self, value: Tensor) -> Tensor:
@@ -306,7 +341,11 @@ class _Interval(_Between):
 
 
 class _HalfOpenInterval(_Between):
-    """[lower_bound, upper_bound)"""
+    """[lower_bound, upper_bound)
+
+    >>> torch.distributions.constraints.half_open_interval(0.0, 1.0).check(torch.tensor([0.0, 1.0]))
+    tensor([ True, False])
+    """
 
     @of_arrays
     def check(self, value: Tensor) -> Tensor:
@@ -314,7 +353,11 @@ class _HalfOpenInterval(_Between):
 
 
 class _IntegerInterval(_Interval):
-    """The integers of [lower_bound, upper_bound]."""
+    """The integers of [lower_bound, upper_bound].
+
+    >>> torch.distributions.constraints.integer_interval(0, 2).check(torch.tensor([1.5, 2.0]))
+    tensor([False,  True])
+    """
 
     is_discrete = True
 
@@ -387,7 +430,11 @@ class _Simplex(Constraint):
 
 class _Multinomial(Constraint):
     """Counts with a sum of at most `upper_bound`: their exact sum is not known to a distribution
-    that scores values of other totals as well."""
+    that scores values of other totals as well.
+
+    >>> torch.distributions.constraints.multinomial(3).check(torch.tensor([[1, 2], [2, 2]]))
+    tensor([ True, False])
+    """
 
     is_discrete = True
     event_dim = 1
