@@ -48,7 +48,7 @@ class Program:
         self.runs = 0
         self.function = self.source = self.consts = self.lines = self.facts = self.native = self.plain = None
         self.seconds = self.spent = 0.0  # that its last run in tier 0 took, and all of them
-        self.offered = False  # whether it is tier 1's affair now
+        self.offered = not instructions  # whether tier 1 has got it, or would have nothing to do
         self.pending = None  # an event while the compiler has it
 
     def __repr__(self) -> str:
@@ -66,7 +66,7 @@ class Program:
         """
         token = tier0.silence(tier0.QUIET)
         try:
-            if not self.offered:
+            if not self.offered or self.function is None:
                 return self._on_trial(bufs, scalars)
             pending = self.pending
             if pending is not None and self.seconds > LONG:
@@ -78,7 +78,7 @@ class Program:
     def _on_trial(self, bufs, scalars):
         """A run in tier 0 that is timed; at its end, tier 1 may take the program."""
         self.runs += 1
-        if self.runs > HOT_AFTER:
+        if self.runs > HOT_AFTER and not self.offered:
             self._offer(scalars)
         begin = clock()
         if self.function is None:
@@ -87,7 +87,7 @@ class Program:
             made = self.function(bufs, scalars, self.consts)
         self.seconds = clock() - begin
         self.spent += self.seconds
-        if self.worth_compiling and not self.offered:
+        if not self.offered and self.worth_compiling:
             self._offer(scalars)
         return made
 

@@ -51,7 +51,8 @@ def test_native_code_takes_over_in_the_background():
     while not programs:
         losses += [step() for _ in range(30)]
         background.wait()
-        programs = [p for p in gc.get_objects() if type(p) is Program and p.offered]
+        programs = [p for p in gc.get_objects()
+                    if type(p) is Program and p.offered and p.instructions]
     assert not background.failures, background.failures
     assert all(p.native is not None for p in programs)
     losses += [step() for _ in range(4)]
