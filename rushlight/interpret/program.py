@@ -87,7 +87,7 @@ class Program:
             made = self.function(bufs, scalars, self.consts)
         self.seconds = clock() - begin
         self.spent += self.seconds
-        if not self.offered and self.worth_compiling:
+        if not self.offered and self.seconds > LONG and self.worth_compiling:
             self._offer(scalars)
         return made
 

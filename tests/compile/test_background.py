@@ -194,6 +194,7 @@ def test_a_long_program_is_compiled_after_its_first_run(monkeypatch):
     """And a program that waits for the compiler runs in tier 0 when its time is up."""
     monkeypatch.setattr(background, "MODE", "background")
     monkeypatch.setattr(tier0_program, "COST", -1.0)
+    monkeypatch.setattr(tier0_program, "LONG", -1.0)
     trie.forget()
     x = torch.full((300,), 2.0)
 
