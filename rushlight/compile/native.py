@@ -33,13 +33,16 @@ class Arena:
 
     block = np.empty(0, np.uint8)
     address = 0
+    room = 0  # bytes from the address on
 
     @classmethod
     def reserve(cls, nbytes: int) -> int:
         """The address of at least so many bytes; earlier addresses stay valid for who holds them."""
-        if nbytes > cls.block.nbytes:
+        if nbytes > cls.room:
             cls.block = np.empty(nbytes + 4096, np.uint8)
-            cls.address = -(-cls.block.ctypes.data // 64) * 64
+            start = cls.block.ctypes.data
+            cls.address = -(-start // 64) * 64
+            cls.room = start + cls.block.nbytes - cls.address
         return cls.address
 
 
@@ -488,7 +491,7 @@ class _Emitter:
                 made.block = Arena.block
 
         head = "def program(bufs, scalars, _):\n"
-        body = [f"if arena.address != state[0] or arena.block.nbytes < {made.arena}: settle()",
+        body = [f"if arena.address != state[0] or arena.room < {made.arena}: settle()",
                 f"arrays = [None] * {count}"] if patchers else [f"arrays = [None] * {count}"]
         conditions = [s if true else f"not {s}" for s, true in self.build.guards.conditions.items()]
         if conditions:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rushlight.compile import memory
+from rushlight.compile.native import Arena
 
 life = st.tuples(st.integers(0, 20), st.integers(0, 6), st.integers(0, 500))
 
@@ -26,3 +28,15 @@ def test_no_two_live_buffers_share_memory(drawn):
 def test_a_chain_needs_two_buffers():
     lives = [(i, i + 1, 1024) for i in range(100)]
     assert memory.place(lives)[1] == 2048
+
+
+def test_the_arena_holds_what_was_reserved(monkeypatch):
+    """Also where its slack is just used up: its first aligned byte is not the block's first one."""
+    monkeypatch.setattr(Arena, "block", np.empty(0, np.uint8))
+    monkeypatch.setattr(Arena, "address", 0)
+    monkeypatch.setattr(Arena, "room", 0)
+    for size in (1000, 1000 + 4000, 5096, 5096 + 4096, 9192 + 4096, 100, 30_000):
+        for nbytes in range(size, size + 64, 8):
+            address = Arena.reserve(nbytes)
+            end = Arena.block.ctypes.data + Arena.block.nbytes
+            assert address % 64 == 0 and address + nbytes <= end and nbytes <= Arena.room
