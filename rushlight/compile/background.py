@@ -1,7 +1,8 @@
 """Programs that keep coming back are compiled while tier 0 goes on running them.
 
-One daemon thread takes programs in the order in which they became hot. RUSHLIGHT_COMPILE says when: "background"
-(the default), "now" (at once, in the calling thread: for tests) or "never".
+A program is hot once tier 0 has spent a part of the time on it that compiling takes. One daemon thread takes
+them in that order, and gives way to whoever needs the interpreter. RUSHLIGHT_COMPILE says when: "background"
+(the default), "now" (when it comes back, in the calling thread: for tests) or "never".
 """
 
 from __future__ import annotations

@@ -171,9 +171,9 @@ class Multiply(Native):
         store, c = s.stores[0], self.c
         e = store.expr
         if (
-            len(s.stores) > 1 or e.op != "add" or e.dtype != c.dtype
-            or store.view.dtype != c.dtype or e.shape != c.shape or self.addend is not None or hazard_root(c.root) in kept
-            or s.writes & self.reads
+            len(s.stores) > 1 or e.op != "add" or e.shape != c.shape
+            or not e.dtype == store.view.dtype == c.dtype or self.addend is not None
+            or hazard_root(c.root) in kept or s.writes & self.reads
         ):
             return False
         for x, other in (e.ins, e.ins[::-1]):

@@ -19,10 +19,10 @@ import numpy as np
 from . import tier0
 
 HOT_AFTER = 2
-COST = 6e-5  # seconds in tier 0 for each operation after which compiling, which takes some times as long, is worth while
-LONG = 5e-3  # seconds: a program that takes longer waits for the compiler
+COST = 6e-5  # seconds in tier 0, for each operation, after which a program is compiled: a part of what that takes
+LONG = 5e-3  # seconds: a program that takes longer may be compiled after its first run, and waits for it
 WATCH: list = []  # functions that see each run of a program first (`tools/explain.py`)
-TIER1: list = [None]  # set by the compiler: offered a program that comes back, with its numbers, until it says True
+TIER1: list = [None]  # the compiler's: takes a program and its numbers, says whether that is settled
 _COMPILED: dict[str, object] = {}
 
 

@@ -5,9 +5,10 @@ from compile.compiled import check_native
 
 import rushlight as torch
 
-A, W, X = torch.randn(32, 256), torch.randn(1024, 256) * 0.03, torch.randn(32, 1024)
-BIAS = torch.randn(1024)
-PART = torch.randn(32, 5, 1024)[:, 2]
+numbers = torch.Generator().manual_seed(0)
+A, W, X, BIAS, PARTS = (torch.randn(*shape, generator=numbers)
+                        for shape in ((32, 256), (1024, 256), (32, 1024), (1024,), (32, 5, 1024)))
+W, PART = W * 0.03, PARTS[:, 2]
 
 
 def labels(function):

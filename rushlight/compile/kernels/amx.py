@@ -26,6 +26,7 @@ from ..llvm.target import Target
 from . import amx_pack
 from .amx_pack import LANES, LEFT, RIGHT, SIDE, STEP, TILE, pack, packed, panels_of, prefetch
 from .call import Call, Workspace
+from .cutting import even_most, up
 from .micro import mask_below
 from .products import Chunk
 
@@ -309,22 +310,22 @@ def chunks(p: Product) -> tuple[int, int, int, int]:
         return 1, 1, 1, 1
     if p.batches >= wanted and p.m * p.n <= SUMS:
         return wanted, 1, 1, 1
-    each = max(_up(wanted, p.batches), _up(p.m * p.n, SUMS))
+    each = max(up(wanted, p.batches), up(p.m * p.n, SUMS))
     choices = [
-        (p.batches, rows, _up(_up(each, parts), rows), parts)
+        (p.batches, rows, up(up(each, parts), rows), parts)
         for parts in (1, 2, 4, 8, 16) if parts == 1 or parts <= min(each, p.k // 1024)
-        for rows in range(1, min(_up(each, parts), 64) + 1)
+        for rows in range(1, min(up(each, parts), 64) + 1)
     ]
     return min(choices, key=lambda cut: _cost(p, *cut[1:]))
 
 
 def _cost(p: Product, m: int, n: int, k: int) -> int:
     """Time on one, two and four threads together, in multiplications."""
-    rows, columns = (_up(_up(size, parts), SIDE) * SIDE for size, parts in ((p.m, m), (p.n, n)))
-    count = _up(p.m, rows) * _up(p.n, columns) * k * p.batches
-    one = (rows * columns + PACKING * (rows + columns)) * _up(p.k, k)
+    rows, columns = (up(up(size, parts), SIDE) * SIDE for size, parts in ((p.m, m), (p.n, n)))
+    count = up(p.m, rows) * up(p.n, columns) * k * p.batches
+    one = (rows * columns + PACKING * (rows + columns)) * up(p.k, k)
     after = ADDING * p.m * p.n * p.batches * k * (k > 1)
-    return one * sum(threads * _up(count, threads) for threads in (1, 2, 4)) + 3 * after
+    return one * sum(threads * up(count, threads) for threads in (1, 2, 4)) + 3 * after
 
 
 def words(p: Product, grid: Grid, target: Target, text: str) -> tuple[list[Call], dict]:
@@ -333,22 +334,22 @@ def words(p: Product, grid: Grid, target: Target, text: str) -> tuple[list[Call]
     Blocks are for the caches; panels of both sides for a block of k should fit into L1.
     """
     rows, columns, k = min(grid.m_step, p.m), min(grid.n_step, p.n), min(grid.k_step, p.k)
-    kc = k if k <= WHOLE else _even(k, DEPTH)
-    panel = _up(kc, SIDE) * STEP
+    kc = k if k <= WHOLE else even_most(k, DEPTH, SIDE)
+    panel = up(kc, SIDE) * STEP
     share = target.l2_bytes // 4 // panel  # panels
-    mc, group = min(_up(rows, SIDE), max(share, 1)), min(_up(columns, SIDE), max(share // 2, 1))
+    mc, group = min(up(rows, SIDE), max(share, 1)), min(up(columns, SIDE), max(share // 2, 1))
     calls, found = list[Call](), {"pack_a": 1, "pack_b": 1}
     alone = p.batches == grid.k_chunks == 1 and p.m * p.n * p.k >= SHARED
     if alone and grid.n_chunks > 1:
         calls.append(_pack_call("a", p, kc, text))
         found |= {"pack_a": 0, "a": calls[-1].words[0]}
-        mc = _up(rows, SIDE)
+        mc = up(rows, SIDE)
     if alone and grid.m_chunks > 1:
         calls.append(_pack_call("b", p, kc, text))
         found |= {"pack_b": 0, "b": calls[-1].words[0]}
-        group = _up(columns, SIDE)
+        group = up(columns, SIDE)
     waiting = kc < k
-    blocks = _up(rows, SIDE) * _up(grid.n_step, SIDE) if waiting else 1
+    blocks = up(rows, SIDE) * up(grid.n_step, SIDE) if waiting else 1
     right = mc * panel * found["pack_a"]
     sums = right + group * panel * found["pack_b"]
     nbytes = sums + blocks * BLOCK
@@ -365,20 +366,12 @@ def _pack_call(side: str, p: Product, kc: int, text: str) -> Call:
         at, count, row, column = p.a.at, p.m, p.a.row, p.a.column
     else:
         at, count, row, column = p.b.at, p.n, p.b.column, p.b.row
-    out = Workspace(_up(count, SIDE) * _up(p.k, SIDE) * STEP)
-    step = max(_up(_up(count, CHUNKS // 2), SIDE), 4) * SIDE
-    chunks = _up(count, step)
+    out = Workspace(up(count, SIDE) * up(p.k, SIDE) * STEP)
+    step = max(up(up(count, CHUNKS // 2), SIDE), 4) * SIDE
+    chunks = up(count, step)
     return Call(
         text, f"amx_pack_{side}", [out, at, 2 * row, 2 * column, count, p.k, kc, step], chunks,
         chunks > 1, f"pack {side} {count}x{p.k} {p.dtype}", nbytes=4 * count * p.k,
         exports=EXPORTS,
     )
 
-
-def _even(size: int, most: int) -> int:
-    """A step of at most about `most` that cuts `size` evenly."""
-    return _up(_up(size, _up(size, most)), SIDE) * SIDE
-
-
-def _up(a: int, b: int) -> int:
-    return -(-a // b)

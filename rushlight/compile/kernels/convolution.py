@@ -23,6 +23,7 @@ from ..llvm.builder import Function, Operand, module
 from ..llvm.target import Target, host
 from . import micro
 from .call import Address, Call, Workspace
+from .cutting import even_step
 from .micro import Tiles
 from .pack import call_pack, packers
 from .windows import GEOMETRY, Image, Windows, Words, call_prepare
@@ -106,11 +107,6 @@ def plan(c: Convolution, target: Target | None = None) -> list[Call]:
         flops=flops, nbytes=images * pixels * (c.outputs + image.channels) * c.groups * item,
     )]
 
-
-def even_step(size: int, chunks: int, multiple: int) -> int:
-    """The size of a chunk, a multiple, when so many (at least one) should share `size` evenly."""
-    each = -(-size // max(chunks, 1))
-    return -(-each // multiple) * multiple
 
 
 def scratch(names: tuple[str, ...], sizes: list[int]) -> dict:

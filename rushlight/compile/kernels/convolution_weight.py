@@ -20,7 +20,8 @@ from ..llvm.builder import Function, module
 from ..llvm.target import Target, host
 from . import combine, micro
 from .call import Address, Call, Workspace
-from .convolution import even_step, leave_unless, range_of, scratch
+from .convolution import leave_unless, range_of, scratch
+from .cutting import even_step
 from .micro import Tiles
 from .pack import call_pack, packers
 from .windows import GEOMETRY, Image, Windows, Words, call_prepare

@@ -24,6 +24,7 @@ from ..llvm import elements
 from ..llvm.target import Target, host
 from . import amx, finish, products, thin
 from .call import Address, Call, Workspace
+from .cutting import even_most, up
 from .micro import Tiles
 
 TILES = ("tiles", "pack_left", "pack_right")  # the functions of products.py
@@ -254,10 +255,6 @@ class Grid:
         return self.m_chunks * self.n_chunks * self.k_chunks * self.batch_chunks
 
 
-def _up(a: int, b: int) -> int:
-    return -(-a // b)
-
-
 def _grid(p: Product, kind: str, tiles: Tiles) -> Grid:
     """Chunks of about the same work: of batches, else of C's rows and columns, else of k."""
     work = p.m * p.n * max(p.k, 1) * p.batches
@@ -269,17 +266,17 @@ def _grid(p: Product, kind: str, tiles: Tiles) -> Grid:
         return _steps(p, 1, 1, 1, 1, tiles)
     if p.batches >= wanted:
         return _steps(p, wanted, 1, 1, 1, tiles)
-    each = _up(wanted, p.batches)
+    each = up(wanted, p.batches)
     if kind == "dots":
         return _steps(p, p.batches, 1, each, 1, tiles)
     if kind == "sweeps":  # rows of B from end to end, if there are enough
         parts = max(1, min(each, p.k // 64))
-        return _steps(p, p.batches, 1, _up(each, parts), parts, tiles)
+        return _steps(p, p.batches, 1, up(each, parts), parts, tiles)
     grids = [
-        _steps(p, p.batches, rows, _up(_up(each, parts), rows), parts, tiles)
+        _steps(p, p.batches, rows, up(up(each, parts), rows), parts, tiles)
         for parts in (1, 2, 4, 8, 16)
         if parts == 1 or parts <= min(each, p.k // 256) and p.addend is None
-        for rows in (1, 2, 3, 4, 6, 8, 12, 16) if rows <= _up(each, parts)
+        for rows in (1, 2, 3, 4, 6, 8, 12, 16) if rows <= up(each, parts)
     ]
     return min(grids, key=lambda grid: _cost(p, grid, tiles))
 
@@ -289,7 +286,7 @@ def _cost(p: Product, grid: Grid, tiles: Tiles) -> int:
     rows, columns = min(grid.m_step, p.m), min(grid.n_step, p.n)
     left, right = _packs(p, tiles, rows, columns)
     shared_left, shared_right = _shared(p, grid, tiles, left, right)
-    one = _up(rows, tiles.rows) * tiles.rows * _up(columns, tiles.columns) * tiles.columns
+    one = up(rows, tiles.rows) * tiles.rows * up(columns, tiles.columns) * tiles.columns
     if not left and _scattered(p, tiles) or not right:
         one += one // 4
     one += READING * (rows + columns)
@@ -298,7 +295,7 @@ def _cost(p: Product, grid: Grid, tiles: Tiles) -> int:
     before = 2 * PACKING * p.k * (p.m * shared_left + p.n * packs)
     before += CALL * (shared_left + packs)
     after = (ADDING * p.m * p.n * grid.k_chunks + CALL) * (grid.k_chunks > 1)
-    turns = sum(threads * _up(grid.chunks, threads) for threads in (1, 2, 4))
+    turns = sum(threads * up(grid.chunks, threads) for threads in (1, 2, 4))
     return one * grid.k_step * grid.batch_step * turns + 3 * (before + after * p.batches)
 
 
@@ -336,12 +333,12 @@ def _scattered(p: Product, tiles: Tiles) -> bool:
 
 def _steps(p: Product, batch: int, m: int, n: int, k: int, tiles: Tiles) -> Grid:
     """The grid with about so many chunks along each dimension."""
-    m_step = _up(_up(p.m, m), tiles.rows) * tiles.rows
-    n_step = _up(_up(p.n, n), tiles.columns) * tiles.columns
-    k_step, batch_step = max(_up(p.k, k), 1), _up(p.batches, batch)
+    m_step = up(up(p.m, m), tiles.rows) * tiles.rows
+    n_step = up(up(p.n, n), tiles.columns) * tiles.columns
+    k_step, batch_step = max(up(p.k, k), 1), up(p.batches, batch)
     return Grid(
-        m_step, n_step, k_step, batch_step, _up(p.m, m_step), _up(p.n, n_step),
-        max(_up(p.k, k_step), 1), _up(p.batches, batch_step),
+        m_step, n_step, k_step, batch_step, up(p.m, m_step), up(p.n, n_step),
+        max(up(p.k, k_step), 1), up(p.batches, batch_step),
     )
 
 
@@ -403,9 +400,9 @@ def _sides(p: Product, grid: Grid, tiles: Tiles) -> tuple[list[Call], dict]:
     left, right = _packs(p, tiles, rows, columns)
     shared_left, shared_right = _shared(p, grid, tiles, left, right)
     item, calls, words = tiles.itemsize, list[Call](), dict[str, object]()
-    depth = _up(p.k, tiles.lanes) * tiles.lanes
+    depth = up(p.k, tiles.lanes) * tiles.lanes
     if shared_left:
-        row = (_up(depth, 16) * 16 + 16) * item
+        row = (up(depth, 16) * 16 + 16) * item
         row += 64 * (row % 2048 == 0)
         place = Workspace((p.m + tiles.lanes) * row)
         calls.append(_pack("pack_left", p, tiles, place, row, 8 * tiles.lanes))
@@ -413,7 +410,7 @@ def _sides(p: Product, grid: Grid, tiles: Tiles) -> tuple[list[Call], dict]:
         left, p = 0, replace(p, a=replace(p.a, row=row // item, column=1))
     if shared_right:
         panel = depth * tiles.columns * item
-        place = Workspace(_up(p.n, tiles.columns) * panel)
+        place = Workspace(up(p.n, tiles.columns) * panel)
         calls.append(_pack("pack_right", p, tiles, place, panel, 4 * tiles.columns))
         words |= {"b": place, "b_k": tiles.columns * item, "b_column": depth * item}
         right = 3
@@ -424,7 +421,7 @@ def _pack(name: str, p: Product, tiles: Tiles, out: Workspace, out_step: int, st
     """The call that packs a whole side."""
     x, rows, columns = (p.a, p.m, p.k) if name == "pack_left" else (p.b, p.k, p.n)
     words = [out, x.at, out_step, x.row * p.itemsize, x.column * p.itemsize, rows, columns, step]
-    chunks = _up(rows if name == "pack_left" else columns, step)
+    chunks = up(rows if name == "pack_left" else columns, step)
     text = _text("pairs" if p.pairs else "tiles", tiles.target, p.dtype)
     return Call(
         text, name, words, chunks, chunks > 1,
@@ -442,10 +439,10 @@ def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> d
         depth = 256
     k, rows = min(grid.k_step, p.k), min(grid.m_step, p.m)
     columns = min(grid.n_step, p.n)
-    kc = _even(k, depth, tiles.lanes)
+    kc = even_most(k, depth, tiles.lanes)
     most = target.l2_bytes // (2 * kc * item)  # a block of A in half of L2; one of many, a quarter
-    mc = _even(rows, max(most if rows <= most else most // 2, tiles.rows), tiles.rows)
-    panels, many = _up(columns, tiles.columns), rows > mc
+    mc = even_most(rows, max(most if rows <= most else most // 2, tiles.rows), tiles.rows)
+    panels, many = up(columns, tiles.columns), rows > mc
     keep = many and pack_b in (1, 2)
     # of a group, the block of C stays in L2 for the epilogue, and the panels of B beside A's block
     group = min(GROUP, max((128 << 10) // (min(mc, rows) * item) // tiles.columns, 1))
@@ -454,9 +451,9 @@ def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> d
     a_bytes = (mc + tiles.lanes) * (kc * item + 64) + 64 if pack_a else 0
     if pack_b == 1 and not keep:
         panel_bytes = 0  # the same place again and again: it stays in L1
-    start = _up(a_bytes, 64) * 64
+    start = up(a_bytes, 64) * 64
     nbytes = start + (kc + tiles.lanes) * tiles.columns * item + held * panel_bytes
-    nbytes = _up(nbytes, 64) * 64
+    nbytes = up(nbytes, 64) * 64
     return {
         "mc": mc, "kc": kc, "group": group * tiles.columns,
         "scratch": Workspace(nbytes, per_thread=True), "scratch_bytes": nbytes,
@@ -465,18 +462,11 @@ def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> d
     }
 
 
-def _even(size: int, most: int, multiple: int) -> int:
-    """A step of at most about `most` that cuts `size` evenly."""
-    if size <= most:
-        return max(_up(size, multiple) * multiple, multiple)
-    return _up(_up(size, _up(size, most)), multiple) * multiple
-
-
 def _finish(p: Product, parts: Matrix, count: int, part: int, target: Target) -> Call:
     """The call that adds the parts and stores C."""
     rows = max(1, min(p.m, (1 << 16) // (p.n * count) or 1))
     batch_step = max(1, (1 << 16) // (p.n * p.m * count)) if rows == p.m else 1
-    grid = Grid(rows, p.n, 1, batch_step, _up(p.m, rows), 1, 1, _up(p.batches, batch_step))
+    grid = Grid(rows, p.n, 1, batch_step, up(p.m, rows), 1, 1, up(p.batches, batch_step))
     sums = replace(p, a=parts, b=replace(parts, batch=(0,) * len(p.batch)), k=count)
     words = _words(sums, grid, p.itemsize)
     words |= {"a_row": p.n * p.sum_bytes, "c_part": part}

@@ -88,10 +88,9 @@ class Tiles:
     @cached_property
     def rows(self) -> int:
         """The highest tile: sums, the vectors of B and broadcasts fill the registers."""
-        spare = 2 if self.target.vector_bytes > 16 else 4  # 128-bit x86 multiplies into a register
-        free = self.target.vector_registers - self.vectors - spare
-        most = free // self.vectors
-        return 8 if most == 9 else most  # powers of two divide most sizes
+        # 128-bit x86 multiplies into a register; of 32 there is room for eight rows, as most sizes have
+        spare = 2 if self.target.vector_bytes == 32 else 4
+        return (self.target.vector_registers - self.vectors - spare) // self.vectors
 
     @cached_property
     def columns(self) -> int:

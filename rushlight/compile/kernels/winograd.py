@@ -26,7 +26,8 @@ from ..llvm.target import Target, host
 from . import convolution, micro
 from . import winograd_transforms as transforms
 from .call import Address, Call, Workspace
-from .convolution import Convolution, even_step, range_of, scratch
+from .convolution import Convolution, range_of, scratch
+from .cutting import even_step
 from .micro import Tiles
 from .windows import GEOMETRY, Axis, Image, Windows, Words
 from .winograd_transforms import PLACES

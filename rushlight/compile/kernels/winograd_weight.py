@@ -21,8 +21,9 @@ from ..llvm.target import Target, host
 from . import micro
 from . import winograd_transforms as transforms
 from .call import Address, Call, Workspace
-from .convolution import even_step, range_of, scratch
+from .convolution import range_of, scratch
 from .convolution_weight import CHUNKS, WeightGradient
+from .cutting import even_step
 from .micro import Tiles
 from .pack import call_pack, packers
 from .windows import GEOMETRY, Axis, Windows, Words
