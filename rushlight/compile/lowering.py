@@ -43,7 +43,7 @@ def base_of(node):
     """The node that owns a value's address: the end of a chain of views, aliases and writes."""
     while True:
         name = node.op.name
-        if name in ("alias", "variable", "rebase", "write", "restride"):
+        if getattr(node.op, "shares", False):
             node = node.ins[0]
         elif getattr(node.op, "view", False) and not node.outs and name != "get":
             if getattr(node.op, "absolute", False):

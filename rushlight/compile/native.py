@@ -227,7 +227,7 @@ class _Build:
         name = n.op.name
         if name == "get":
             return ()
-        if name in ("alias", "variable", "rebase", "write", "restride") or getattr(n.op, "view", False):
+        if getattr(n.op, "shares", False) or getattr(n.op, "view", False):
             return (n.ins[0],)
         return ()
 
@@ -361,7 +361,7 @@ class _Emitter:
         if name == "scalar":
             return f"scalars[{n.number}]"
         source = self.value(n.ins[0])
-        if name in ("alias", "variable", "rebase", "write"):
+        if getattr(n.op, "shares", False) and name != "restride":
             made = source
         else:
             made = f"v{len(self.names)}"

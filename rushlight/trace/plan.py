@@ -9,7 +9,7 @@ from .operator import Operator
 from .record import needed_rules
 from .trie import FUNCTION, GET, HAS_HISTORY, LEAF, REBASE, RESTRIDE, VARIABLE, WRITE
 
-FUNCTION_OUT = trie.Special("function_out")  # output number `number` of FUNCTION node ins[1]
+FUNCTION_OUT = trie.Special("function_out", shares=True)  # output `number` of FUNCTION node ins[1]
 
 
 class Plan:

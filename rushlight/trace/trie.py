@@ -22,14 +22,17 @@ new = object.__new__
 
 
 class Special:
-    """A primitive that is not in the operator table: how values enter, alias and are written."""
+    """A primitive that is not in the operator table: how values enter, alias and are written.
 
-    __slots__ = ("name",)
+    shares: its value is in the memory of ins[0].
+    """
+
+    __slots__ = ("name", "shares")
     random = False
     view = False
 
-    def __init__(self, name: str):
-        self.name = name
+    def __init__(self, name: str, shares: bool = False):
+        self.name, self.shares = name, shares
 
     def __repr__(self) -> str:
         return self.name
@@ -40,11 +43,11 @@ MODE = Special("mode")  # gradient mode was switched
 LEAF = Special("leaf")  # a tensor from outside; number: its place in Recorder.leaves
 SCALAR = Special("scalar")  # a Python number; number: its place in Recorder.scalars
 GET = Special("get")  # a further output of ins[0]; number: which
-WRITE = Special("write")  # ins[0]'s memory is overwritten with ins[1]
-REBASE = Special("rebase")  # base ins[0] after its view ins[1] was written: history only
-ALIAS = Special("alias")  # the same memory without history (detach, .data)
-VARIABLE = Special("variable")  # the same memory as a new autograd leaf
-RESTRIDE = Special("restride")  # a view regenerated from its base after a write
+WRITE = Special("write", shares=True)  # ins[0]'s memory is overwritten with ins[1]
+REBASE = Special("rebase", shares=True)  # base ins[0] after its view ins[1] was written: history only
+ALIAS = Special("alias", shares=True)  # the same memory without history (detach, .data)
+VARIABLE = Special("variable", shares=True)  # the same memory as a new autograd leaf
+RESTRIDE = Special("restride", shares=True)  # a view regenerated from its base after a write
 FUNCTION = Special("function")  # output of an autograd.Function; number: its context's place
 MACRO = Special("macro")  # key only: backward() or optimizer.step() as one edge
 IDLE = Special("idle")  # a tensor outside of any trace

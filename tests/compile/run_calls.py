@@ -22,9 +22,13 @@ POISON = 0xFB  # workspaces are filled with it: a kernel that reads what it did 
 def run_calls(calls: list[Call], buffers: dict, *, workers: int = 0, order: str = "up") -> None:
     """Run the calls one after another; an Address names one of `buffers`, arrays held in place.
 
+    Arrays that own their memory are `guarded` meanwhile.
     workers: 0 runs chunks here, in this order ("up", "down" or "mixed"); more: through the pool.
     """
-    for run, block, chunks, _ in prepare(calls, buffers):
+    own = {n: x for n, x in buffers.items() if x is not None and x.flags.owndata and x.flags.forc}
+    guards = {id(x): guarded(x) for x in own.values()}  # arrays may have several names
+    held = buffers | {n: guards[id(x)] for n, x in own.items()}
+    for run, block, chunks, _ in prepare(calls, held):
         if workers:
             pool_run(workers)(ctypes.cast(run, ctypes.c_void_p).value, block, chunks)
             continue
@@ -35,6 +39,8 @@ def run_calls(calls: list[Call], buffers: dict, *, workers: int = 0, order: str 
             random.Random(chunks).shuffle(numbers)
         for chunk in numbers:
             run(block, chunk, 0)
+    for n, x in own.items():
+        x[...] = held[n]
 
 
 def prepare(calls: list[Call], buffers: dict) -> list[tuple]:
@@ -73,7 +79,8 @@ def guarded(x: np.ndarray) -> np.ndarray:
     protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     for page in (0, size - PAGE):
         assert protect(memory.ctypes.data + page, PAGE, 0) == 0
-    copy = memory[size - PAGE - x.nbytes : size - PAGE].view(x.dtype).reshape(x.shape)
+    memory = memory[size - PAGE - x.nbytes : size - PAGE]
+    copy = np.ndarray(x.shape, x.dtype, memory, strides=x.strides)
     copy[...] = x
     return copy
 

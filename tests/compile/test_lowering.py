@@ -243,6 +243,28 @@ def tensor_of_ones():
     return torch.ones(1, 1, 1) + 0
 
 
+def test_results_of_custom_functions_are_in_their_operators_memory():
+    class Exp(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            y = x.exp()
+            ctx.save_for_backward(y)
+            return y
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad * ctx.saved_tensors[0]
+
+    x = tensor(6, 37).requires_grad_()
+
+    def steps():
+        y = Exp.apply(x)
+        (grad,) = torch.autograd.grad(y * y, x, Y, create_graph=True)
+        return y, y + 1, grad, *torch.autograd.grad(grad, x, X)
+
+    check_native(steps)
+
+
 # ---------------------------------------------------------------- errors by value
 
 WRONG = [

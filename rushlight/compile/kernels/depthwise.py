@@ -80,30 +80,35 @@ class _Depthwise(Planes):
     def each_row(self, image: str, out) -> None:
         """Several vectors at a time: of a row, or if rows are short, of several rows.
 
-        Whole vectors are written but in the last row: what goes beyond a row's end is written
-        again.
+        Whole vectors are written, where they end in the block of rows: what goes beyond a row's
+        end is written again.
         """
         f, x = self.f, self.x
         low, high = self.rows
+        whole_end = f.sub(f.mul(high, x.out_width), self.t.lanes)  # where a last whole one begins
         wide = f.compare("sge", x.out_width, SEVERAL * self.t.lanes)
 
         def places(r):
             return (f.at(image, f.mul(f.sub(r, low), x.row_advance)),
                     f.at(x.out, f.add(out, f.mul(r, x.out_width)), self.t.type))
 
+        def left(r):
+            """The column from which on vectors of this row go beyond the block."""
+            return f.sub(whole_end, f.mul(r, x.out_width))
+
         def along():
-            f.loop(low, high, 1, lambda r: self._wide_row(*places(r), f.compare(
-                "eq", f.add(r, 1), high)), at_least_once=True)
+            f.loop(low, high, 1, lambda r: self._wide_row(*places(r), left(r)), at_least_once=True)
 
         def across():
-            whole = f.add(low, f.mul(f.div(f.sub(f.sub(high, low), 1), SEVERAL), SEVERAL))
-            f.loop(low, whole, SEVERAL, lambda r: self._rows(*places(r), SEVERAL, "false"))
-            f.loop(whole, high, 1, lambda r: self._rows(*places(r), 1, f.compare(
-                "eq", f.add(r, 1), high)), at_least_once=True)
+            beyond = f.div(f.add(x.out_width, self.t.lanes - 2), x.out_width)  # rows a vector enters
+            several = f.div(f.maximum(f.sub(f.sub(high, low), beyond), 0), SEVERAL)
+            whole = f.add(low, f.mul(several, SEVERAL))
+            f.loop(low, whole, SEVERAL, lambda r: self._rows(*places(r), SEVERAL, None))
+            f.loop(whole, high, 1, lambda r: self._rows(*places(r), 1, left(r)))
 
         f.branch(wide, along, across)
 
-    def _wide_row(self, image: str, to: str, last: str) -> None:
+    def _wide_row(self, image: str, to: str, left: Operand) -> None:
         f, x, t = self.f, self.x, self.t
         step = SEVERAL * t.lanes
         whole = f.mul(f.div(x.out_width, step), step)
@@ -115,12 +120,12 @@ class _Depthwise(Planes):
 
         def vector(w):
             made = self._sums(f.at(image, w, t.type), 1, 0)
-            self._store(made, f.at(to, w, t.type), last, f.sub(x.out_width, w))
+            self._store(made, f.at(to, w, t.type), w, left)
 
         f.loop(0, whole, step, vectors)
         f.loop(whole, x.out_width, t.lanes, vector)
 
-    def _rows(self, image: str, to: str, count: int, last: str) -> None:
+    def _rows(self, image: str, to: str, count: int, left: Operand | None) -> None:
         """Vectors go from right to left, so that what is beyond an end is written again."""
         f, x, t = self.f, self.x, self.t
         vectors = f.div(f.add(x.out_width, t.lanes - 1), t.lanes)
@@ -128,7 +133,7 @@ class _Depthwise(Planes):
         def vector(j):
             column = f.mul(f.sub(f.sub(vectors, 1), j), t.lanes)
             made = self._sums(f.at(image, column, t.type), count, x.row_advance)
-            self._store(made, f.at(to, column, t.type), last, f.sub(x.out_width, column))
+            self._store(made, f.at(to, column, t.type), column, left)
 
         f.loop(0, vectors, 1, vector, at_least_once=True)
 
@@ -148,7 +153,8 @@ class _Depthwise(Planes):
 
         return self.each_tap(tap, [(self.v, self.windows.around)] * count)
 
-    def _store(self, made: list[str], to: str, last: str, count: Operand) -> None:
+    def _store(self, made: list[str], to: str, column: Operand, left: Operand | None) -> None:
+        """Store vectors of rows; a part of the only one, if its column is above `left`."""
         f, x, t = self.f, self.x, self.t
 
         def whole():
@@ -158,12 +164,13 @@ class _Depthwise(Planes):
                 here = f.at(here, x.out_width, t.type)
 
         def part():
-            store_part(f, t.type, t.lanes, made[:1], [to], f.minimum(count, t.lanes))
+            store_part(f, t.type, t.lanes, made[:1], [to],
+                       f.minimum(f.sub(x.out_width, column), t.lanes))
 
-        if last == "false":
+        if left is None:
             whole()
         else:
-            f.branch(last, part, whole)
+            f.branch(f.compare("sgt", column, left), part, whole)
 
 
 class _Weight(Planes):

@@ -11,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rushlight
-from rushlight.compile.kernels import convolution, convolution_weight, winograd, winograd_weight
+from rushlight.compile.kernels import (
+    convolution,
+    convolution_weight,
+    depthwise,
+    winograd,
+    winograd_weight,
+)
 from rushlight.compile.kernels.call import Address
 from rushlight.compile.kernels.windows import Axis, Image
 from rushlight.compile.llvm import objects, target
@@ -47,14 +53,14 @@ def dense(shape, itemsize):
     return shape[1] * depth * pixels, depth * pixels, pixels
 
 
-def run_forward(x, w, stride, padding, dilation, groups, level=None, **how):
+def run_forward(x, w, stride, padding, dilation, groups, level=None, planner=convolution, **how):
     wide = [torch.from_numpy(t).double() for t in (x, w)]
     wanted = torch.convolution(*wide, None, stride, padding, dilation, False, [0] * len(stride),
                                groups)
     out = np.full(wanted.shape, np.nan, x.dtype)
     image = image_of(x, w.shape[2:], out.shape[2:], stride, padding, dilation, groups)
     ordered = np.ascontiguousarray(w.swapaxes(1, 2)) if w.ndim == 5 else w
-    calls = convolution.plan(convolution.Convolution(
+    calls = planner.plan(convolution.Convolution(
         image, groups, len(w) // groups, Address("w"), Address("out"),
         dense(out.shape, x.itemsize), x.dtype.name,
     ), level)
@@ -62,7 +68,7 @@ def run_forward(x, w, stride, padding, dilation, groups, level=None, **how):
     return out, wanted.numpy(), calls
 
 
-def run_weight(x, w, stride, padding, dilation, groups, level=None, tiles=False, **how):
+def run_weight(x, w, stride, padding, dilation, groups, level=None, planner=None, tiles=False, **how):
     weight = torch.from_numpy(w).double().requires_grad_()
     y = torch.convolution(torch.from_numpy(x).double(), weight, None, stride, padding, dilation,
                           False, [0] * len(stride), groups)
@@ -78,6 +84,8 @@ def run_weight(x, w, stride, padding, dilation, groups, level=None, tiles=False,
         calls = winograd_weight.plan(
             gradient, lambda guard: convolution_weight.plan(gradient, guard, level), level
         )
+    elif planner is depthwise:
+        calls = depthwise.plan_weight(gradient, level)
     else:
         calls = convolution_weight.plan(gradient, target=level)
     run_calls(calls, {"x": x, "g": g, "out": out}, **how)
@@ -116,6 +124,22 @@ def test_any_geometry(level, run, data):
         x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
     w = numbers(groups * outputs, channels, *kernel, dtype=dtype, seed=1)
     found, wanted, _ = run(x, w, stride, padding, dilation, groups, level)
+    close(found, wanted)
+
+
+@pytest.mark.parametrize("level", HERE, ids=lambda t: t.name)
+@pytest.mark.parametrize("run", [run_forward, run_weight], ids=["forward", "weight"])
+@given(data=st.data())
+@settings(max_examples=15)
+def test_depthwise(level, run, data):
+    """Planes narrower and lower than a vector, too: nothing beyond the result is written."""
+    draw = data.draw
+    sizes, kernel, stride, padding, dilation = draw(geometries(draw(st.integers(1, 2))))
+    groups, dtype = draw(st.integers(1, 3)), draw(st.sampled_from(["float32", "float64"]))
+    batch, outputs = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    x = numbers(batch, groups, *sizes, dtype=dtype)
+    w = numbers(groups * outputs, 1, *kernel, dtype=dtype, seed=1)
+    found, wanted, _ = run(x, w, stride, padding, dilation, groups, level, depthwise)
     close(found, wanted)
 
 

@@ -169,7 +169,7 @@ def test_the_epilogue_sees_every_element_once_and_complete(shape, layout):
         a = np.ascontiguousarray(a.swapaxes(1, 2)).swapaxes(1, 2)
     if layout[1] == "t":
         b = np.ascontiguousarray(b.swapaxes(1, 2)).swapaxes(1, 2)
-    c, seen = np.zeros((batch, m, n)), np.zeros((batch * m, n))
+    c, seen = guarded(np.zeros((batch, m, n))), np.zeros((batch * m, n))
 
     def epilogue(argument, row, rows, column, columns, thread):
         assert argument == 77 and rows > 0 and columns > 0
