@@ -27,8 +27,8 @@ def run_calls(calls: list[Call], buffers: dict, *, workers: int = 0, order: str 
     """
     own = {n: x for n, x in buffers.items() if x is not None and x.flags.owndata and x.flags.forc}
     guards = {id(x): guarded(x) for x in own.values()}  # arrays may have several names
-    held = buffers | {n: guards[id(x)] for n, x in own.items()}
-    for run, block, chunks, _ in prepare(calls, held):
+    buffers.update({n: guards[id(x)] for n, x in own.items()})
+    for run, block, chunks, _ in prepare(calls, buffers):
         if workers:
             pool_run(workers)(ctypes.cast(run, ctypes.c_void_p).value, block, chunks)
             continue
@@ -40,7 +40,8 @@ def run_calls(calls: list[Call], buffers: dict, *, workers: int = 0, order: str 
         for chunk in numbers:
             run(block, chunk, 0)
     for n, x in own.items():
-        x[...] = held[n]
+        x[...] = buffers[n]
+        buffers[n] = x
 
 
 def prepare(calls: list[Call], buffers: dict) -> list[tuple]:
