@@ -189,18 +189,18 @@ class Lowering:
 
         halves = _bfloat16(x.expr), _bfloat16(y.expr)
         if None not in halves and 0 not in (*x.shape, *y.shape):
-            made, shape = self._multiply(*halves, x.dtype)
+            made, shape = self.multiply(*halves, x.dtype)
             if matmul.takes_bfloat16(made.product()):
-                return self._multiplied(made, shape)
+                return self.multiplied(made, shape)
         a, b = self.memory(x), self.memory(y)
         if a.dtype != b.dtype or a.dtype.name not in PRODUCTS:
             raise NotLowered(f"product of {a.dtype} and {b.dtype}")
-        made, shape = self._multiply(a, b, a.dtype)
+        made, shape = self.multiply(a, b, a.dtype)
         if 0 in (*a.shape, *b.shape):
             return functions.filled(shape, 0, a.dtype)
-        return self._multiplied(made, shape)
+        return self.multiplied(made, shape)
 
-    def _multiply(self, a: View, b: View, dtype) -> tuple[Multiply, tuple[int, ...]]:
+    def multiply(self, a: View, b: View, dtype) -> tuple[Multiply, tuple[int, ...]]:
         """The product of two matrices or vectors, and its shape."""
         row, column = len(a.shape) == 1, len(b.shape) == 1
         a = _with_dim(a, 0) if row else a
@@ -214,9 +214,10 @@ class Lowering:
         )
         return made, shape
 
-    def _multiplied(self, made: Multiply, shape: tuple[int, ...]) -> Symbol:
+    def multiplied(self, made: Multiply, shape: tuple[int, ...] | None = None) -> Symbol:
+        """The result of a product, which is computed here."""
         self.statements.append(made)
-        return Symbol(ex.reshape(ex.value(made.c), shape))
+        return Symbol(ex.reshape(ex.value(made.c), made.c.shape if shape is None else shape))
 
     def _absorbed(self, store: Store) -> bool:
         """Let the last product write its result (perhaps with a bias added) where it is stored."""

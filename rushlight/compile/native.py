@@ -21,7 +21,15 @@ from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
 from .llvm import objects
 from .lowering import base_of
 from .printing import loops
-from .statements import Fallback, Multiply, Native, hazard_root, settled, with_sums
+from .statements import (
+    Fallback,
+    Multiply,
+    Native,
+    hazard_root,
+    packed_once,
+    settled,
+    with_sums,
+)
 from .threads import MOST_THREADS, runtime
 
 LONG = 2e-4  # seconds of estimated work from which the GIL is released
@@ -185,7 +193,7 @@ class _Build:
                 calls[0].loops = loops(nest)
             elif isinstance(item, Multiply):
                 item.plan()
-                calls = _packed_once(item.calls, packed) if item.reused else item.calls
+                calls = packed_once(item.calls, packed) if item.reused else item.calls
             elif isinstance(item, Native):
                 calls = item.calls
             else:
@@ -295,22 +303,6 @@ class _Build:
         names = [emitter.value(n) for n in results]
         emitter.lines.append(f"return ({''.join(n + ', ' for n in names)})")
         emitter.finish(self.made)
-
-
-def _packed_once(calls: list[Call], packed: dict) -> list[Call]:
-    """Calls without those that pack what `packed` has already; it learns the others."""
-    kept: list[Call] = []
-    for call in calls:
-        if call.function == "pack_right":
-            out, source = call.words[:2]
-            key = (call.text, *call.words[1:])
-            if key in packed:
-                last = calls[-1]
-                last.words = [packed[key][1] if w is out else w for w in last.words]
-                continue
-            packed[key] = hazard_root(source.buffer), out
-        kept.append(call)
-    return kept
 
 
 def _span(m) -> int:

@@ -234,6 +234,22 @@ def with_sums(statements: list, kept: set) -> list:
     return made
 
 
+def packed_once(calls: list[Call], packed: dict) -> list[Call]:
+    """Calls without those that pack what `packed` has already; it learns the others."""
+    kept: list[Call] = []
+    for call in calls:
+        if call.function == "pack_right":
+            out, source = call.words[:2]
+            key = (call.text, *call.words[1:])
+            if key in packed:
+                last = calls[-1]
+                last.words = [packed[key][1] if w is out else w for w in last.words]
+                continue
+            packed[key] = hazard_root(source.buffer), out
+        kept.append(call)
+    return kept
+
+
 def _address(v: View) -> Address:
     return Address(v.root, v.offset * v.dtype.itemsize)
 

@@ -49,6 +49,7 @@ LAYER_FAMILIES = (
     "normalization",
     "loss",
     "ctc",
+    "recurrent",
     "random_gamma",
     "attention",
 )

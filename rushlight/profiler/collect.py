@@ -79,7 +79,7 @@ class Collector(measure.Observer):
         shapes = [_shape(a) for a in args] if self.shapes else None
         flops = memory = 0
         where = None
-        if self.flops and result.__class__ is np.ndarray:
+        if self.flops and result.__class__ in (np.ndarray, tuple):
             flops = 2 * multiply_adds(operator.name, args, result)
         if self.memory and not operator.view and result is not None:
             for a in result if result.__class__ is tuple else (result,):

@@ -37,6 +37,14 @@ def _of_weight_gradient(args, out):
     return args[0].size * math.prod(out.shape[1:])
 
 
+def _of_recurrence(args, out):
+    return args[0].shape[0] * math.prod(args[3].shape)  # each row of a step meets the weights
+
+
+def _of_recurrence_backward(args, out):
+    return args[4].shape[0] * math.prod(args[7].shape)
+
+
 COUNTS = {
     "linear": _of_linear,
     "_transposed_mm": _of_transposed,
@@ -54,6 +62,8 @@ COUNTS = {
     "_convolution": _of_convolution,
     "_conv_input": _of_input_gradient,
     "_conv_weight": _of_weight_gradient,
+    "_recurrent": _of_recurrence,
+    "_recurrent_backward": _of_recurrence_backward,
 }
 
 

@@ -150,7 +150,7 @@ class _Watch(measure.Observer):
         self.own: dict[Any, int] = {}
 
     def operation(self, operator, node, args, result, start, end):
-        if result is not None and result.__class__ is not tuple:
+        if result is not None:
             found = multiply_adds(operator.name, args, result)
             if found:
                 self.own[self.stack[-1]] = self.own.get(self.stack[-1], 0) + found

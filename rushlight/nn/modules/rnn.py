@@ -1,7 +1,7 @@
 """Recurrent networks: RNN, LSTM, GRU.
 
 The input's share of all gates is one matrix product over all time steps; the recurrence then runs
-step by step (`_recurrence.py`).
+step by step in one operator (`ops/recurrent.py`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from rushlight.nn import functional as F
 from rushlight.nn import init
 from rushlight.nn.parameter import Parameter
 from rushlight.nn.utils.rnn import PackedSequence
+from rushlight.ops import recurrent
 from rushlight.trace.tensor import Tensor
 
-from ._recurrence import run_layer
 from .module import Module
 
 __all__ = ["GRU", "LSTM", "RNN", "RNNBase"]
@@ -185,7 +185,7 @@ class RNNBase(Module):
                 index = layer * directions + direction
                 names = self._all_weights[index]
                 weights = {name[: name.index("_l")]: getattr(self, name) for name in names}
-                output, final = run_layer(
+                output, final = recurrent.layer(
                     self.mode, input, tuple(s[index] for s in split), weights, sizes, direction == 1
                 )
                 outputs.append(output)

@@ -9,9 +9,9 @@ import rushlight
 from rushlight.nn import functional as F
 from rushlight.nn import init
 from rushlight.nn.parameter import Parameter
+from rushlight.ops import recurrent
 from rushlight.trace.tensor import Tensor
 
-from ._recurrence import gru_step, lstm_step, relu_step, tanh_step
 from .module import Module
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell", "RNNCellBase"]
@@ -65,7 +65,7 @@ class RNNCellBase(Module):
             text += f", nonlinearity={self.nonlinearity}"
         return text
 
-    def _step(self, step: Any, input: Tensor, states: tuple | None, names: str) -> tuple:
+    def _step(self, mode: str, input: Tensor, states: tuple | None, names: str) -> tuple:
         """Check, run one step on (N, I) or (I,), return the states in the input's form."""
         name = type(self).__name__
         if input.ndim not in (1, 2):
@@ -101,7 +101,7 @@ class RNNCellBase(Module):
                     f"{self.hidden_size}"
                 )
         gates = F.linear(input, self.weight_ih, self.bias_ih)
-        states = step(gates, states, self.weight_hh, self.bias_hh, None)
+        states = recurrent.step(mode, gates, states, self.weight_hh, self.bias_hh)
         return states if batched else tuple(state.squeeze(0) for state in states)
 
 
@@ -133,11 +133,11 @@ class RNNCell(RNNCellBase):
         self.nonlinearity = nonlinearity
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        steps = {"tanh": tanh_step, "relu": relu_step}
-        if self.nonlinearity not in steps:
+        modes = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
+        if self.nonlinearity not in modes:
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
         states = None if hx is None else (hx,)
-        return self._step(steps[self.nonlinearity], input, states, "h")[0]
+        return self._step(modes[self.nonlinearity], input, states, "h")[0]
 
 
 class LSTMCell(RNNCellBase):
@@ -161,7 +161,7 @@ class LSTMCell(RNNCellBase):
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        return self._step(lstm_step, input, None if hx is None else tuple(hx), "hc")  # type: ignore[return-value]
+        return self._step("LSTM", input, None if hx is None else tuple(hx), "hc")  # type: ignore[return-value]
 
 
 class GRUCell(RNNCellBase):
@@ -182,4 +182,4 @@ class GRUCell(RNNCellBase):
         super().__init__(input_size, hidden_size, bias, 3, device, dtype)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        return self._step(gru_step, input, None if hx is None else (hx,), "h")[0]
+        return self._step("GRU", input, None if hx is None else (hx,), "h")[0]
