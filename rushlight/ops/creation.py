@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -88,6 +89,29 @@ def _values(data, dtype):
     return made.reshape(shape)
 
 
+def _quick(data, dtype):
+    """An array of a list (of lists) of numbers of one type that needs no care; else None."""
+    kinds, shape = set(map(type, data)), (len(data),)
+    if kinds and kinds <= {list, tuple}:
+        shape = (len(data), len(data[0]))
+        if any(len(row) != shape[1] for row in data):
+            return None
+        data = list(itertools.chain.from_iterable(data))
+        kinds = set(map(type, data))
+    if len(kinds) != 1:
+        return None
+    own = {int: dtypes.int64, float: dtypes.get_default_dtype(), bool: dtypes.bool_}.get(kinds.pop())
+    dtype = dtype or own
+    if own is None or dtype.is_half or dtype is not own and {own.category, dtype.category} - {
+        dtypes.INTEGER, dtypes.FLOAT
+    } or dtype.category < own.category:
+        return None
+    try:
+        return np.array(data, dtype.np).reshape(shape)
+    except OverflowError:
+        return None
+
+
 def _collect(data, shape, depth, out):
     if isinstance(data, (TensorClass, np.ndarray)):
         a = array(data.detach()) if isinstance(data, TensorClass) else data
@@ -150,7 +174,9 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_me
         if hasattr(data, "__array__"):
             return tensor(np.asarray(data), dtype=dtype, requires_grad=requires_grad)
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
-    made = _values(data, dtype or _infer_checked(data))
+    made = _quick(data, dtype) if data.__class__ in (list, tuple) else None
+    if made is None:
+        made = _values(data, dtype or _infer_checked(data))
     if requires_grad and dtypes.from_numpy_dtype(made.dtype).category < dtypes.FLOAT:
         raise RuntimeError(
             "Only Tensors of floating point and complex dtype can require gradients"

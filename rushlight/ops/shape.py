@@ -309,6 +309,38 @@ def cat(tensors: Tensors, dim: int = 0):
     return np.concatenate(real, axis=dim)
 
 
+def _padded_rule(sequences, longest, batch_first, left, value):
+    first = sequences[0]
+    for m in sequences:
+        if m.shape[1:] != first.shape[1:]:
+            rules.fail(RuntimeError, f"pad_sequence: sequences of shapes {list(first.shape)} and "
+                                     f"{list(m.shape)} differ in more than their lengths")
+    lead = (len(sequences), longest) if batch_first else (longest, len(sequences))
+    return meta((*lead, *first.shape[1:]), rules.promote(*sequences))
+
+
+def _padded_gradient(g, sequences_meta, longest, batch_first, left):
+    parts = g.unbind(0 if batch_first else 1)
+    return tuple(
+        part.narrow(0, longest - m.shape[0] if left else 0, m.shape[0])
+        for part, m in zip(parts, sequences_meta, strict=True)
+    )
+
+
+@op(_padded_rule, gradient={"sequences": _padded_gradient}, compute="result", api="")
+def padded_sequences(
+    sequences: Tensors, longest: int, batch_first: bool, left: bool, value: float
+):
+    """Sequences (T_i, *), each padded to the same length, in a batch (see `nn.utils.rnn`)."""
+    made = []
+    for x in sequences:
+        if x.shape[0] < longest:
+            filler = np.full((longest - x.shape[0], *x.shape[1:]), value, x.dtype)
+            x = np.concatenate([filler, x] if left else [x, filler])
+        made.append(x)
+    return np.stack(made, 0 if batch_first else 1)
+
+
 def _stack_rule(tensors, dim) -> Meta:
     if not tensors:
         rules.fail(RuntimeError, "stack expects a non-empty TensorList")

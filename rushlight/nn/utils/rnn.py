@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import rushlight
+from rushlight.ops.shape import padded_sequences
 from rushlight.trace.tensor import Tensor
 
 __all__ = [
@@ -232,14 +233,9 @@ def pad_sequence(
     if padding_side not in ("left", "right"):
         raise ValueError(f"padding_side should be one of right or left, but got {padding_side}")
     longest = max(s.shape[0] for s in sequences)
-    padded = []
-    for s in sequences:
-        missing = longest - s.shape[0]
-        if missing:
-            filler = s.new_full((missing, *s.shape[1:]), padding_value)
-            s = rushlight.cat([filler, s] if padding_side == "left" else [s, filler])
-        padded.append(s)
-    return rushlight.stack(padded, 0 if batch_first else 1)
+    return padded_sequences(
+        list(sequences), longest, batch_first, padding_side == "left", padding_value
+    )
 
 
 def unpad_sequence(
