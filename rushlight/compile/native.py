@@ -68,7 +68,7 @@ class NativeProgram:
         self.function = None
         self.bind = None  # makes the function, given a launcher
         self.plans: dict = {}  # address of a launch's plan: (plan, table of calls, the calls)
-        self.done: dict = {}  # node with an array: (its place, the line after which it is whole)
+        self.done: dict = {}  # node with an array: (its place, the line that makes it whole, which call)
 
     def __repr__(self) -> str:
         return (f"NativeProgram({len(self.calls)} calls, {len(self.fallbacks)} in tier 0, "
@@ -92,7 +92,11 @@ class NativeProgram:
             frame = traceback.tb_frame
             if frame.f_code is self.function.__code__:
                 arrays, line = frame.f_locals.get("arrays", ()), traceback.tb_lineno
-                return {n: arrays[at] for n, (at, whole) in self.done.items() if whole < line}
+                failed = frame.f_locals.get("r", 0)  # the number of the call, if one was launched before
+                return {
+                    n: arrays[at] for n, (at, whole, call) in self.done.items()
+                    if whole < line and (not call or whole + 1 < line or call < failed)
+                }
             traceback = traceback.tb_next
         return {}
 
@@ -396,7 +400,7 @@ class _Emitter:
             self.names[o] = name
             at = self.build.array_of.get(o)
             if at is not None:
-                self.done[o] = len(self.lines)
+                self.done[o] = len(self.lines), 0
                 self.lines.append(f"arrays[{at}] = {name}")
 
     # ------------------------------------------------------------ launches
@@ -446,9 +450,10 @@ class _Emitter:
         self.patchers.append((words, arena))
         failed = self.const(functools.partial(_failed, self.build.program, self.error_words,
                                               [item for _, item in stretch]))
-        for r in {r for _, item in stretch for r in item.writes}:
-            if r in self.build.array_of:
-                self.done[r] = len(self.lines)
+        for j, (_, item) in enumerate(stretch):
+            for r in item.writes:
+                if r in self.build.array_of:
+                    self.done[r] = len(self.lines), j + 1
         self.lines.append(f"r = launch({plan.ctypes.data}, scalars, bufs, arrays)")
         self.lines.append(f"if r: {failed}(r, bufs, scalars)")
 
@@ -491,7 +496,8 @@ class _Emitter:
             body.insert(0, f"if not ({' and '.join(conditions)}): return {other}(bufs, scalars)")
         parameters = ", ".join(f"c{j}" for j in range(len(self.consts)))
         start = len(body) + 4 if parameters else len(body) + 3  # of self.lines in the source
-        made.done = {n: (self.build.array_of[n], at + start) for n, at in self.done.items()}
+        made.done = {n: (self.build.array_of[n], at + start, call)
+                     for n, (at, call) in self.done.items()}
         body += self.lines
         source = "def make(launch, empty, strided, array, settle, arena, state, consts):\n"
         if parameters:

@@ -322,6 +322,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __getitem__(self, index):
         """None, ints, slices, Ellipsis, and integer arrays for some dims."""
         items = _subscript(index)
+        if any(isinstance(i, Expr) and i.dtype == np.bool_ for i in items):
+            raise NotLowered("as many elements as a mask has")
         made = subscripts.read(self.expr, items, lambda e: lowering().memory(Symbol(e)))
         return Symbol(made, None if any(isinstance(i, Expr) for i in items) else self)
 

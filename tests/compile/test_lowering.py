@@ -292,3 +292,28 @@ def test_errors_are_the_operators_own(f, right, wrong, kind, message, monkeypatc
     with pytest.raises(kind, match=message):
         f(torch.tensor(wrong)).sum().item()
     assert f(torch.tensor(right)).sum().item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_what_was_computed_before_an_error_is_kept(monkeypatch):
+    monkeypatch.setattr(background, "MODE", "now")
+    trie.forget()
+
+    def run(index):
+        kept = X * 3
+        picked = X[index] * 2
+        return kept, picked, kept.sum() + picked.sum()
+
+    for _ in range(6):
+        run(torch.tensor([1, 2]))[2].item()
+    kept, picked, total = run(torch.tensor([1, 9]))
+    with pytest.raises(IndexError, match="index 9 is out"):
+        total.item()
+    np.testing.assert_array_equal(kept, X.numpy() * 3)
+    for lost in (picked, total):
+        with pytest.raises(RuntimeError, match="no value"):
+            lost.tolist()
+
+
+def test_masks_that_select_stay_in_tier_0():
+    """How many elements they select is not known when a program is compiled."""
+    check_native(lambda: torch.histc(X, 3, -1, 1), fallbacks=("histc",))

@@ -76,7 +76,7 @@ def test_profiling_changes_no_result():
     for i in range(6):
         with profile(profile_memory=True, record_shapes=True, with_stack=True):
             found.append(watched().item())
-    assert found == expected
+    assert found == pytest.approx(expected, rel=1e-6)  # (watched in tier 0, otherwise perhaps compiled)
 
 
 def test_only_what_is_inside():
