@@ -240,8 +240,8 @@ class WorkerIterator(BaseIterator):
         self._tasks[w] += 1
         try:
             self._pipes[w][0].send((number, indices, self._free.pop()))
-        except (BrokenPipeError, OSError):
-            self._dead(w)
+        except OSError:
+            pass  # it is gone: who waits for one of its batches is told
 
     def __next__(self):
         epoch = self._epoch
