@@ -22,7 +22,6 @@ class OutOfMemoryError(RuntimeError):
     out of memory: 'filled' needs 3.55 PiB for its result float32[1000000000000000]
     """
 
-    __module__ = "torch"
     operation: str = ""
     shape: tuple[int, ...] = ()
     dtype: str = ""
