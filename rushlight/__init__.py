@@ -114,6 +114,7 @@ _LAZY = {
     "is_anomaly_enabled": ("autograd.anomaly", "is_anomaly_enabled"),
     "is_anomaly_check_nan_enabled": ("autograd.anomaly", "is_anomaly_check_nan_enabled"),
     "explain": ("tools.explain", "explain"),
+    "OutOfMemoryError": ("trace.out_of_memory", "OutOfMemoryError"),
     "show_kernels": ("tools.kernels", "show_kernels"),
     "amp": ("amp", None),
     "safetensors": ("safetensors", None),

@@ -69,6 +69,9 @@ class NativeProgram:
         self.bind = None  # makes the function, given a launcher
         self.plans: dict = {}  # address of a launch's plan: (plan, table of calls, the calls)
         self.done: dict = {}  # node with an array: (its place, the line that makes it whole, which call)
+        self.allocates: dict = {}  # line of the source: the node whose array it makes
+        self.arrays: list = []  # nodes whose memory is an array of its own
+        self.lives: list = []  # (root, first item, last item, bytes, offset) of what is in the arena
 
     def __repr__(self) -> str:
         return (f"NativeProgram({len(self.calls)} calls, {len(self.fallbacks)} in tier 0, "
@@ -78,27 +81,37 @@ class NativeProgram:
         """(calls, nodes of the operations that they do) of each kernel group."""
         for item, calls in zip(self.items, self.item_calls, strict=True):
             if calls:
-                yield calls, [i.node for i in _instructions(item)]
+                yield calls, [i.node for i in instructions_of(item)]
 
     def steps(self):
         """(what it is, its instructions) of each kernel group and each step of tier 0."""
         for item, calls in zip(self.items, self.item_calls, strict=True):
             label = " + ".join(dict.fromkeys(c.label for c in calls)) or "tier 0"
-            yield label, list(dict.fromkeys(_instructions(item)))
+            yield label, list(dict.fromkeys(instructions_of(item)))
 
     def computed(self, traceback) -> dict:
         """{node: array} of the results that were whole when an error was raised."""
+        frame, line = self._raised(traceback)
+        if frame is None:
+            return {}
+        arrays = frame.f_locals.get("arrays", ())
+        failed = frame.f_locals.get("r", 0)  # the number of the call, if one was launched before
+        return {
+            n: arrays[at] for n, (at, whole, call) in self.done.items()
+            if whole < line and (not call or whole + 1 < line or call < failed)
+        }
+
+    def allocating(self, traceback):
+        """The node whose array was being made when an error was raised, or None."""
+        return self.allocates.get(self._raised(traceback)[1])
+
+    def _raised(self, traceback) -> tuple:
+        """(frame of the function, line) that an error came through; (None, 0) if it did not."""
         while traceback is not None:
-            frame = traceback.tb_frame
-            if frame.f_code is self.function.__code__:
-                arrays, line = frame.f_locals.get("arrays", ()), traceback.tb_lineno
-                failed = frame.f_locals.get("r", 0)  # the number of the call, if one was launched before
-                return {
-                    n: arrays[at] for n, (at, whole, call) in self.done.items()
-                    if whole < line and (not call or whole + 1 < line or call < failed)
-                }
+            if traceback.tb_frame.f_code is self.function.__code__:
+                return traceback.tb_frame, traceback.tb_lineno
             traceback = traceback.tb_next
-        return {}
+        return None, 0
 
 
 def _touches(s, numbers) -> bool:
@@ -109,7 +122,7 @@ def _touches(s, numbers) -> bool:
     )
 
 
-def _instructions(item) -> list:
+def instructions_of(item) -> list:
     """The instructions that a group, a native step or a fallback carries out."""
     if isinstance(item, Group):
         return [s.instruction for s in item.statements]
@@ -283,6 +296,8 @@ class _Build:
                 self._array(r)
         offsets, self.made.arena = memory.place(lives)
         self.arena_at = dict(zip(order, offsets, strict=True))
+        self.made.lives = [(r, *life, at) for r, life, at in zip(order, lives, offsets, strict=True)]
+        self.made.arrays = list(self.array_of)
 
     def _array(self, root) -> int:
         return self.array_of.setdefault(root, len(self.array_of))
@@ -324,6 +339,7 @@ class _Emitter:
         self.consts: list = []
         self.patchers: list = []
         self.done: dict = {}
+        self.made_at: dict = {}  # line: node
         self.held: list = build.made.held
         self.plans: list = []
         self.error_words = np.zeros(1, np.int64)
@@ -333,6 +349,7 @@ class _Emitter:
                 continue
             m = root.m
             shape, dtype = self.const(tuple(m.shape)), self.const(m.dtype.np)
+            self.made_at[len(self.lines)] = root
             if root.op.name == "leaf":  # a Python number that an earlier segment has saved
                 self.lines.append(f"arrays[{at}] = array(bufs[{root.number}], {dtype})")
                 continue
@@ -496,6 +513,7 @@ class _Emitter:
             body.insert(0, f"if not ({' and '.join(conditions)}): return {other}(bufs, scalars)")
         parameters = ", ".join(f"c{j}" for j in range(len(self.consts)))
         start = len(body) + 4 if parameters else len(body) + 3  # of self.lines in the source
+        made.allocates = {at + start: n for at, n in self.made_at.items()}
         made.done = {n: (self.build.array_of[n], at + start, call)
                      for n, (at, call) in self.done.items()}
         body += self.lines

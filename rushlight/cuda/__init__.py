@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from ..trace.device import NoCuda
+from ..trace.out_of_memory import OutOfMemoryError as OutOfMemoryError
 
 
 def is_available() -> bool:

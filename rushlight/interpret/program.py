@@ -131,6 +131,8 @@ class Program:
             if self.native is not None:
                 return self.native.computed(error.__traceback__) or found[0], found[1]
             return found
+        if self.native is not None:
+            return {}, self.native.allocating(error.__traceback__)
         tb, frame = error.__traceback__, None
         while tb is not None:
             if tb.tb_frame.f_code.co_filename == "<rushlight program>":
@@ -148,6 +150,12 @@ class Program:
                 if value is not None:
                     done[n] = value
         return done, None
+
+
+def below(watcher, program: Program, bufs, scalars):
+    """A run as an entry of WATCH finds it: the entry before it makes it, or the program itself."""
+    at = WATCH.index(watcher)
+    return WATCH[at - 1](program, bufs, scalars) if at else program.run(bufs, scalars)
 
 
 def _fetch(x, places):

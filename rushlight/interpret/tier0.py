@@ -113,6 +113,9 @@ def prepare(o, outs, plan, arrays):
     token = silence(QUIET)
     try:
         result = call.function(*arrays)
+    except (MemoryError, ValueError) as e:
+        e.rushlight_metas = outs  # type: ignore[attr-defined]
+        raise
     finally:
         restore(token)
     call.fixes = None
@@ -152,6 +155,9 @@ def run(call: Call, arrays):
     token = silence(QUIET)
     try:
         result = call.function(*arrays)
+    except (MemoryError, ValueError) as e:
+        e.rushlight_metas = call.metas  # type: ignore[attr-defined]
+        raise
     finally:
         restore(token)
     if call.several:

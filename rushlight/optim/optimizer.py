@@ -10,6 +10,7 @@ from typing import Any
 
 import rushlight
 from rushlight.trace import enable_grad, expose, record_step, step_end
+from rushlight.trace.live import HOLDERS
 from rushlight.trace.tensor import Tensor
 from rushlight.utils.hooks import HookDict, RemovableHandle
 
@@ -425,3 +426,14 @@ def check_foreach(foreach: Any, fused: Any, differentiable: bool, lr: Any = 0.0)
 def number(value: Any) -> float:
     """An option as a Python number; options may be one-element tensors."""
     return value.item() if isinstance(value, Tensor) else value
+
+
+def _tensors(optimizer: Optimizer) -> Iterable[tuple[str, Any]]:
+    """The optimiser's state, by the names that a table of memory shows."""
+    for state in list(optimizer.__dict__.get("state", {}).values()):
+        for name, x in state.items() if isinstance(state, dict) else ():
+            if isinstance(x, Tensor):
+                yield f"{type(optimizer).__name__}.{name}", x
+
+
+HOLDERS[Optimizer] = _tensors

@@ -85,7 +85,7 @@ def _place(node) -> str:
     return "" if found is None else f"{os.path.basename(found[0])}:{found[1]}"
 
 
-def _reader() -> str:
+def reader() -> str:
     """The user's line that is waiting for values."""
     frame = sys._getframe(2)
     while frame is not None:
@@ -138,7 +138,7 @@ class explain:
         if row is None:
             row = self.programs[id(program)] = _Program(program)
         row.runs += 1
-        row.reads[_reader()] += 1
+        row.reads[reader()] += 1
         start = time.perf_counter()
         try:
             if program.native is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import dtypes
+from . import dtypes, out_of_memory
 from .tensor import Parameter, Tensor, array, as_subclass, settle, wrap
 from .trie import Storage
 
@@ -12,7 +12,19 @@ new = object.__new__
 
 
 def legacy_tensor(cls, *args, dtype=None, **kwargs):
-    """`torch.Tensor(2, 3)`, `torch.Tensor([1, 2])`, `Subclass(tensor)`."""
+    """`torch.Tensor(2, 3)`, `torch.Tensor([1, 2])`, `Subclass(tensor)`.
+
+    TypeError for anything else; OutOfMemoryError.
+    """
+    try:
+        return _legacy_tensor(cls, *args, dtype=dtype)
+    except (MemoryError, ValueError) as e:
+        if out_of_memory.is_shortage(e):
+            raise out_of_memory.explained(e, cls.__name__) from None
+        raise
+
+
+def _legacy_tensor(cls, *args, dtype):
     dtype = dtype or dtypes.get_default_dtype()
     if not args:
         made = wrap(np.empty(0, dtype.np))

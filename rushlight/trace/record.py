@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from ..interpret import tier0
-from . import dtypes, overrides, trie
+from . import dtypes, out_of_memory, overrides, trie
 from .meta import meta, weak_meta
 from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .promotion import cast_plan
@@ -590,6 +590,9 @@ def _told(e, o: Operator, args):
     (Notes are shown below the message, which stays PyTorch's; Python has them since 3.11. All frames
     are shown with RUSHLIGHT_TRACEBACK=1.)
     """
+    if out_of_memory.is_shortage(e):
+        e = out_of_memory.explained(
+            e, (o.public or o.record).__name__.strip("_"), getattr(e, "rushlight_metas", None))
     if hasattr(e, "add_note") and not hasattr(e, "__notes__"):
         given = ", ".join([_shown(x) for x in args if x is not None])
         e.add_note(f"in {(o.public or o.record).__name__.strip('_')}({given})")

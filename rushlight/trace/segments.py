@@ -11,7 +11,7 @@ from sys import getrefcount
 
 import numpy as np
 
-from . import trie
+from . import out_of_memory, trie
 from .trie import (
     ENDS,
     HAS_HISTORY,
@@ -80,6 +80,7 @@ def enter(tr, t, real: bool = False):
         if v is None:
             v = make_node(st, LEAF, (kind,), (), s.m, s.rg)
             v.number = len(tr.leaves)
+            v.nbytes = st.nbytes  # it is there already
             if alias is not None:
                 v.root = alias
             add_child(st, key, v)
@@ -238,6 +239,9 @@ def _salvage(tr, program, handles, error):
     site = "" if place is None else f"{place[0]}:{place[1]}"
     name = "an operation" if node is None else node.op.name.strip("_")
     _restart(tr)
+    if out_of_memory.is_shortage(error):
+        raise out_of_memory.explained(
+            error, "" if node is None else name, None if node is None else node.m, site) from None
     message = str(error)
     if site:
         message += f"\n  (raised by '{name}', recorded at {site})"

@@ -91,9 +91,11 @@ class Node:
 
 def site_of(node: Node) -> tuple[str, int] | None:
     """File and line of the user's code that recorded a node."""
-    if node.site is None:
-        return None
-    code, at = node.site
+    return None if node.site is None else place(*node.site)
+
+
+def place(code, at: int) -> tuple[str, int]:
+    """File and line of an instruction."""
     line = code.co_firstlineno
     for start, end, number in code.co_lines():
         if number is not None and start <= at < end:

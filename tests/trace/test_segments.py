@@ -259,3 +259,14 @@ def test_error_at_the_start_of_a_segment():
             torch.rand(-1)  # refused by its shape rule
         y = torch.full((3,), 2.0) * 3
         assert y.tolist() == [6, 6, 6]
+
+
+def test_large_tensors_from_outside_end_no_segment(monkeypatch):
+    """What is pending is counted, not what is there: else an operation on it would never begin."""
+    monkeypatch.setattr(trie, "MAX_PENDING_BYTES", 1 << 12)
+    x = torch.ones(5000)
+    x.sum().item()
+    for eager in (False, True):
+        trie.set_eager(eager)
+        for _ in range(3):
+            assert (x + 1).sum().item() == 10_000

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rushlight.nn.parameter import Buffer
+from rushlight.trace.live import HOLDERS
 from rushlight.trace.tensor import Parameter, Tensor
 from rushlight.utils.hooks import HookDict, RemovableHandle
 
@@ -504,3 +505,13 @@ class Module(StateMixin, ConvertMixin):
 
 def _indent(text: str) -> str:
     return text.replace("\n", "\n  ")
+
+
+def _tensors(module: Module) -> Iterator[tuple[str, Any]]:
+    """The module's own tensors, by the names that a table of memory shows."""
+    for name, t in (*module.__dict__.get("_parameters", {}).items(),
+                    *module.__dict__.get("_buffers", {}).items()):
+        yield f"{type(module).__name__}.{name}", t
+
+
+HOLDERS[Module] = _tensors
