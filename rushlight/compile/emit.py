@@ -85,7 +85,7 @@ def _call(nest: Nest, partials, target: Target, one_chunk: bool = False) -> Call
     work = size * (1 + sum(10 if n.op in EXPENSIVE else 1 for n in nest.nodes) / 4)
     return Call(text, "nest", [block.word(*w) for w in words], chunks, chunks > 1 and work > 40_000,
                 label=describe(nest), flops=size * sum(bool(n.ins) for n in nest.nodes),
-                nbytes=sum(_bytes(nest, a) for a in nest.walked))
+                nbytes=sum(_bytes(nest, a) for a in nest.walked), nest=nest)
 
 
 def lanes_of(nest: Nest, target: Target) -> int:

@@ -53,9 +53,10 @@ class _Program:
         if native is None:
             return []
         rows = []
-        for calls, lines in native.lines_of_calls():
-            for c in calls:
-                row = _Kernel(c.label, [_place(n) for n in lines], flops=c.flops, nbytes=c.nbytes)
+        for step in native.steps:
+            lines = [_place(i.node) for i in step.instructions]
+            for c in step.calls:
+                row = _Kernel(c.label, list(lines), flops=c.flops, nbytes=c.nbytes)
                 if self.timed is not None:
                     row.runs = self.timed.counts[id(c)]
                     row.seconds = self.timed.seconds[id(c)]
@@ -67,8 +68,8 @@ class _Program:
         native = self.program.native
         if native is None:
             return []
-        return [(f.instruction.node.op.name, _place(f.instruction.node), f.why)
-                for f in native.fallbacks]
+        return [(i.node.op.name, _place(i.node), s.why)
+                for s in native.in_tier0 for i in s.instructions]
 
 
 def _alike(kernels: list[_Kernel]) -> list[_Kernel]:
@@ -259,11 +260,12 @@ def _graph_html(p) -> str:
     escape = html.escape
     group_of: dict = {}
     after = []
-    for i, (label, instructions) in enumerate(p.native.steps()):
+    for i, step in enumerate(p.native.steps):
+        instructions = list(dict.fromkeys(step.instructions))
         for x in instructions:
             group_of.setdefault(id(x), i)
         names = ", ".join(dict.fromkeys(x.node.op.name.strip("_") for x in instructions))
-        after.append(f"<div class=kernel style='border-color:{_colour(i)}'><b>{escape(label)}</b><br>"
+        after.append(f"<div class=kernel style='border-color:{_colour(i)}'><b>{escape(step.label)}</b><br>"
                      f"{escape(names[:200])}</div>")
     before = [
         f"<div class=op style='border-color:"

@@ -61,7 +61,7 @@ def check_native(function, rtol=1e-5, atol=1e-6, fallbacks=()):
     found = run(function, "now", watch)
     _compare(found, wanted, rtol, atol)
     assert watch.programs, "nothing was compiled"
-    left = {f.instruction.node.op.name: f.why for p in watch.programs for f in p.fallbacks}
+    left = {s.instructions[0].node.op.name: s.why for p in watch.programs for s in p.in_tier0}
     left = {k: v for k, v in left.items() if k not in fallbacks}
     assert not left, left
     return watch.programs

@@ -57,4 +57,4 @@ class Call:
     flops: int = 0
     nbytes: int = 0
     exports: tuple[str, ...] = field(default=())  # all functions of the module that may be called
-    loops: str = ""  # the loops as text, for people
+    nest: object = None  # the loops, for people
