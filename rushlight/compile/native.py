@@ -13,7 +13,7 @@ import numpy as np
 
 from ..interpret import program as tier0_program
 from ..interpret import tier0
-from . import failures, memory
+from . import failures, memory, templates
 from .expressions import Constant, Temporary, owned
 from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
 from .llvm import objects
@@ -107,7 +107,8 @@ def build(program, scalars=(), more=(), pause=_go_on) -> NativeProgram:
     Where its operations branch on such numbers, it holds for numbers that take the same branches.
     """
     results = (*program.wanted, *program.saved, *more)
-    steps, conditions = steps_of(program, scalars, results, pause)
+    found = None if more else templates.planned(program, scalars, pause)
+    steps, conditions = found or steps_of(program, scalars, results, pause)
     return assembled(program, steps, conditions, results, pause)
 
 

@@ -127,6 +127,15 @@ class Size:
     def __abs__(self) -> Size:
         return self if self >= 0 else 0 - self
 
+    def __truediv__(self, other):
+        return self.pinned() / other
+
+    def __rtruediv__(self, other):
+        return other / self.pinned()
+
+    def __pow__(self, other):
+        return self.pinned() ** other
+
     def __divmod__(self, other):
         return self // other, self % other
 
@@ -150,7 +159,7 @@ def _operand(x, record: Record):
     """How an operand is written: a name, or an integer."""
     if x.__class__ is Size:
         return x.name if x.record is record else x.value
-    return operator.index(x)
+    return x if isinstance(x, float) else operator.index(x)
 
 
 NEUTRAL = {"+": 0, "*": 1, "//": 1, "-": 0}
@@ -158,11 +167,10 @@ NEUTRAL = {"+": 0, "*": 1, "//": 1, "-": 0}
 
 def _arithmetic(sign: str, function: Callable, turned: bool):
     def made(self, other):
-        if other.__class__ is not int and other.__class__ is not Size:
-            if not isinstance(other, int) and not hasattr(other, "__index__"):
-                return function(other, self.pinned()) if turned and isinstance(other, float) \
-                    else function(self.pinned(), other) if isinstance(other, float) \
-                    else NotImplemented
+        if isinstance(other, float):
+            return function(other, self.pinned()) if turned else function(self.pinned(), other)
+        if not isinstance(other, (Size, int)) and not hasattr(other, "__index__"):
+            return NotImplemented
         pair = (other, self) if turned else (self, other)
         number = function(*map(value, pair))
         record = _record_of(*pair)
@@ -184,11 +192,8 @@ def _arithmetic(sign: str, function: Callable, turned: bool):
 
 def _comparison(sign: str, function: Callable):
     def made(self, other):
-        if other.__class__ is not int and other.__class__ is not Size:
-            if isinstance(other, float) or not hasattr(other, "__index__"):
-                if isinstance(other, float):
-                    return function(self.pinned(), other)
-                return NotImplemented
+        if not isinstance(other, (Size, int, float)) and not hasattr(other, "__index__"):
+            return NotImplemented
         outcome = function(self.value, value(other))
         record = _record_of(self, other)
         if record is None:

@@ -23,6 +23,8 @@ from .statements import (
     with_sums,
 )
 
+BY_NUMBER = "a Python number"  # why tier 0 makes one
+
 
 @dataclass(eq=False)
 class Step:
@@ -81,7 +83,7 @@ def _keep_numbers(statements, results):
                 made.append(s)
             elif s.instruction not in changed:
                 changed.add(s.instruction)
-                made.append(lowering.fallback(s.instruction, "a Python number"))
+                made.append(lowering.fallback(s.instruction, BY_NUMBER))
         statements = made
         if not changed:
             return statements

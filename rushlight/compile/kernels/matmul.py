@@ -22,6 +22,7 @@ import numpy as np
 
 from ..llvm import elements
 from ..llvm.target import Target, host
+from ..sizes import later
 from . import amx, finish, products, thin
 from .call import Address, Call, Workspace
 from .cutting import even_most, up
@@ -128,7 +129,7 @@ def plan(product: Product, target: Target | None = None) -> list[Call]:
     if kind == "amx":
         grid = _steps(work, *amx.chunks(work), amx.Sides)
     else:
-        grid = _grid(work, kind, tiles)
+        grid = later(_grid, _nowhere(work), kind, tiles)
     before, words = _sides(work, grid, tiles) if kind == "tiles" else ([], {})
     if kind == "amx":
         before, words = amx.words(work, grid, target, _text("amx", target, p.dtype))
@@ -255,6 +256,17 @@ class Grid:
         return self.m_chunks * self.n_chunks * self.k_chunks * self.batch_chunks
 
 
+def _nowhere(p: Product) -> Product:
+    """A product without its addresses: what a grid depends on."""
+    a, b, c = (replace(x, at=_NOWHERE) for x in (p.a, p.b, p.c))
+    addend = p.addend and replace(p.addend, at=_NOWHERE)
+    return replace(p, a=a, b=b, c=c, addend=addend, bias=p.bias and _NOWHERE, epilogue=(0, 0))
+
+
+_NOWHERE = Address(None)
+
+
+@functools.cache
 def _grid(p: Product, kind: str, tiles: Tiles) -> Grid:
     """Chunks of about the same work: of batches, else of C's rows and columns, else of k."""
     work = p.m * p.n * max(p.k, 1) * p.batches
@@ -363,10 +375,12 @@ def _filled(text: str, function: str, words: dict, p: Product, c_bytes: int, chu
     item, table = p.itemsize, list[int]()
     for size, a, b, c in zip(p.batch, p.a.batch, p.b.batch, p.c.batch, strict=True):
         table = [size, a * item, b * item, c * c_bytes, *table]  # the innermost dimension first
-    size, k = f"{p.batches}x" if p.batches > 1 else "", p.k * (2 if p.pairs else 1)
+    k = p.k * (2 if p.pairs else 1)
+    sizes = ([p.batches] if p.batch else []) + [p.m, k, p.n]
+    label = later(str.format, f"{function} {'x'.join(['{}'] * len(sizes))} {p.dtype}", *sizes)
     return Call(
         text, function, [words.get(w, 0) for w in products.WORDS] + table, chunks, chunks > 1,
-        f"{function} {size}{p.m}x{k}x{p.n} {p.dtype}", 2 * p.batches * p.m * p.n * k,
+        label, 2 * p.batches * p.m * p.n * k,
         p.batches * p.itemsize * (p.m * k + k * p.n + p.m * p.n),
         EXPORTS.get(function, (function,)),
     )
@@ -425,7 +439,7 @@ def _pack(name: str, p: Product, tiles: Tiles, out: Workspace, out_step: int, st
     text = _text("pairs" if p.pairs else "tiles", tiles.target, p.dtype)
     return Call(
         text, name, words, chunks, chunks > 1,
-        f"{name} {rows}x{columns} {p.dtype}", nbytes=rows * columns * (p.itemsize + tiles.itemsize),
+        later(str.format, "{} {}x{} {}", name, rows, columns, p.dtype), nbytes=rows * columns * (p.itemsize + tiles.itemsize),
         exports=TILES,
     )
 
