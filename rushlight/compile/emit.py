@@ -19,7 +19,7 @@ from .llvm.target import Target, host
 from .nest_builder import Builder
 from .nests import EXPENSIVE, Access, Nest, Node, Store
 from .row_loops import Rows, along_inner, is_literal
-from .sizes import Size, later
+from .sizes import Size, later, told
 
 CHUNK = 16_384  # elements that a chunk should have at least
 MOST_PARTIALS = 64  # chunks of a nest that reduces over rows
@@ -233,4 +233,4 @@ def describe(nest: Nest) -> str:
     names = [n.op for n in nest.nodes if n.ins and n.op not in ("cast", "view")]
     shown = ", ".join(dict.fromkeys(names)) or "copy"
     sizes = nest.outer + nest.inner
-    return later(str.format, f"{shown} over {'x'.join(['{}'] * len(sizes))}", *sizes)
+    return told(f"{shown} over {'x'.join(['{}'] * len(sizes))}", *sizes)

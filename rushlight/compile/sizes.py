@@ -241,6 +241,11 @@ def later(function: Callable, *given):
     return made
 
 
+def told(form: str, *given) -> str:
+    """`form.format(*given)`: for people, of the sizes that there are when it is read."""
+    return later(str.format, form, *given)
+
+
 def _has_size(x) -> bool:
     return any(leaf.__class__ is Size for leaf in _leaves(x, True))
 

@@ -18,7 +18,7 @@ from .kernels.call import Address, Call
 from .llvm import elements
 from .nest_builder import SPECIAL, Builder
 from .nests import Store
-from .sizes import later
+from .sizes import told
 from .symbolic import Symbol
 
 if TYPE_CHECKING:
@@ -158,9 +158,9 @@ class Multiply(Native):
 
         self.calls = matmul.plan(self.product())
         sizes = (*self.c.shape[:-1], self.a.shape[-1], self.c.shape[-1])
-        size = later(str.format, "x".join(["{}"] * len(sizes)), *sizes)
+        size = told("x".join(["{}"] * len(sizes)), *sizes)
         for call in self.calls:
-            call.label = later("{} {}".format, call.label, size)
+            call.label = told("{} {}", call.label, size)
 
     def add(self, s: Loops, kept: set) -> bool:
         """Take up a later sum of this product and another matrix, or a row of one, if s is that.

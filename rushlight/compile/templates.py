@@ -28,7 +28,6 @@ MOST_FAMILIES = 256
 MOST_TEMPLATES = 12  # of a family
 MEMBERS = 6  # of a family, whose numbers are kept
 _families: OrderedDict[tuple, Family] = OrderedDict()
-_rough: dict[tuple, int] = {}  # a cheap part of an outline: how many families have it
 _lock = threading.Lock()
 
 
@@ -120,10 +119,6 @@ def outline(program) -> Outline:
     return Outline(program, made, numbers, nodes, place)
 
 
-def _roughly(program) -> tuple:
-    return len(program.instructions), len(program.wanted), len(program.saved)
-
-
 # ---------------------------------------------------------------- families
 
 
@@ -162,7 +157,6 @@ def family_of(program) -> tuple[Family, Outline] | tuple[None, None]:
         found = _families.get(made.key)
         if found is None:
             found = _families[made.key] = Family()
-            _rough[_roughly(program)] = _rough.get(_roughly(program), 0) + 1
             if len(_families) > MOST_FAMILIES:
                 _families.popitem(last=False)
         else:

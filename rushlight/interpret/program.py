@@ -23,6 +23,7 @@ COST = 6e-5  # seconds in tier 0, for each operation, after which a program is c
 LONG = 5e-3  # seconds: a program that takes longer may be compiled after its first run, and waits for it
 WATCH: list = []  # functions that see each run of a program first (`tools/explain.py`)
 TIER1: list = [None]  # the compiler's: takes a program and its numbers, says whether that is settled
+FAMILY: list = [None]  # the compiler's: told of a program's first run, may give it a native form at once
 _COMPILED: dict[str, object] = {}
 
 
@@ -40,7 +41,7 @@ class Program:
 
     __slots__ = (
         "instructions", "wanted", "saved", "runs", "function", "source", "consts", "lines", "facts",
-        "native", "plain", "seconds", "spent", "offered", "pending",
+        "native", "plain", "seconds", "spent", "offered", "pending", "family",
     )
 
     def __init__(self, instructions, wanted, saved):
@@ -50,6 +51,7 @@ class Program:
         self.seconds = self.spent = 0.0  # that its last run in tier 0 took, and all of them
         self.offered = not instructions  # whether tier 1 has got it, or would have nothing to do
         self.pending = None  # an event while the compiler has it
+        self.family = None  # of programs that differ only in sizes: `runs` and `spent` of all of them
 
     def __repr__(self) -> str:
         return f"Program({len(self.instructions)} instructions, {len(self.wanted)} results)"
@@ -78,7 +80,11 @@ class Program:
     def _on_trial(self, bufs, scalars):
         """A run in tier 0 that is timed; at its end, tier 1 may take the program."""
         self.runs += 1
-        if self.runs > HOT_AFTER and not self.offered:
+        if self.runs == 1 and FAMILY[0] is not None and not self.offered:
+            FAMILY[0](self, scalars)
+            if self.native is not None:
+                return self.function(bufs, scalars, self.consts)
+        if not self.offered and max(self.runs, self.family.runs if self.family else 0) > HOT_AFTER:
             self._offer(scalars)
         begin = clock()
         if self.function is None:
@@ -87,14 +93,18 @@ class Program:
             made = self.function(bufs, scalars, self.consts)
         self.seconds = clock() - begin
         self.spent += self.seconds
+        if self.family is not None:
+            self.family.runs += 1
+            self.family.spent += self.seconds
         if not self.offered and self.seconds > LONG and self.worth_compiling:
             self._offer(scalars)
         return made
 
     @property
     def worth_compiling(self) -> bool:
-        """Whether it has spent so much time in tier 0 that compiling it will probably pay."""
-        return self.spent > COST * len(self.instructions)
+        """Whether so much time was spent in tier 0 that compiling it will probably pay."""
+        spent = self.spent if self.family is None else self.family.spent
+        return spent > COST * len(self.instructions)
 
     def _offer(self, scalars):
         if self.function is None:

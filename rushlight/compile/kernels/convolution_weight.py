@@ -18,6 +18,7 @@ import numpy as np
 
 from ..llvm.builder import Function, module
 from ..llvm.target import Target, host
+from ..sizes import told
 from . import combine, micro
 from .call import Address, Call, Workspace
 from .convolution import leave_unless, range_of, scratch
@@ -145,7 +146,7 @@ def plan(g: WeightGradient, guard: object = 0, target: Target | None = None) -> 
     chunks = b.parts * g.groups * d.kernel * channel_chunks * output_chunks
     made = Call(
         correlate_text(target, g.dtype), "correlate", [words[n] for n in WORDS], chunks,
-        chunks > 1 and flops > 400_000, label=f"weight gradient {g.outputs}x{g.rows}", flops=flops,
+        chunks > 1 and flops > 400_000, label=told("weight gradient {}x{}", g.outputs, g.rows), flops=flops,
         nbytes=geometry["images"] * geometry["pixels"] * g.groups * item
         * (g.outputs + image.channels),
     )

@@ -16,6 +16,7 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.builder import Operand, module, splat_literal
 from ..llvm.target import Target, host
+from ..sizes import told
 from .call import Call
 from .convolution import Convolution
 from .convolution_weight import WeightGradient
@@ -54,7 +55,7 @@ def _plan(writer, image, groups, each, out, weights, dtype, target) -> list[Call
     flops = 2 * image.batch * groups * each * h.out * w.out * h.kernel * w.kernel
     nbytes = image.batch * groups * (each * h.out * w.out + h.size * w.size) * tiles.itemsize
     return [Call(_text(target, dtype, writer), writer.name, [words[n] for n in WORDS], chunks,
-                 chunks > 1 and flops > 100_000, label=f"{writer.name} {h.kernel}x{w.kernel}",
+                 chunks > 1 and flops > 100_000, label=told("{} {}x{}", writer.name, h.kernel, w.kernel),
                  flops=flops, nbytes=nbytes)]
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..llvm import elements
 from ..llvm.target import Target, host
-from ..sizes import later
+from ..sizes import later, told
 from . import amx, finish, products, thin
 from .call import Address, Call, Workspace
 from .cutting import even_most, up
@@ -377,7 +377,7 @@ def _filled(text: str, function: str, words: dict, p: Product, c_bytes: int, chu
         table = [size, a * item, b * item, c * c_bytes, *table]  # the innermost dimension first
     k = p.k * (2 if p.pairs else 1)
     sizes = ([p.batches] if p.batch else []) + [p.m, k, p.n]
-    label = later(str.format, f"{function} {'x'.join(['{}'] * len(sizes))} {p.dtype}", *sizes)
+    label = told(f"{function} {'x'.join(['{}'] * len(sizes))} {p.dtype}", *sizes)
     return Call(
         text, function, [words.get(w, 0) for w in products.WORDS] + table, chunks, chunks > 1,
         label, 2 * p.batches * p.m * p.n * k,
@@ -439,8 +439,8 @@ def _pack(name: str, p: Product, tiles: Tiles, out: Workspace, out_step: int, st
     text = _text("pairs" if p.pairs else "tiles", tiles.target, p.dtype)
     return Call(
         text, name, words, chunks, chunks > 1,
-        later(str.format, "{} {}x{} {}", name, rows, columns, p.dtype), nbytes=rows * columns * (p.itemsize + tiles.itemsize),
-        exports=TILES,
+        told("{} {}x{} {}", name, rows, columns, p.dtype),
+        nbytes=rows * columns * (p.itemsize + tiles.itemsize), exports=TILES,
     )
 
 

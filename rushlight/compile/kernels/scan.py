@@ -15,6 +15,7 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.builder import Function, float_literal, module, splat_literal, vector
 from ..llvm.target import Target, host
+from ..sizes import told
 from .call import Address, Call
 
 WORTH = 1 << 15  # elements of a chunk, at least
@@ -56,7 +57,7 @@ def plan(scan: Scan, x: Address, outs: list[Address], outer: int, n: int, inner:
     if len(outs) == 1:
         words.insert(2, 0)
     return [Call(text(target, scan, inner > 1), "scan", words, chunks, chunks > 1,
-                 label=f"scan {scan.how} {outer}x{n}x{inner}", flops=outer * n * inner,
+                 label=told("scan {} {}x{}x{}", scan.how, outer, n, inner), flops=outer * n * inner,
                  nbytes=2 * outer * n * inner * scan.dtype.itemsize)]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..llvm import elements
 from ..llvm.builder import Function, module
+from ..sizes import told
 from .call import Address, Call, Workspace
 
 SHORT = 64  # rows of at most so many elements are sorted by insertion
@@ -31,7 +32,7 @@ def plan(x: Address, out: Address, *, dtype: np.dtype, descending: bool, outer: 
     per = max(1, WORTH // max(n, 1))
     words = [x, out, space, room, rows, n, inner, per, first, last]
     return [Call(text(dtype.name, descending), "sort", words, -(-rows // per), rows > per,
-                 label=f"sort {outer}x{n}x{inner}", flops=8 * rows * n,
+                 label=told("sort {}x{}x{}", outer, n, inner), flops=8 * rows * n,
                  nbytes=rows * n * (dtype.itemsize + 8))]
 
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 
 from ..llvm.builder import Function, Operand, module
 from ..llvm.target import Target, host
+from ..sizes import told
 from . import convolution, micro
 from . import winograd_transforms as transforms
 from .call import Address, Call, Workspace
@@ -202,7 +203,7 @@ def _tiles_calls(c, transformed, row, flag, tiles) -> list[Call]:
         calls.append(call("inputs", before, c.groups * image_chunks * before["channel_blocks"],
                           label="transform inputs"))
     chunks = c.groups * image_chunks * tile_chunks * output_chunks
-    return [*calls, call("winograd", words, chunks, label=f"winograd {c.outputs}x{channels}",
+    return [*calls, call("winograd", words, chunks, label=told("winograd {}x{}", c.outputs, channels),
                          flops=flops)]
 
 
