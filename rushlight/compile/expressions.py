@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .sizes import Size, is_whole
+from .sizes import Size, is_whole, plain
 from .strides import reshaped, row_major
 
 
@@ -96,8 +96,8 @@ def const(number, dtype=None) -> Expr:
     """A number; without a dtype it takes that of what it meets, as a Python number does."""
     weak = dtype is None
     if weak:
-        dtype = np.bool_ if isinstance(number, bool) else np.int64 if is_whole(number) \
-            else np.float64
+        dtype = np.bool_ if isinstance(number, bool) else np.int64 \
+            if is_whole(number) and not isinstance(plain(number), float) else np.float64
     return Expr("const", (), (), dtype, number, weak)
 
 

@@ -371,5 +371,6 @@ FUNCTIONS.update({
 })
 KERNELS.update({
     "zeros": lambda shape, dtype: filled(shape, 0, dtype),
+    "number": lambda x, dtype: Symbol(ex.const(x, dtype)),
     "counted": lambda n, dtype: Symbol(ex.index(n, dtype)),
 })

@@ -12,6 +12,7 @@ is this number. `later` calls a function only when the sizes are known.
 from __future__ import annotations
 
 import dataclasses
+import math
 import operator
 import re
 from collections.abc import Callable
@@ -127,12 +128,6 @@ class Size:
     def __abs__(self) -> Size:
         return self if self >= 0 else 0 - self
 
-    def __truediv__(self, other):
-        return self.pinned() / other
-
-    def __rtruediv__(self, other):
-        return other / self.pinned()
-
     def __pow__(self, other):
         return self.pinned() ** other
 
@@ -140,8 +135,8 @@ class Size:
         return self // other, self % other
 
 
-def value(x):
-    """The number that a size has here, unnoted: for what people read."""
+def plain(x):
+    """The number that a size has here, unnoted."""
     return x.value if x.__class__ is Size else x
 
 
@@ -156,10 +151,9 @@ def _record_of(*xs) -> Record | None:
 
 
 def _operand(x, record: Record):
-    """How an operand is written: a name, or an integer."""
-    if x.__class__ is Size:
-        return x.name if x.record is record else x.value
-    return x if isinstance(x, float) else operator.index(x)
+    """How an operand is written: a name, or a number."""
+    x = x if x.__class__ is not Size else x.name if x.record is record else x.value
+    return x if x.__class__ is str else float(x) if isinstance(x, float) else operator.index(x)
 
 
 NEUTRAL = {"+": 0, "*": 1, "//": 1, "-": 0}
@@ -167,22 +161,22 @@ NEUTRAL = {"+": 0, "*": 1, "//": 1, "-": 0}
 
 def _arithmetic(sign: str, function: Callable, turned: bool):
     def made(self, other):
-        if isinstance(other, float):
-            return function(other, self.pinned()) if turned else function(self.pinned(), other)
-        if not isinstance(other, (Size, int)) and not hasattr(other, "__index__"):
+        if not isinstance(other, (Size, int, float)) and not hasattr(other, "__index__"):
             return NotImplemented
         pair = (other, self) if turned else (self, other)
-        number = function(*map(value, pair))
+        number = function(*map(plain, pair))
         record = _record_of(*pair)
         if record is None:
             return number
         a, b = (_operand(x, record) for x in pair)
-        if b.__class__ is int and NEUTRAL.get(sign) == b:
+        if b.__class__ is int and NEUTRAL.get(sign) == b and isinstance(number, int):
             return pair[0]
         if a.__class__ is int and NEUTRAL.get(sign) == a and sign in "+*":
             return pair[1]
-        if sign == "*" and (a == 0 or b == 0):
+        if sign == "*" and 0 in (a, b) and isinstance(number, int):
             return 0
+        if any(isinstance(x, float) and not math.isfinite(x) for x in (a, b)):
+            return function(*[x.pinned() if x.__class__ is Size else x for x in pair])
         if sign in "+*" and str(a) > str(b):
             a, b = b, a
         return record.result("({} " + sign + " {})", number, a, b)
@@ -194,7 +188,7 @@ def _comparison(sign: str, function: Callable):
     def made(self, other):
         if not isinstance(other, (Size, int, float)) and not hasattr(other, "__index__"):
             return NotImplemented
-        outcome = function(self.value, value(other))
+        outcome = function(self.value, plain(other))
         record = _record_of(self, other)
         if record is None:
             return outcome
@@ -205,6 +199,7 @@ def _comparison(sign: str, function: Callable):
 
 
 for _name, _sign in (("add", "+"), ("sub", "-"), ("mul", "*"), ("floordiv", "//"), ("mod", "%"),
+                     ("truediv", "/"),
                      ("lshift", "<<"), ("rshift", ">>"), ("and_", "&"), ("or_", "|")):
     _function = getattr(operator, _name)
     setattr(Size, f"__{_name.strip('_')}__", _arithmetic(_sign, _function, False))
@@ -239,6 +234,25 @@ def later(function: Callable, *given):
         made = record.known[key] = _rebuilder(returned, True)(
             iter(record.call(call, sizes, _numbers(returned))))
     return made
+
+
+def least(*given):
+    """`min`, found when the sizes are known."""
+    return _extreme("min", min, given)
+
+
+def most(*given):
+    """`max`, found when the sizes are known."""
+    return _extreme("max", max, given)
+
+
+def _extreme(name: str, function: Callable, given):
+    record = _record_of(*given)
+    number = function(map(plain, given))
+    if record is None:
+        return number
+    form = f"{name}({', '.join(['{}'] * len(given))})"
+    return record.result(form, number, *[_operand(x, record) for x in given])
 
 
 def told(form: str, *given) -> str:

@@ -25,7 +25,7 @@ from .statements import Fallback
 from .steps import BY_NUMBER, Step, steps_of
 
 MOST_FAMILIES = 256
-MOST_TEMPLATES = 12  # of a family
+MOST_TEMPLATES = 24  # of a family
 MEMBERS = 6  # of a family, whose numbers are kept
 _families: OrderedDict[tuple, Family] = OrderedDict()
 _lock = threading.Lock()
@@ -133,9 +133,11 @@ class Family:
 
     def planned(self, made: Outline, scalars):
         """(steps, conditions) of a member by a template, or None."""
-        for t in self.templates:
+        for at, t in enumerate(self.templates):
             steps = t.steps(made, scalars)
             if steps is not None:
+                if at:  # lengths that are near each other follow each other
+                    self.templates = [t, *self.templates[:at], *self.templates[at + 1:]]
                 return steps, t.conditions
         return None
 
@@ -174,7 +176,8 @@ def planned(program, scalars, pause: Callable):
         m != made.numbers for m in family.members
     ) and len(family.templates) < MOST_TEMPLATES:
         try:
-            family.templates.append(Template(program, made, family.members, scalars, pause))
+            template = Template(program, made, family.members, scalars, pause)
+            family.templates = [template, *family.templates]
             found = family.planned(made, scalars)
         except Exception as e:  # each member gets its own form, as if there were no families
             family.hopeless = True

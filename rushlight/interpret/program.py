@@ -24,6 +24,7 @@ LONG = 5e-3  # seconds: a program that takes longer may be compiled after its fi
 WATCH: list = []  # functions that see each run of a program first (`tools/explain.py`)
 TIER1: list = [None]  # the compiler's: takes a program and its numbers, says whether that is settled
 FAMILY: list = [None]  # the compiler's: told of a program's first run, may give it a native form at once
+HOPES = [0]  # above 0: programs that are new have lately got native forms at once (see `background.py`)
 _COMPILED: dict[str, object] = {}
 
 
@@ -217,13 +218,17 @@ def run_instruction(i: Instruction, args, values) -> None:
         for at, d in call.casts:
             args[at] = tier0.cast(args[at], d)
         result = call.function(*args)
+        if call.fixes:
+            fixed = fix_each(result, call.metas, args) if call.several else tier0.rerun_fix(
+                result, call.metas, args)
+            if call.fixes is tier0.UNKNOWN:
+                tier0.learnt(call, result, fixed)
+            result = fixed
         if call.several:
-            if call.fixes:
-                result = fix_each(result, call.metas, args)
             for n, r in zip(node.outs, result, strict=True):
                 values[n] = r
         elif kind == "call":
-            values[node] = tier0.rerun_fix(result, call.metas, args) if call.fixes else result
+            values[node] = result
 
 
 def write(dst, src) -> None:

@@ -32,6 +32,7 @@ class Call:
 
 
 ndarray = np.ndarray
+UNKNOWN = "unknown"  # whether there are fixes: they are tried
 
 
 def cast(x, d):
@@ -146,6 +147,21 @@ def prepare(o, outs, plan, arrays):
         call.fixes = True
         result = _own(laid_out(result, outs), arrays)
     return call, result
+
+
+def assumed(o, outs, plan) -> Call:
+    """The Call of an operation that has not been run: its first run tells whether results need fixes."""
+    call = Call()
+    call.operator, call.function, call.casts, call.metas = o, o.ufunc or o.reference, plan, outs
+    call.several = outs.__class__ is tuple
+    call.fixes = None if o.mutates or o.view else UNKNOWN
+    return call
+
+
+def learnt(call: Call, result, fixed) -> None:
+    """Note whether a first run's results needed fixes."""
+    pairs = zip(result, fixed, strict=True) if call.several else ((result, fixed),)
+    call.fixes = True if any(a is not b for a, b in pairs) else None
 
 
 def run(call: Call, arrays):

@@ -36,6 +36,12 @@ def counted(n: int, like, dtype=np.int64) -> np.ndarray:
     return np.arange(n, dtype=dtype) if compiled is None else compiled("counted", n, dtype)
 
 
+def number(x, like):
+    """A number (perhaps made of sizes) as `like` has them: a NumPy scalar of its dtype."""
+    compiled = getattr(like, "function", None)
+    return like.dtype.type(x) if compiled is None else compiled("number", x, like.dtype)
+
+
 def found(bad) -> bool:
     """Whether a condition holds anywhere. A compiled operator fails if it does, and False is given."""
     ask = getattr(bad, "found", None)

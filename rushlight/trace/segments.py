@@ -11,6 +11,7 @@ from sys import getrefcount
 
 import numpy as np
 
+from ..interpret.program import HOPES
 from . import out_of_memory, trie
 from .trie import (
     ENDS,
@@ -33,6 +34,8 @@ from .trie import (
 )
 
 new = object.__new__
+ALIKE = 3  # new segments of one kind, after which their programs are looked at
+LONG_SEGMENT = 16  # operations of a segment for which that is worth while
 SNAPSHOT_BYTES = 1 << 16  # memory that NumPy sees is copied up to this size, else used at once
 
 
@@ -181,6 +184,15 @@ def drop_dead(tr) -> None:
     tr.prune_at = tr.st.nbytes + trie.PRUNE_BYTES
 
 
+def run_unless_deferred(tr) -> None:
+    """Execute what is pending before something new is recorded, which then runs at once.
+
+    Unless new programs are likely to get native forms: then what is new is deferred, as what is known.
+    """
+    if not tr.immediate and HOPES[0] <= 0:
+        run_pending(tr)
+
+
 def run_pending(tr) -> None:
     """Execute what the running segment has deferred; its live handles get their arrays."""
     if tr.immediate:
@@ -268,12 +280,29 @@ def end_segment(tr) -> None:
         else:
             program = None
             live = [t for t in tr.ts if t._tr is tr]
+            _note_likeness(st, len(live))
         _restart(tr, live, program)
         if not st.frozen:
             ENDS.pop(st, None)
             ENDS[st] = None
         if trie.NODES > trie.MAX_NODES:
             trie.prune()
+
+
+_alike: dict = {}  # what new segments of one kind have in common: how many there were
+
+
+def _note_likeness(st, count: int) -> None:
+    """A new segment ends: if there were others like it, they may differ in sizes only.
+
+    Then the next ones are deferred, so that their programs are seen, and can share a native form.
+    """
+    kind = (st.slot, st.op, count)
+    times = _alike[kind] = _alike.get(kind, 0) + 1
+    if times >= ALIKE and st.slot >= LONG_SEGMENT:
+        HOPES[0] = max(HOPES[0], ALIKE)
+    if len(_alike) > 4096:
+        _alike.clear()
 
 
 def _restart(tr, live=None, program=None) -> None:

@@ -127,7 +127,7 @@ def plan(product: Product, target: Target | None = None) -> list[Call]:
         work = _paired(work)
     tiles = Tiles(target, "float64" if p.dtype == "float64" else "float32")
     if kind == "amx":
-        grid = _steps(work, *amx.chunks(work), amx.Sides)
+        grid = _steps(work, *later(amx.chunks, _nowhere(work)), amx.Sides)
     else:
         grid = later(_grid, _nowhere(work), kind, tiles)
     before, words = _sides(work, grid, tiles) if kind == "tiles" else ([], {})
@@ -410,9 +410,7 @@ def _sides(p: Product, grid: Grid, tiles: Tiles) -> tuple[list[Call], dict]:
 
     In a large product, a side that several chunks would pack is packed before by a call of its own.
     """
-    rows, columns = min(grid.m_step, p.m), min(grid.n_step, p.n)
-    left, right = _packs(p, tiles, rows, columns)
-    shared_left, shared_right = _shared(p, grid, tiles, left, right)
+    left, right, shared_left, shared_right = later(_packing, _nowhere(p), grid, tiles)
     item, calls, words = tiles.itemsize, list[Call](), dict[str, object]()
     depth = up(p.k, tiles.lanes) * tiles.lanes
     if shared_left:
@@ -428,7 +426,16 @@ def _sides(p: Product, grid: Grid, tiles: Tiles) -> tuple[list[Call], dict]:
         calls.append(_pack("pack_right", p, tiles, place, panel, 4 * tiles.columns))
         words |= {"b": place, "b_k": tiles.columns * item, "b_column": depth * item}
         right = 3
-    return calls, words | _blocks(p, grid, tiles, left, right)
+    numbers = later(_blocks, _nowhere(p), grid, tiles, left, right)
+    found = dict(zip(BLOCK_WORDS, numbers, strict=True))
+    scratch = Workspace(found["scratch_bytes"], per_thread=True)
+    return calls, words | found | {"scratch": scratch, "pack_a": left, "pack_b": right}
+
+
+def _packing(p: Product, grid: Grid, tiles: Tiles) -> tuple[int, int, bool, bool]:
+    """How A and B are packed, and whether each is packed before, as a whole."""
+    left, right = _packs(p, tiles, min(grid.m_step, p.m), min(grid.n_step, p.n))
+    return left, right, *_shared(p, grid, tiles, left, right)
 
 
 def _pack(name: str, p: Product, tiles: Tiles, out: Workspace, out_step: int, step: int) -> Call:
@@ -444,8 +451,11 @@ def _pack(name: str, p: Product, tiles: Tiles, out: Workspace, out_step: int, st
     )
 
 
-def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> dict:
-    """Blocks for the caches, and places in the scratch of a thread."""
+BLOCK_WORDS = ("mc", "kc", "group", "scratch_bytes", "panels", "panel_bytes", "keep")
+
+
+def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> tuple[int, ...]:
+    """Blocks for the caches, and places in the scratch of a thread: BLOCK_WORDS."""
     item, target = tiles.itemsize, tiles.target
     # a wide tile uses each vector of B so often that a panel may come from L2; C is visited less
     depth = max(target.l1_bytes * 3 // (4 * tiles.columns * item), 8 * target.vector_bytes, 256)
@@ -468,18 +478,18 @@ def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> d
     start = up(a_bytes, 64) * 64
     nbytes = start + (kc + tiles.lanes) * tiles.columns * item + held * panel_bytes
     nbytes = up(nbytes, 64) * 64
-    return {
-        "mc": mc, "kc": kc, "group": group * tiles.columns,
-        "scratch": Workspace(nbytes, per_thread=True), "scratch_bytes": nbytes,
-        "panels": start, "panel_bytes": panel_bytes, "keep": int(bool(keep)),
-        "pack_a": pack_a, "pack_b": pack_b,
-    }
+    return mc, kc, group * tiles.columns, nbytes, start, panel_bytes, int(bool(keep))
+
+
+def _finish_steps(m: int, n: int, count: int) -> tuple[int, int]:
+    """Rows and matrices of a chunk that adds `count` parts of m x n."""
+    rows = max(1, min(m, (1 << 16) // (n * count) or 1))
+    return rows, max(1, (1 << 16) // (n * m * count)) if rows == m else 1
 
 
 def _finish(p: Product, parts: Matrix, count: int, part: int, target: Target) -> Call:
     """The call that adds the parts and stores C."""
-    rows = max(1, min(p.m, (1 << 16) // (p.n * count) or 1))
-    batch_step = max(1, (1 << 16) // (p.n * p.m * count)) if rows == p.m else 1
+    rows, batch_step = later(_finish_steps, p.m, p.n, count)
     grid = Grid(rows, p.n, 1, batch_step, up(p.m, rows), 1, 1, up(p.batches, batch_step))
     sums = replace(p, a=parts, b=replace(parts, batch=(0,) * len(p.batch)), k=count)
     words = _words(sums, grid, p.itemsize)

@@ -15,7 +15,7 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.builder import Function, float_literal, module, splat_literal, vector
 from ..llvm.target import Target, host
-from ..sizes import told
+from ..sizes import least, most, told
 from .call import Address, Call
 
 WORTH = 1 << 15  # elements of a chunk, at least
@@ -51,7 +51,7 @@ def plan(scan: Scan, x: Address, outs: list[Address], outer: int, n: int, inner:
     """The call; outs: the values and, of an extreme, the places as int64."""
     target = target or host()
     blocks = -(-inner // _block(target, scan, inner))
-    per = max(1, WORTH // max(n * min(inner, _block(target, scan, inner)), 1))
+    per = most(1, WORTH // most(n * least(inner, _block(target, scan, inner)), 1))
     chunks = -(-outer * blocks // per)
     words = [x, *outs, outer * blocks, n, inner, per, blocks]
     if len(outs) == 1:

@@ -15,7 +15,7 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.builder import Function, module, vector
 from ..llvm.target import Target, host
-from ..sizes import told
+from ..sizes import least, most, told
 from .call import Address, Call
 
 WIDE = 8  # columns from which a row is walked in vectors
@@ -34,10 +34,10 @@ def plan(out: Address, ids: Address, values: Address, *, dtype: np.dtype, how: s
     """
     target = target or host()
     work = count * width + (rows * width if zero else 0)
-    wanted = min(CHUNKS, max(1, work // WORTH))
-    columns = max(COLUMNS, -(-width // wanted // 64) * 64) if width >= 2 * COLUMNS else width
-    column_blocks = -(-width // max(columns, 1))
-    row_blocks = max(1, min(wanted // column_blocks, width, rows))
+    wanted = least(CHUNKS, most(1, work // WORTH))
+    columns = most(COLUMNS, -(-width // wanted // 64) * 64) if width >= 2 * COLUMNS else width
+    column_blocks = -(-width // most(columns, 1))
+    row_blocks = most(1, least(wanted // column_blocks, width, rows))
     per = -(-rows // row_blocks)
     size = dtype.itemsize
     words = [out, ids, values, count, width * size, row_step, rows, per, row_blocks, columns, width]
