@@ -13,7 +13,7 @@ import numpy as np
 
 from ..interpret import program as tier0_program
 from ..interpret import tier0
-from . import failures, lowering, memory, symbolic
+from . import failures, lowering, memory, nans, symbolic
 from .emit import emit
 from .expressions import Constant, Temporary, owned
 from .groups import Group, drop_dead, group
@@ -158,9 +158,10 @@ class _Build:
         results = (*program.wanted, *program.saved, *more)
         self.kept = {n.root for n in results}
         statements = []
-        for i in program.instructions:
-            statements += lowering.lower(i)
+        for k, i in enumerate(program.instructions):
+            statements += nans.looks(program, k) + lowering.lower(i)
             pause()
+        statements += nans.looks(program, len(program.instructions))
         statements = settled(self._keep_numbers(statements, results), self.kept)
         statements = with_sums(statements, self.kept)
         items = group(statements, self.kept, pause)
@@ -316,6 +317,9 @@ class _Build:
                 emitter.fallback(item)
             else:
                 stretch += [(c, item) for c in calls]
+                if isinstance(item, nans.Look):  # after which the program may go on
+                    emitter.launch(stretch)
+                    stretch = []
             token += 1
         if stretch:
             emitter.launch(stretch)
@@ -556,9 +560,12 @@ def _run(i, args):
 
 
 def _failed(program, word, items, number, bufs, scalars):
-    """Raise for the kernel that noted a wrong value."""
+    """Raise for the kernel that noted a wrong value; a NaN from outside only gives a warning."""
     word[0] = 0
     item = items[number - 1]
+    if isinstance(item, nans.Look):
+        item.found(number - 1 - items.index(item), bufs, scalars)
+        return
     statements = item.statements if isinstance(item, Group) else [item]
     failures.fail(program, [s.instruction for s in statements], bufs, scalars)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..interpret.tier0 import converted
+from ..interpret.tier0 import NANS, converted
 from . import trie
 from .meta import is_dense, meta
 from .segments import end_segment, enter, run_pending
@@ -214,6 +214,8 @@ def write(t, source, in_place: bool = False):
         args = (dst, src, silent, True) if in_place else (dst, src, True) if silent else (dst, src)
         v, fresh = edge(tr, WRITE, args, m, rg, dst.root, ins=(dst, src))
         if fresh:
+            if NANS[0] is not None:
+                NANS[0].copying(t._buf, source._buf, dst.root.op is LEAF)
             v.writes = Writes(None if silent else dst.root, v.slot, v.writes)
             _copy(t._buf, source._buf)
         storage = t._storage or t.storage_identity()
