@@ -47,8 +47,9 @@ def looks(program, at: int) -> list[Statement]:
         return []
     i = Instruction()  # stands for no operation; people see the line of the first value
     i.node, i.kind, i.args, i.dead = nodes[0], "look", (), []
-    calls = [nans.plan(Address(v.root, v.offset * v.dtype.itemsize), v.shape, v.strides, v.dtype)
-             for v in views]
+    calls = [nans.plan(Address(v.root, v.offset * v.dtype.itemsize), v.shape, v.strides, v.dtype,
+                       nans.UPDATED if n in point.updated else nans.MOST)
+             for n, v in zip(nodes, views, strict=True)]
     return [Look(i, frozenset(hazard_root(v.root) for v in views),
                  frozenset(hazard_root(r) for r in point.written), calls, program, point, nodes)]
 

@@ -35,9 +35,9 @@ class nans:
     outside gives a RuntimeWarning, once. Infinities are no errors, nor are NaNs that nothing keeps, such
     as those that `torch.where` masks.
 
-    Compiled programs look at up to 1024 samples of each gradient and result, which costs about a hundredth of
-    a step; a NaN spreads to whole rows with the next product. What they find is traced by running the program
-    once more in tier 0, where each operation is looked at. Programs are compiled anew the first time.
+    Compiled programs look at samples of gradients and results (256 to 1024, all of a small array), which costs
+    about 1 % of a step: a NaN spreads to whole rows with the next product. What they find is traced by running
+    the program once more in tier 0, where each operation is looked at. A block's programs are compiled for it once.
     RUSHLIGHT_NANS=1 tracks the whole process, all threads.
 
     >>> x = torch.tensor([4.0, -1.0], requires_grad=True)

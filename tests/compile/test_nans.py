@@ -11,12 +11,14 @@ from rushlight.compile.kernels import nans as kernels
 from rushlight.trace import trie
 
 
-@pytest.mark.parametrize("shape", [(), (7,), (1024,), (500, 2000), (3, 5, 700)])
-def test_samples(shape):
+@pytest.mark.parametrize(("shape", "count"), [
+    ((), 1), ((7,), 7), ((256,), 256), ((500, 2000), kernels.MOST), ((30, 5, 700), 410),
+])
+def test_samples(shape, count):
     a = np.arange(int(np.prod(shape))).reshape(shape)
     strides = tuple(s // a.itemsize for s in a.strides)
-    found = kernels.samples(shape, strides, np.dtype("float32")) // 4
-    assert len(np.unique(found)) == len(found) == min(a.size, kernels.MOST)
+    found = kernels.samples(shape, strides, np.dtype("float32"), kernels.MOST) // 4
+    assert len(np.unique(found)) == len(found) == min(a.size, count)
     assert found.min() >= 0 and found.max() < a.size
     if shape == (500, 2000):  # each row is met, and columns alike
         assert len(np.unique(found // 2000)) == 500
@@ -25,9 +27,12 @@ def test_samples(shape):
 
 
 def test_samples_of_other_layouts():
-    assert sorted(kernels.samples((2, 3), (1, 2), np.dtype("float64"))) == [0, 8, 16, 24, 32, 40]
-    assert sorted(kernels.samples((2,), (0,), np.dtype("float32"))) == [0, 0]
-    assert sorted(kernels.samples((2,), (1,), np.dtype("complex64"))) == [0, 4, 8, 12]
+    def samples(shape, strides, dtype):
+        return sorted(kernels.samples(shape, strides, np.dtype(dtype), 100).tolist())
+
+    assert samples((2, 3), (1, 2), "float64") == [0, 8, 16, 24, 32, 40]
+    assert samples((2,), (0,), "float32") == [0, 0]
+    assert samples((2,), (1,), "complex64") == [0, 4, 8, 12]
 
 
 def built(monkeypatch, run, tracked):

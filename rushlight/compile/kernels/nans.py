@@ -1,7 +1,8 @@
 """Looking for NaN: a kernel that reads samples of an array, and sets the error word if one of them is NaN.
 
-Up to `MOST` elements are read, all of a smaller array. Otherwise the array, in row-major order, is cut into
-as many equal parts, and one element of each is read, at places that differ from part to part (the golden ratio's
+Small arrays are read whole, of larger ones one element in `RARE`, but no more than `most`: they may lie in
+another core's cache, where each costs some nanoseconds. The array, in row-major order, is cut into as many
+equal parts, and one element of each is read, at places that differ from part to part (the golden ratio's
 multiples modulo one, which fill an interval evenly). So a row as long as two parts is always met, and all
 columns are met alike: a NaN that has gone through a product of matrices fills one or the other.
 """
@@ -16,7 +17,9 @@ from ..expressions import Constant
 from ..llvm.builder import Function, module
 from .call import Address, Call, ErrorWord
 
-MOST = 1024
+MOST = 1024  # of what will be written outside, and of results
+UPDATED = 64  # of what an operator has written: the next step looks at all that it leads to
+RARE = 256
 GOLDEN = (5**0.5 - 1) / 2
 # dtype of the real numbers: (integer of its size, all bits but the sign's, infinity); NaN lies above infinity
 BITS = {
@@ -27,9 +30,10 @@ BITS = {
 REAL = {"complex64": "float32", "complex128": "float64"}
 
 
-def plan(where: Address, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype) -> Call:
+def plan(where: Address, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype,
+         most: int = MOST) -> Call:
     """The call for an array of `dtype` at an address; strides in elements."""
-    offsets = samples(shape, strides, dtype)
+    offsets = samples(shape, strides, dtype, most)
     return Call(
         text(REAL.get(dtype.name, dtype.name)), "look_for_nan",
         [where, Address(Constant(offsets)), len(offsets), ErrorWord()],
@@ -38,10 +42,10 @@ def plan(where: Address, shape: tuple[int, ...], strides: tuple[int, ...], dtype
 
 
 @functools.lru_cache(maxsize=1024)
-def samples(shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def samples(shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype, most: int) -> np.ndarray:
     """The offsets in bytes of the numbers that are read; of complex elements both parts."""
     size = int(np.prod(shape, dtype=np.int64))
-    count = min(size, MOST)
+    count = min(size, most, max(RARE, size // RARE))
     k = np.arange(count)
     places = k if count == size else ((k + k * GOLDEN % 1) * (size / count)).astype(np.int64)
     if shape:
