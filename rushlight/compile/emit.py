@@ -11,7 +11,7 @@ import numpy as np
 
 from . import expressions as ex
 from .expressions import View, owned
-from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
+from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace, arithmetic_of
 from .llvm import elements
 from .llvm.target import Target, host
 from .nest_builder import Builder
@@ -85,7 +85,13 @@ def _call(nest: Nest, partials, target: Target, one_chunk: bool = False) -> Call
     work = size * (1 + sum(10 if n.op in EXPENSIVE else 1 for n in nest.nodes) / 4)
     return Call(text, "nest", [block.word(*w) for w in words], chunks, chunks > 1 and work > 40_000,
                 label=describe(nest), flops=size * sum(bool(n.ins) for n in nest.nodes),
-                nbytes=sum(_bytes(nest, a) for a in nest.walked))
+                nbytes=sum(_bytes(nest, a) for a in nest.walked), arithmetic=_arithmetic(nest))
+
+
+def _arithmetic(nest: Nest) -> str:
+    """The faster of what a nest computes in: it is not limited by the other."""
+    found = {arithmetic_of(n.dtype) for n in nest.nodes if n.ins and n.dtype.kind in "fV"}
+    return "float64" if found == {"float64"} else "float32"
 
 
 def lanes_of(nest: Nest, target: Target) -> int:

@@ -23,7 +23,7 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.target import Target, host
 from . import amx, finish, products, thin
-from .call import Address, Call, Workspace
+from .call import Address, Call, Workspace, arithmetic_of
 from .cutting import even_most, up
 from .micro import Tiles
 
@@ -369,6 +369,8 @@ def _filled(text: str, function: str, words: dict, p: Product, c_bytes: int, chu
         f"{function} {size}{p.m}x{k}x{p.n} {p.dtype}", 2 * p.batches * p.m * p.n * k,
         p.batches * p.itemsize * (p.m * k + k * p.n + p.m * p.n),
         EXPORTS.get(function, (function,)),
+        arithmetic="bfloat16" if function == "amx" or (p.pairs and function == "tiles")
+        else arithmetic_of(p.dtype),
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.builder import Function, module, vector
 from ..llvm.target import Target, host
-from .call import Address, Call
+from .call import Address, Call, arithmetic_of
 
 WIDE = 8  # columns from which a row is walked in vectors
 COLUMNS = 128  # of a chunk, at least
@@ -44,7 +44,7 @@ def plan(out: Address, ids: Address, values: Address, *, dtype: np.dtype, how: s
         text(target, dtype.name, how, width >= WIDE, one, zero), "scatter", words,
         row_blocks * column_blocks, row_blocks * column_blocks > 1,
         label=f"scatter {how} {count} of {rows}x{width}", flops=count * width,
-        nbytes=(2 * count + rows * zero) * width * size,
+        nbytes=(2 * count + rows * zero) * width * size, arithmetic=arithmetic_of(dtype),
     )]
 
 

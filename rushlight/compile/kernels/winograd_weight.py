@@ -20,7 +20,7 @@ from ..llvm.builder import Function, Operand, float_literal, module, splat_liter
 from ..llvm.target import Target, host
 from . import micro
 from . import winograd_transforms as transforms
-from .call import Address, Call, Workspace
+from .call import Address, Call, Workspace, arithmetic_of
 from .convolution import range_of, scratch
 from .convolution_weight import CHUNKS, WeightGradient
 from .cutting import even_step
@@ -110,6 +110,7 @@ def plan(
         label=f"winograd weight gradient {g.outputs}x{channels}",
         flops=2 * PLACES * g.groups * channels * g.outputs * image.batch * h.out * w.out,
         nbytes=image.batch * g.groups * 4 * h.out * w.out * (channels + g.outputs) * item,
+        arithmetic=arithmetic_of(g.dtype),
     )
     return [made, _back_call(g, partial, parts, place_bytes, flag, tiles), *directly(flag)]
 
