@@ -68,7 +68,8 @@ def first_run(program, scalars) -> None:
             return
         tier0_program.HOPES[0] = PATIENCE
         results = (*program.wanted, *program.saved)
-        program.native = native.assembled(program, *found, results)
+        steps, conditions = found
+        program.native = native.assembled(program, steps, conditions, results)
     except Exception as e:
         _failed(program, e)
         return

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import expressions as ex
 from .expressions import View, owned
-from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
+from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace, arithmetic_of
 from .llvm import elements
 from .llvm.target import Target, host
 from .nest_builder import Builder
@@ -95,7 +95,14 @@ def _call(nest: Nest, partials, target: Target, one_chunk: bool = False) -> Call
     return Call(text, "nest", [block.word(*w) for w in words], chunks,
                 later(_worth_sharing, chunks, size, cost),
                 label=describe(nest), flops=size * sum(bool(n.ins) for n in nest.nodes),
-                nbytes=sum(_bytes(nest, a) for a in nest.walked), nest=nest)
+                nbytes=sum(_bytes(nest, a) for a in nest.walked), nest=nest,
+                arithmetic=_arithmetic(nest))
+
+
+def _arithmetic(nest: Nest) -> str:
+    """The faster of what a nest computes in: it is not limited by the other."""
+    found = {arithmetic_of(n.dtype) for n in nest.nodes if n.ins and n.dtype.kind in "fV"}
+    return "float64" if found == {"float64"} else "float32"
 
 
 def lanes_of(nest: Nest, target: Target) -> int:

@@ -215,11 +215,13 @@ class _Assembly:
         for step in self.steps:
             if step.why is None:
                 stretch += [(c, step) for c in step.calls]
-                continue
+                if step.look is None:
+                    continue
             if stretch:
-                emitter.launch(stretch)
+                emitter.launch(stretch)  # (after a look, the program may go on)
                 stretch = []
-            emitter.in_tier0(step.instructions[0])
+            if step.why is not None:
+                emitter.in_tier0(step.instructions[0])
         if stretch:
             emitter.launch(stretch)
         names = [emitter.value(n) for n in results]
@@ -458,9 +460,13 @@ def _run(i, args):
 
 
 def _failed(program, word, steps, number, bufs, scalars):
-    """Raise for the kernel that noted a wrong value."""
+    """Raise for the kernel that noted a wrong value; a NaN from outside only gives a warning."""
     word[0] = 0
-    failures.fail(program, steps[number - 1].instructions, bufs, scalars)
+    step = steps[number - 1]
+    if step.look is not None:
+        step.look.found(number - 1 - steps.index(step), bufs, scalars)
+    else:
+        failures.fail(program, step.instructions, bufs, scalars)
 
 
 __all__ = ["Arena", "NativeProgram", "assembled", "base_of", "build", "runtime"]

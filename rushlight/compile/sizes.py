@@ -122,10 +122,10 @@ class Size:
 
     __trunc__ = __floor__ = __ceil__ = __pos__ = __round__
 
-    def __neg__(self) -> Size:
+    def __neg__(self):
         return 0 - self
 
-    def __abs__(self) -> Size:
+    def __abs__(self):
         return self if self >= 0 else 0 - self
 
     def __pow__(self, other):

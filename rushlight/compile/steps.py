@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from . import lowering, symbolic
+from . import lowering, nans, symbolic
 from .emit import emit
 from .groups import Group, drop_dead, group
 from .kernels.call import Call
@@ -28,12 +28,16 @@ BY_NUMBER = "a Python number"  # why tier 0 makes one
 
 @dataclass(eq=False)
 class Step:
-    """Calls that carry out instructions. why: the reason, if it is tier 0 that runs its one instruction."""
+    """Calls that carry out instructions. why: the reason, if it is tier 0 that runs its one instruction.
+
+    look: the look for NaNs that the calls are.
+    """
 
     instructions: list
     calls: list[Call] = field(default_factory=list)
     writes: frozenset = frozenset()
     why: str | None = None
+    look: nans.Look | None = None
 
     @property
     def label(self) -> str:
@@ -53,9 +57,10 @@ def steps_of(program, scalars, results, pause: Callable) -> tuple[list[Step], di
     try:
         kept = {n.root for n in results}
         statements: list[Statement] = []
-        for i in program.instructions:
-            statements += lowering.lower(i)
+        for k, i in enumerate(program.instructions):
+            statements += nans.looks(program, k) + lowering.lower(i)
             pause()
+        statements += nans.looks(program, len(program.instructions))
         statements = settled(_keep_numbers(statements, results), kept)
         statements = with_sums(statements, kept)
         items = group(statements, kept, pause)
@@ -116,5 +121,6 @@ def _planned(items, pause: Callable) -> list[Step]:
         instructions = [s.instruction for s in item.statements] if isinstance(item, Group) \
             else [item.instruction]
         steps.append(Step(instructions, calls, frozenset(item.writes),
-                          item.why if isinstance(item, Fallback) else None))
+                          item.why if isinstance(item, Fallback) else None,
+                          item if isinstance(item, nans.Look) else None))
     return steps

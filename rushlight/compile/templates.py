@@ -149,7 +149,7 @@ class Family:
 
 def family_of(program) -> tuple[Family, Outline] | tuple[None, None]:
     """The family that a program belongs to, a new one if need be; (None, None) if it can have none."""
-    if not program.instructions:
+    if not program.instructions or program.points:  # (looks for NaNs are not shared)
         return None, None
     try:
         made = outline(program)
@@ -231,6 +231,8 @@ class _TwinInstruction:
 
 class _TwinProgram:
     """A program whose numbers are sizes, made as `outline` reads one."""
+
+    points: dict = {}
 
     def __init__(self, program, made: Outline, numbers):
         self.numbers = iter(numbers)
@@ -427,7 +429,7 @@ class Template:
             words[j] = Address(buffer, offset if which is None else values[which]) if address \
                 else buffer
         made = Call(call.text, call.function, words, call.chunks, call.parallel, call.label,
-                    call.flops, call.nbytes, call.exports, call.nest)
+                    call.flops, call.nbytes, call.exports, call.nest, call.arithmetic)
         for name, which in p.fields.items():
             setattr(made, name, values[which])
         return made

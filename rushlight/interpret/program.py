@@ -44,6 +44,7 @@ class Program:
         "instructions", "wanted", "saved", "runs", "function", "source", "consts", "lines", "facts",
         "native", "plain", "seconds", "spent", "offered", "pending", "family",
     )
+    points: dict = {}  # where it looks for NaN: see `nans.py`
 
     def __init__(self, instructions, wanted, saved):
         self.instructions, self.wanted, self.saved = instructions, wanted, saved
@@ -109,8 +110,11 @@ class Program:
 
     def _offer(self, scalars):
         if self.function is None:
-            compile_program(self)
+            self._as_python()
         self.offered = TIER1[0] is None or TIER1[0](self, scalars)
+
+    def _as_python(self):
+        compile_program(self)
 
     def in_tier0(self, bufs, scalars):
         """Run as straight-line Python, also when there is a native form."""
@@ -243,11 +247,11 @@ def fix_each(results, metas, args):
     return [tier0.rerun_fix(r, m, args) for r, m in zip(results, metas, strict=True)]
 
 
-def build(path, wanted, saved, restride) -> Program:
+def build(path, wanted, saved, restride, kind=Program) -> Program:
     """The Program that runs `path` and returns the values of `wanted` and `saved`.
 
     Pure operations whose result is not needed are dropped; writes are kept if the memory is needed
-    later or comes from outside. restride(args) makes the function of a regenerated view.
+    later or comes from outside. restride(args) makes the function of a regenerated view. kind: the class.
     """
     needed, roots, kept = set(), set(), []
     for n in (*wanted, *saved):
@@ -278,7 +282,7 @@ def build(path, wanted, saved, restride) -> Program:
             if x.op.name == "get":
                 needed.add(x.ins[0])
     kept.reverse()
-    return Program(plan(kept, (*wanted, *saved), restride), tuple(wanted), tuple(saved))
+    return kind(plan(kept, (*wanted, *saved), restride), tuple(wanted), tuple(saved))
 
 
 def plan(kept, results, restride):

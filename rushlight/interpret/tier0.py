@@ -25,6 +25,9 @@ except ImportError:  # pragma: no cover - other NumPy versions
     QUIET = None
 
 
+NANS: list = [None]  # who tracks NaNs (`nans.py`), while `tools.nans()` is on
+
+
 class Call:
     """How a node's reference is called: casts before, fixes after."""
 

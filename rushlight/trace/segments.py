@@ -7,10 +7,12 @@ it happens where values are read, at the end of `optimizer.step()`, and at the b
 
 from __future__ import annotations
 
+from functools import partial
 from sys import getrefcount
 
 import numpy as np
 
+from ..interpret import tier0
 from ..interpret.program import HOPES
 from . import out_of_memory, trie
 from .trie import (
@@ -201,21 +203,22 @@ def run_pending(tr) -> None:
     st = tr.st
     if st.slot >= 0:
         wanted = tuple([t._s for t in live if t._s.op is not LEAF])
-        execute(tr, st, wanted, [t for t in live if t._s.op is not LEAF])
+        execute(tr, st, wanted, [t for t in live if t._s.op is not LEAF], False)
     tr.immediate = True
     tr.executed = st.slot
     del live
 
 
-def execute(tr, st, wanted, handles):
-    """Run the Program of (where we stand, what is alive); returns it."""
+def execute(tr, st, wanted, handles, ended=True):
+    """Run the Program of (where we stand, what is alive); returns it. ended: whether the segment ends."""
     programs = st.programs
     if programs is None:
         programs = st.programs = {}
-    p = programs.get(wanted)
+    key = wanted if tier0.NANS[0] is None else ("looking", ended, wanted)
+    p = programs.get(key)
     if p is None:
         from ..compile import background  # noqa: F401 - from now on, hot programs become native
-        from ..interpret.program import build
+        from ..interpret.program import Program, build
         from .plan import saved_nodes
         from .write import restrider
 
@@ -224,7 +227,12 @@ def execute(tr, st, wanted, handles):
         path = trie.path_of(st)
         if tr.executed >= 0:
             raise AssertionError("a segment that runs at once has nothing deferred")
-        p = programs[wanted] = build(path, wanted, saved_nodes(wanted, st.freed), restrider)
+        kind = Program
+        if key is not wanted:
+            from ..interpret.nans import LookingProgram
+
+            kind = partial(LookingProgram, ended=ended)
+        p = programs[key] = build(path, wanted, saved_nodes(wanted, st.freed), restrider, kind)
         Stats.programs += 1
     Stats.flushes += 1
     try:
@@ -275,10 +283,11 @@ def end_segment(tr) -> None:
             live = _live(tr)
             wanted_handles = [t for t in live if t._s.op is not LEAF]
             wanted = tuple([t._s for t in wanted_handles])
-            program = execute(tr, st, wanted, wanted_handles)
+            program, arrays = execute(tr, st, wanted, wanted_handles), None
             del wanted_handles
         else:
             program = None
+            arrays = [t._buf for t in _live(tr)] if tier0.NANS[0] is not None else None
             live = [t for t in tr.ts if t._tr is tr]
             _note_likeness(st, len(live))
         _restart(tr, live, program)
@@ -287,6 +296,8 @@ def end_segment(tr) -> None:
             ENDS[st] = None
         if trie.NODES > trie.MAX_NODES:
             trie.prune()
+        if arrays:
+            tier0.NANS[0].results(arrays)
 
 
 _alike: dict = {}  # what new segments of one kind have in common: how many there were

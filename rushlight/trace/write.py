@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..interpret.tier0 import converted
+from ..interpret.tier0 import NANS, converted
 from . import trie
 from .meta import is_dense, meta
 from .segments import end_segment, enter, run_unless_deferred
@@ -217,6 +217,8 @@ def write(t, source, in_place: bool = False):
         if fresh:
             v.writes = Writes(None if silent else dst.root, v.slot, v.writes)
             if tr.immediate:
+                if NANS[0] is not None:
+                    NANS[0].copying(t._buf, source._buf, dst.root.op is LEAF)
                 _copy(t._buf, source._buf)
         storage = t._storage or t.storage_identity()
         if not silent:

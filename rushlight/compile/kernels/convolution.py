@@ -23,7 +23,7 @@ from ..llvm.builder import Function, Operand, module
 from ..llvm.target import Target, host
 from ..sizes import told
 from . import micro
-from .call import Address, Call, Workspace
+from .call import Address, Call, Workspace, arithmetic_of
 from .cutting import even_step
 from .micro import Tiles
 from .pack import call_pack, packers
@@ -106,6 +106,7 @@ def plan(c: Convolution, target: Target | None = None) -> list[Call]:
         convolve_text(target, c.dtype), "convolve", [words[n] for n in WORDS], chunks,
         chunks > 1 and flops > 400_000, label=told("convolution {}x{}x{}", c.outputs, image.channels, taps),
         flops=flops, nbytes=images * pixels * (c.outputs + image.channels) * c.groups * item,
+        arithmetic=arithmetic_of(c.dtype),
     )]
 
 

@@ -24,7 +24,7 @@ from ..llvm import elements
 from ..llvm.target import Target, host
 from ..sizes import later, told
 from . import amx, finish, products, thin
-from .call import Address, Call, Workspace
+from .call import Address, Call, Workspace, arithmetic_of
 from .cutting import even_most, up
 from .micro import Tiles
 
@@ -127,7 +127,8 @@ def plan(product: Product, target: Target | None = None) -> list[Call]:
         work = _paired(work)
     tiles = Tiles(target, "float64" if p.dtype == "float64" else "float32")
     if kind == "amx":
-        grid = _steps(work, *later(amx.chunks, _nowhere(work)), amx.Sides)
+        batch, m, n, k = later(amx.chunks, _nowhere(work))
+        grid = _steps(work, batch, m, n, k, amx.Sides)
     else:
         grid = later(_grid, _nowhere(work), kind, tiles)
     before, words = _sides(work, grid, tiles) if kind == "tiles" else ([], {})
@@ -383,6 +384,8 @@ def _filled(text: str, function: str, words: dict, p: Product, c_bytes: int, chu
         label, 2 * p.batches * p.m * p.n * k,
         p.batches * p.itemsize * (p.m * k + k * p.n + p.m * p.n),
         EXPORTS.get(function, (function,)),
+        arithmetic="bfloat16" if function == "amx" or (p.pairs and function == "tiles")
+        else arithmetic_of(p.dtype),
     )
 
 

@@ -16,7 +16,7 @@ from ..llvm import elements
 from ..llvm.builder import Function, float_literal, module, splat_literal, vector
 from ..llvm.target import Target, host
 from ..sizes import least, most, told
-from .call import Address, Call
+from .call import Address, Call, arithmetic_of
 
 WORTH = 1 << 15  # elements of a chunk, at least
 
@@ -58,7 +58,8 @@ def plan(scan: Scan, x: Address, outs: list[Address], outer: int, n: int, inner:
         words.insert(2, 0)
     return [Call(text(target, scan, inner > 1), "scan", words, chunks, chunks > 1,
                  label=told("scan {} {}x{}x{}", scan.how, outer, n, inner), flops=outer * n * inner,
-                 nbytes=2 * outer * n * inner * scan.dtype.itemsize)]
+                 nbytes=2 * outer * n * inner * scan.dtype.itemsize,
+                 arithmetic=arithmetic_of(scan.dtype))]
 
 
 def _block(target: Target, scan: Scan, inner: int) -> int:

@@ -16,7 +16,7 @@ from ..llvm import elements
 from ..llvm.builder import Function, module, vector
 from ..llvm.target import Target, host
 from ..sizes import least, most, told
-from .call import Address, Call
+from .call import Address, Call, arithmetic_of
 
 WIDE = 8  # columns from which a row is walked in vectors
 COLUMNS = 128  # of a chunk, at least
@@ -45,7 +45,7 @@ def plan(out: Address, ids: Address, values: Address, *, dtype: np.dtype, how: s
         text(target, dtype.name, how, width >= WIDE, one, zero), "scatter", words,
         row_blocks * column_blocks, row_blocks * column_blocks > 1,
         label=told("scatter {} {} of {}x{}", how, count, rows, width), flops=count * width,
-        nbytes=(2 * count + rows * zero) * width * size,
+        nbytes=(2 * count + rows * zero) * width * size, arithmetic=arithmetic_of(dtype),
     )]
 
 

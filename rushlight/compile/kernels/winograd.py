@@ -26,7 +26,7 @@ from ..llvm.target import Target, host
 from ..sizes import told
 from . import convolution, micro
 from . import winograd_transforms as transforms
-from .call import Address, Call, Workspace
+from .call import Address, Call, Workspace, arithmetic_of
 from .convolution import Convolution, range_of, scratch
 from .cutting import even_step
 from .micro import Tiles
@@ -187,7 +187,7 @@ def _tiles_calls(c, transformed, row, flag, tiles) -> list[Call]:
                  PLACES * words["sum_place"] * (function == "winograd")]
         words |= scratch(("table", "runs", "prepared", "inputs", "sums"), sizes)
         return Call(text, function, [words[n] for n in WORDS], chunks, chunks > 1, nbytes=nbytes,
-                    exports=("winograd", "inputs"), **known)
+                    exports=("winograd", "inputs"), arithmetic=arithmetic_of(c.dtype), **known)
 
     calls = []
     if output_chunks > 1:
