@@ -326,7 +326,7 @@ def missed(o: Operator, tr, key, args: tuple):
             if saving[2] and any([trie.in_inference(x) for x in ins]):
                 return record(o, args)
         if not tr.immediate:
-            run_unless_deferred(tr)
+            run_unless_deferred(tr, key)
             arrays = [v._buf if x.__class__ is Node else x for x, v in zip(nodes, args)]  # noqa: B905
         out, made = known[1], None
         if tr.immediate:
@@ -397,7 +397,7 @@ def first_time(tr, o: Operator, key, nodes, values):
     if st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES:
         end_segment(tr)  # then record again from the root
         raise _Again
-    run_unless_deferred(tr)
+    run_unless_deferred(tr, key)
     metas, ins, args, arrays, rg = [], [], [], [], False
     number = len(tr.scalars)
     for kind, x, value in zip(o.kinds, nodes, values, strict=True):

@@ -8,6 +8,7 @@ it happens where values are read, at the end of `optimizer.step()`, and at the b
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 from sys import getrefcount
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from ..interpret import tier0
 from ..interpret.program import HOPES
 from . import out_of_memory, trie
+from .meta import Meta
 from .trie import (
     ENDS,
     HAS_HISTORY,
@@ -37,6 +39,7 @@ from .trie import (
 
 new = object.__new__
 ALIKE = 3  # new segments of one kind, after which their programs are looked at
+LAST_EDGES = 6  # that a new one is compared with
 LONG_SEGMENT = 16  # operations of a segment for which that is worth while
 SNAPSHOT_BYTES = 1 << 16  # memory that NumPy sees is copied up to this size, else used at once
 
@@ -83,6 +86,8 @@ def enter(tr, t, real: bool = False):
         st = tr.st
         v = child(st, key)
         if v is None:
+            if HOPES[0] > 0 and not tr.likely:
+                _is_alike(tr, key)
             v = make_node(st, LEAF, (kind,), (), s.m, s.rg)
             v.number = len(tr.leaves)
             v.nbytes = st.nbytes  # it is there already
@@ -186,13 +191,36 @@ def drop_dead(tr) -> None:
     tr.prune_at = tr.st.nbytes + trie.PRUNE_BYTES
 
 
-def run_unless_deferred(tr) -> None:
+def run_unless_deferred(tr, key=None) -> None:
     """Execute what is pending before something new is recorded, which then runs at once.
 
-    Unless new programs are likely to get native forms: then what is new is deferred, as what is known.
+    Unless new programs have lately got native forms, and this is likely to become another such: since its
+    key, or one before it in the segment, differs from a known edge in sizes only. Then what is new is
+    deferred, as what is known.
     """
-    if not tr.immediate and HOPES[0] <= 0:
+    if not tr.immediate and not (HOPES[0] > 0 and (tr.likely or _is_alike(tr, key))):
         run_pending(tr)
+
+
+def _is_alike(tr, key) -> bool:
+    """Whether a new key differs from one of the last edges here in sizes only; noted in `tr.likely`."""
+    st = tr.st
+    tr.likely = any([
+        known.__class__ is key.__class__ is tuple and len(known) == len(key)
+        and all([a is b or a == b or _differ_in_size(a, b) for a, b in zip(known, key, strict=True)])
+        for known in (st.first_key, *islice(reversed(st.next), LAST_EDGES))
+    ])
+    return tr.likely
+
+
+def _differ_in_size(a, b) -> bool:
+    kind = a.__class__
+    if kind is not b.__class__:
+        return False
+    if kind is Meta:
+        return a.dtype is b.dtype and a.ndim == b.ndim
+    return kind is int or (kind is tuple and len(a) == len(b) and all(
+        [x.__class__ is y.__class__ is int or x == y for x, y in zip(a, b, strict=True)]))
 
 
 def run_pending(tr) -> None:

@@ -144,7 +144,7 @@ def _scalar_entry(tr, value):
     if v is None:
         from .segments import run_unless_deferred
 
-        run_unless_deferred(tr)
+        run_unless_deferred(tr, key)
         st = tr.st
         v = make_node(st, SCALAR, (), (), weak_meta(value.__class__), False)
         v.number = len(tr.scalars)

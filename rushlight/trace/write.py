@@ -59,7 +59,7 @@ def edge(tr, op, args, m, rg, root=None, ins=None):
     if v is not None:
         tr.st = v
         return v, False
-    run_unless_deferred(tr)
+    run_unless_deferred(tr, key)
     st = tr.st
     v = make_node(st, op, tuple(args), ins if ins is not None else tuple(args), m, rg)
     if root is not None:
@@ -122,7 +122,7 @@ def set_leaf(t, requires_grad: bool):
         key = (VARIABLE, a)
         v = child(tr.st, key)
         if v is None:
-            run_unless_deferred(tr)
+            run_unless_deferred(tr, key)
             v, _ = edge(tr, VARIABLE, (a,), a.m, True, a.root)
             v.number = len(tr.leaves)
         tr.st = v

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rushlight as torch
-from rushlight.compile import background, nans, native
+from rushlight.compile import background, native
 from rushlight.compile.kernels import nans as kernels
 from rushlight.trace import trie
 
@@ -71,18 +71,18 @@ def test_every_write_outside_is_looked_at_before(monkeypatch):
         optimizer.step()
 
     made = built(monkeypatch, step, True)[-1]
-    written = {r for item in made.items if isinstance(item, nans.Look) for r in item.writes}
+    written = {r for step in made.steps if step.look for r in step.writes}
     assert {r.m.shape for r in written} == {(10,), (20, 10)}
     seen = set()
-    for item in made.items:
-        if isinstance(item, nans.Look):
-            seen |= item.writes
+    for step in made.steps:
+        if step.look:
+            seen |= step.writes
         else:
-            assert {r for r in item.writes if getattr(r, "op", None) is trie.LEAF} <= seen
+            assert {r for r in step.writes if getattr(r, "op", None) is trie.LEAF} <= seen
 
 
 def test_off_there_are_none(monkeypatch):
     x = torch.rand(4, 20)
     made = built(monkeypatch, lambda: x.exp().sum().item(), False)
-    assert made and not [i for m in made for i in m.items if isinstance(i, nans.Look)]
+    assert made and not [s for m in made for s in m.steps if s.look]
     assert "look_for_nan" not in "".join(c.text for m in made for c in m.calls)
