@@ -255,6 +255,11 @@ def _extreme(name: str, function: Callable, given):
     return record.result(form, number, *[_operand(x, record) for x in given])
 
 
+def several(n):
+    """Whether there is more than one, found when the sizes are known."""
+    return later(operator.gt, n, 1)
+
+
 def told(form: str, *given) -> str:
     """`form.format(*given)`: for people, of the sizes that there are when it is read."""
     return later(str.format, form, *given)

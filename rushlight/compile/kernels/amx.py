@@ -23,7 +23,7 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.builder import Function, Operand, module, vector
 from ..llvm.target import Target
-from ..sizes import least, most, told
+from ..sizes import least, most, several, told
 from . import amx_pack
 from .amx_pack import LANES, LEFT, RIGHT, SIDE, STEP, TILE, pack, packed, panels_of, prefetch
 from .call import Call, Workspace
@@ -374,7 +374,7 @@ def _pack_call(side: str, p: Product, kc: int, text: str) -> Call:
     chunks = up(count, step)
     return Call(
         text, f"amx_pack_{side}", [out, at, 2 * row, 2 * column, count, p.k, kc, step], chunks,
-        chunks > 1, told("pack {} {}x{} {}", side, count, p.k, p.dtype), nbytes=4 * count * p.k,
+        several(chunks), told("pack {} {}x{} {}", side, count, p.k, p.dtype), nbytes=4 * count * p.k,
         exports=EXPORTS,
     )
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..llvm import elements
 from ..llvm.target import Target, host
-from ..sizes import later, told
+from ..sizes import later, several, told
 from . import amx, finish, products, thin
 from .call import Address, Call, Workspace, arithmetic_of
 from .cutting import even_most, up
@@ -380,7 +380,7 @@ def _filled(text: str, function: str, words: dict, p: Product, c_bytes: int, chu
     sizes = ([p.batches] if p.batch else []) + [p.m, k, p.n]
     label = told(f"{function} {'x'.join(['{}'] * len(sizes))} {p.dtype}", *sizes)
     return Call(
-        text, function, [words.get(w, 0) for w in products.WORDS] + table, chunks, chunks > 1,
+        text, function, [words.get(w, 0) for w in products.WORDS] + table, chunks, several(chunks),
         label, 2 * p.batches * p.m * p.n * k,
         p.batches * p.itemsize * (p.m * k + k * p.n + p.m * p.n),
         EXPORTS.get(function, (function,)),
@@ -448,7 +448,7 @@ def _pack(name: str, p: Product, tiles: Tiles, out: Workspace, out_step: int, st
     chunks = up(rows if name == "pack_left" else columns, step)
     text = _text("pairs" if p.pairs else "tiles", tiles.target, p.dtype)
     return Call(
-        text, name, words, chunks, chunks > 1,
+        text, name, words, chunks, several(chunks),
         told("{} {}x{} {}", name, rows, columns, p.dtype),
         nbytes=rows * columns * (p.itemsize + tiles.itemsize), exports=TILES,
     )

@@ -15,7 +15,7 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.builder import Function, float_literal, module, splat_literal, vector
 from ..llvm.target import Target, host
-from ..sizes import least, most, told
+from ..sizes import least, most, several, told
 from .call import Address, Call, arithmetic_of
 
 WORTH = 1 << 15  # elements of a chunk, at least
@@ -56,7 +56,7 @@ def plan(scan: Scan, x: Address, outs: list[Address], outer: int, n: int, inner:
     words = [x, *outs, outer * blocks, n, inner, per, blocks]
     if len(outs) == 1:
         words.insert(2, 0)
-    return [Call(text(target, scan, inner > 1), "scan", words, chunks, chunks > 1,
+    return [Call(text(target, scan, inner > 1), "scan", words, chunks, several(chunks),
                  label=told("scan {} {}x{}x{}", scan.how, outer, n, inner), flops=outer * n * inner,
                  nbytes=2 * outer * n * inner * scan.dtype.itemsize,
                  arithmetic=arithmetic_of(scan.dtype))]

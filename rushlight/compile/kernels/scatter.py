@@ -15,7 +15,7 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.builder import Function, module, vector
 from ..llvm.target import Target, host
-from ..sizes import least, most, told
+from ..sizes import least, most, several, told
 from .call import Address, Call, arithmetic_of
 
 WIDE = 8  # columns from which a row is walked in vectors
@@ -43,7 +43,7 @@ def plan(out: Address, ids: Address, values: Address, *, dtype: np.dtype, how: s
     words = [out, ids, values, count, width * size, row_step, rows, per, row_blocks, columns, width]
     return [Call(
         text(target, dtype.name, how, width >= WIDE, one, zero), "scatter", words,
-        row_blocks * column_blocks, row_blocks * column_blocks > 1,
+        row_blocks * column_blocks, several(row_blocks * column_blocks),
         label=told("scatter {} {} of {}x{}", how, count, rows, width), flops=count * width,
         nbytes=(2 * count + rows * zero) * width * size, arithmetic=arithmetic_of(dtype),
     )]
