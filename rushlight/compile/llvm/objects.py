@@ -1,23 +1,34 @@
 """Machine code from IR text: compile, remember on disk, load.
 
 An object file is kept on disk (`disk_cache.py`) under a hash of everything that it depends on: the text, the
-target and LLVM's version. `load` returns addresses.
+target and LLVM's version. `load` returns addresses; LLVM frees a module's memory (about 40 KB) when nobody
+holds them any longer.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import threading
 import time
+import weakref
 
 from ...version import __version__
 from . import disk_cache
 from .target import Target, host
 
 LOCK = threading.Lock()
-_loaded: dict[str, dict[str, int]] = {}  # by text: a string remembers its hash
-_keep: list = []  # LLVM frees code with its last reference
+_loaded: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()  # by text: a string remembers its hash
+_number = itertools.count()
+
+
+class Code(dict[str, int]):
+    """Addresses of a module's functions by name, good for as long as somebody holds this object."""
+
+    __slots__ = ("__weakref__", "tracker")
+
+    tracker: object  # LLVM frees the code with the last reference to it
 
 
 class Counters:
@@ -100,10 +111,8 @@ def object_of(text: str, target: Target | None = None) -> bytes:
     return made
 
 
-def load(
-    text: str, names: tuple[str, ...], imports: dict[str, int] | None = None
-) -> dict[str, int]:
-    """Addresses of a module's functions; each text is loaded once in a process.
+def load(text: str, names: tuple[str, ...], imports: dict[str, int] | None = None) -> Code:
+    """Addresses of a module's functions, for the caller to hold; what is loaded is not loaded again.
 
     imports: addresses of functions from other modules that it calls.
     """
@@ -119,7 +128,13 @@ def load(
                     builder.export_symbol(name)
                 for name, address in (imports or {}).items():
                     builder.import_symbol(name, address)
-                tracker = builder.link(_linker(), f"kernel_{len(_keep)}")
-                _keep.append(tracker)
-                found = _loaded[text] = {n: tracker[n] for n in names}
+                tracker = builder.link(_linker(), f"kernel_{next(_number)}")
+                found = Code({n: tracker[n] for n in names})
+                found.tracker = tracker
+                _loaded[text] = found
     return found
+
+
+def loaded() -> int:
+    """The number of modules in memory."""
+    return len(_loaded)
