@@ -23,6 +23,7 @@ COST = 6e-5  # seconds in tier 0, for each operation, after which a program is c
 LONG = 5e-3  # seconds: a program that takes longer may be compiled after its first run, and waits for it
 WATCH: list = []  # functions that see each run of a program first (`tools/explain.py`)
 TIER1: list = [None]  # the compiler's: takes a program and its numbers, says whether that is settled
+MOST_COMPILED = 512  # functions that are kept for programs with the same source
 _COMPILED: dict[str, object] = {}
 
 
@@ -341,7 +342,7 @@ def compile_program(p: Program) -> None:
         space = {"cast": tier0.cast, "fix": tier0.rerun_fix, "fix_each": fix_each, "write": write}
         exec(compile(source, "<rushlight program>", "exec"), space)
         function = space["program"]
-        if len(_COMPILED) > 512:
+        if len(_COMPILED) > MOST_COMPILED:
             _COMPILED.clear()
         _COMPILED[source] = function
     p.source, p.function, p.consts = source, function, tuple(emit.consts)
