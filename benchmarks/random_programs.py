@@ -27,14 +27,14 @@ LINES = {
         F.softmax({f}, -1) | F.log_softmax({f}, {d}) * 0.2 | F.layer_norm({f}, {f}.shape[-1:])
         {f} @ {f} * 0.1 | T.outer({f}, {f}) | T.einsum('ij,kj->ik', {s}, {s}) * 0.1 | F.linear({f}, {f}) * 0.1
         T.cat([{f}, {f}], {d}) | T.stack([{f}, {f}]) | {f}.flip({d}) | {f}.roll(1, {d}) | F.pad({f}, (1, 2))
-        {f}.index_select({d}, {i}.reshape(-1) % 2) | {f}[{i} % 3] | {f}[{b}] | {f}.take({i} % 4) | {f}.tril()
-        {f}.gather({d}, {i} % 2) | T.zeros_like({f}).index_add(0, {i}.reshape(-1) % 2, {f}) | {f}.sort({d})[0]
+        {s}.index_select(0, {i}.reshape(-1) % {s}.shape[0]) | {s}[{i} % {s}.shape[0]] | {f}[{b}] | {s}.take({i} % {s}.numel()) | {f}.tril()
+        {s}.gather(-1, {i} % {s}.shape[-1]) | T.zeros_like({s}).index_add(0, {i}.reshape(-1) % {s}.shape[0], {s}) | {f}.sort({d})[0]
         {f}[0] | {f}[1:] | {f}[..., ::2] | {f}.T | {f}.transpose(0, -1) | {f}.reshape(-1) | {f}.unsqueeze({d})
         {f}.expand(2, *{f}.shape) | {f}.diagonal() | {f}.clone() | {f}.detach() | {f}.contiguous() | {f}.squeeze()
-        {f}.narrow({d}, 0, 1) | {f}.split(2, {d})[0] | {f}.unbind({d})[-1] | {f}.to(T.float64) | {f}.to({r})
+        {f}.narrow({d}, 0, 1) | {f}.split(2, {d})[0].clone() | {f}.unbind({d})[-1] * 2.0 | {f}.to(T.float64) | {f}.to({r})
         {i}.to({r}) * 0.1 | {b}.to({r}) | T.full_like({f}, 0.5) | T.ones(3, 1, dtype={r}) | T.arange(4, dtype={r}) * 0.3
-        {f}.unfold(0, 2, 1) | {f}.repeat(2, 1) * 0.5 | F.embedding({i} % 3, {f}) | T.zeros(0, dtype={r}) | {f}.mT
-        F.mse_loss({f}, {f}) | F.cross_entropy({f}, {i}.reshape(-1) % 2) | F.conv1d({f}, {f}[:, :, :2]) * 0.2
+        {f}.unfold(0, 2, 1).clone() | {f}.repeat(2, 1) * 0.5 | F.embedding({i} % {s}.shape[0], {s}) | T.zeros(0, dtype={r}) | {f}.mT
+        F.mse_loss({f}, {f}) | F.cross_entropy({s}, {i}.reshape(-1) % {s}.shape[-1]) | F.conv1d({f}, {f}[:, :, :2]) * 0.2
         T.rand(3, generator=G, dtype={r}) | T.addcmul({f}, {f}, {f}, value=0.2) | {f}.new_zeros(2, 3) | T.dot({f}, {f}) * 0.1
         T.atan2({f}, {f} * {f} + 1.0) | {f}.remainder(1.7) | T.hypot({f}, {f} + 2.0) | {f}.nan_to_num() | {f}.cummax(0)[0]""",
     "i": """
@@ -155,8 +155,8 @@ def array(T, x) -> np.ndarray:
 def compare(found: dict, wanted: dict, tolerance: float) -> str:
     """The first difference of two outcomes as text; "" if there is none."""
     if "error" in found or "error" in wanted:
-        a, b = (type(x.get("error")).__name__ for x in (found, wanted))
-        return "" if a == b else f"{found.get('error', 'no error')!r}, not {wanted.get('error', 'no error')!r}"
+        a, b = (x.get("error") for x in (found, wanted))
+        return "" if b is not None and isinstance(a, type(b)) else f"error {a!r}, not {b!r}"
     for name in [*wanted, *found]:
         a, b = found.get(name), wanted.get(name)
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
@@ -182,16 +182,17 @@ def draw(seed: int) -> Program:
 
     def line(text: str) -> bool:
         """Keep a line if it runs and leaves numbers of moderate size."""
+        new = text.split(" = ")[0]
         try:
             exec(text, space)
         except Exception:
             if r.random() < 0.98 or text.startswith(("if", "for", "while")) or "_(" in text or "] =" in text or "backward" in text:
                 return False
-            text = f"try: {text}\nexcept Exception as e: seen.append('refused')"
-        new = text.split(" = ")[0]
+            text = f"try: {text}; str({new})\nexcept Exception as e: seen.append('refused')"
         x = space.get(new)
         if isinstance(x, torch.Tensor) and (x.numel() > 5000 or (x.is_floating_point() and x.numel()
                                                                   and not x.detach().abs().max() < LARGEST)):
+            del space[new]  # no later line may use it
             return False
         lines.append(text)
         return True
