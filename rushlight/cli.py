@@ -62,7 +62,10 @@ def cache() -> None:
 
 @cache.command("show")
 def cache_show() -> None:
-    """Tell where they are, how many, and how large."""
+    """Tell where they are, how many, how large, and how large they may become.
+
+    RUSHLIGHT_CACHE names their folder, RUSHLIGHT_CACHE_SIZE the bound in MB.
+    """
     from .tools import kernel_cache
 
     click.echo(str(kernel_cache.show()))

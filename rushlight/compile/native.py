@@ -51,7 +51,7 @@ class NativeProgram:
         self.steps: list[Step] = []
         self.calls: list[Call] = []
         self.arena = 0
-        self.held: list = []  # blocks whose addresses native code knows
+        self.held: list = []  # code and blocks whose addresses native code knows
         self.function = None
         self.bind = None  # makes the function, given a launcher
         self.plans: dict = {}  # address of a launch's plan: (plan, table of calls, the calls)
@@ -340,6 +340,7 @@ class _Emitter:
         for j, call in enumerate(calls):
             self.build.pause()
             code = objects.load(call.text, call.exports or (call.function,))
+            self.held.append(code)
             checked = 0
             table[5 * j : 5 * j + 4] = (code[call.function], base + 8 * at, call.chunks,
                                         int(call.parallel))

@@ -346,8 +346,8 @@ class Template:
             ([index[i] for i in s.instructions], [self._pattern(c) for c in s.calls],
              [self.where[r] for r in s.writes if r in self.where], s.why) for s in steps
         ]
-        for c in [c for s in steps for c in s.calls]:
-            objects.load(c.text, c.exports or (c.function,))
+        self.code = [objects.load(c.text, c.exports or (c.function,))
+                     for s in steps for c in s.calls]  # held, so that it stays loaded
         self.values = record.compiled(list(self.wanted))
         self.needed = _getter(self.inputs)
         if self.values(*self.needed(made.numbers)) is None:

@@ -61,6 +61,7 @@ class Runtime:
         text = pool.text(platform.machine(), sys.platform)
         functions = objects.load(text, pool.EXPORTS)
         native = objects.load(launch.TEXT, launch.EXPORTS, {"pool_run": functions["pool_run"]})
+        self._code = functions, native
         self.launch = launch.python_function("launch", native["launch"])
         self.pool_address = functions["pool_run"]
         word = ctypes.c_int64

@@ -21,7 +21,9 @@ def _run_calls():
 
     code = objects.load(launch.TEXT, launch.EXPORTS, {"pool_run": pool_address()})
     kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
-    return kind(code["run_calls"])
+    function = kind(code["run_calls"])
+    function.code = code  # it lives as long as this
+    return function
 
 
 class Timed:
@@ -115,7 +117,7 @@ def _best(calls, flops: int, held) -> float:
     for call in calls:
         code = objects.load(call.text, call.exports or (call.function,))
         words = np.array([w if isinstance(w, int) else address(w) for w in call.words], np.int64)
-        keep.append(words)
+        keep += [words, code]
         tables.append(np.array([code[call.function], words.ctypes.data, call.chunks,
                                 int(call.parallel), 0], np.int64))
     best = 1e9

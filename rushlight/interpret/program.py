@@ -25,6 +25,7 @@ WATCH: list = []  # functions that see each run of a program first (`tools/expla
 TIER1: list = [None]  # the compiler's: takes a program and its numbers, says whether that is settled
 FAMILY: list = [None]  # the compiler's: told of a program's first run, may give it a native form at once
 HOPES = [0]  # above 0: programs that are new have lately got native forms at once (see `background.py`)
+MOST_COMPILED = 512  # functions that are kept for programs with the same source
 _COMPILED: dict[str, object] = {}
 
 
@@ -360,7 +361,7 @@ def compile_program(p: Program) -> None:
         space = {"cast": tier0.cast, "fix": tier0.rerun_fix, "fix_each": fix_each, "write": write}
         exec(compile(source, "<rushlight program>", "exec"), space)
         function = space["program"]
-        if len(_COMPILED) > 512:
+        if len(_COMPILED) > MOST_COMPILED:
             _COMPILED.clear()
         _COMPILED[source] = function
     p.source, p.function, p.consts = source, function, tuple(emit.consts)

@@ -114,28 +114,22 @@ def _reflected(name: str, swapped=None):
     """`a op b` where only `b` is a tensor."""
     if swapped is not None:
         return swapped
+    import numpy as np
+
+    from ..trace.tensor import wrap
+
     function = PUBLISHED["torch"][name]
 
     def method(self, other):
         if isinstance(other, Tensor):
             return function(other, self)
-        number = isinstance(other, OPERANDS)
-        if number if name == "matmul" else not (number or hasattr(other, "__array__")):
+        if isinstance(other, OPERANDS):
+            return NotImplemented if name == "matmul" else function(other, self)
+        if not hasattr(other, "__array__"):
             return NotImplemented
-        return function(as_scalar_operand(other, self), self)
+        return function(wrap(np.asarray(other)), self)
 
     return method
-
-
-def as_scalar_operand(x, like):
-    """A Python number or array as the first operand of an operator whose second is `like`."""
-    import numpy as np
-
-    from ..trace.tensor import wrap
-
-    if isinstance(x, (bool, int, float, complex)):
-        return number_tensor(x, like.dtype)
-    return wrap(np.asarray(x))
 
 
 def number_tensor(x, like=None):

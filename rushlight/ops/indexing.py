@@ -18,7 +18,7 @@ from ..trace.dtypes import bool_, float16, int32, int64, type_name, uint8
 from ..trace.meta import Meta, meta
 from ..trace.operator import PUBLISHED, IntTensors, Tensor, function, op
 from ..trace.trie import RECORDER
-from ..trace.write import refuse_overlap
+from ..trace.write import refuse_overlap, silent
 from . import rules
 from .values import native
 from .view import _slice, select, unsqueeze
@@ -600,7 +600,7 @@ def put(x, indices, values, dims, accumulate: bool):
     storage = x._storage
     if storage is not None:
         refuse_overlap(x, (values, *indices))
-    if has_history(x, values) or x._silent or (storage is not None and storage.exposed):
+    if has_history(x, values) or silent(x) or (storage is not None and storage.exposed):
         return x.copy_(_index_put(x, indices, values, dims, accumulate))
     x.check_writable("index_put_")
     _index_put_into(x, indices, values, dims, accumulate)

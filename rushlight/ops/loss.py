@@ -118,9 +118,12 @@ def _check_targets(target, classes, ignore_index):
 def _nll_rule(input: Meta, target: Meta, weight, ignore_index):
     if input.ndim not in (1, 2):
         rules.fail(RuntimeError, "input tensor should be 1D or 2D")
-    if target.ndim > 1 or target.ndim != input.ndim - 1 and not (
-        input.ndim == 1 and target.ndim == 1 and target.numel == 1
-    ):
+    if input.ndim == 1 and target.ndim == 1:
+        rules.fail(
+            ValueError,
+            f"For 1D input, 1D target must have size 1, but got target size: {target.numel}",
+        )
+    if target.ndim > 1 or target.ndim != input.ndim - 1:
         rules.fail(
             RuntimeError,
             "0D or 1D target tensor expected, multi-target not supported" if target.ndim > 1 else
@@ -200,7 +203,9 @@ def _nll_rows(input: Tensor, target: IntTensor, weight: Tensor | None, ignore_in
 
 
 def _flat_classes(input, target):
-    """(N, C) and (N) forms of inputs with further dimensions, and the shape of the loss."""
+    """(N, C) and (N), or (C) and (), forms of inputs and targets, and the shape of the loss."""
+    if input.ndim == 1 and target.shape == (1,):  # as for a batch: the loss has no dimensions either way
+        return input, target.reshape(()), None
     if input.ndim <= 2:
         return input, target, None
     if target.shape != (input.shape[0], *input.shape[2:]):

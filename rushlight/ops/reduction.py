@@ -340,11 +340,20 @@ def var(input: Tensor, dim=None, unbiased: bool | None = None, keepdim: bool = F
     return _var(input, dim, correction, keepdim)
 
 
+@op(
+    rules.float_unary, compute="result", api="",
+    gradient={"input": lambda g, out: (g / (out * 2.0)).masked_fill(out == 0, 0.0)},
+)
+def _std(input: Tensor):
+    """The root of a variance; where nothing varies its gradient is 0, as PyTorch's, not infinite."""
+    return np.sqrt(input)
+
+
 @function(out=True)
 def std(input: Tensor, dim=None, unbiased: bool | None = None, keepdim: bool = False, *,
         correction=None):
     """The standard deviation: the root of `var`."""
-    return var(input, dim, unbiased, keepdim, correction=correction).sqrt()
+    return _std(var(input, dim, unbiased, keepdim, correction=correction))
 
 
 @function(api="torch")
@@ -358,7 +367,7 @@ def var_mean(input: Tensor, dim=None, unbiased=None, keepdim: bool = False, *, c
 def std_mean(input: Tensor, dim=None, unbiased=None, keepdim: bool = False, *, correction=None):
     """(std, mean)."""
     spread, centre = var_mean(input, dim, unbiased, keepdim, correction=correction)
-    return spread.sqrt(), centre
+    return _std(spread), centre
 
 
 def _logsumexp_gradient(g, input, input_meta, out, dim, keepdim):

@@ -557,8 +557,9 @@ def _roll_rule(input: Meta, shifts, dims) -> Meta:
         )
     if along and not input.ndim:
         rules.fail(IndexError, f"Dimension specified as {along[0]} but tensor has no dimensions")
-    for d in along:
-        rules.wrap_dim(d, input.ndim)
+    if input.numel:  # PyTorch does not look at the dims of an empty tensor
+        for d in along:
+            rules.wrap_dim(d, input.ndim)
     return meta(input.shape, input.dtype)
 
 
@@ -573,7 +574,7 @@ def roll(input: Tensor, shifts: int | tuple, dims: int | tuple | None = None):
     >>> torch.roll(torch.arange(5), 2)
     tensor([3, 4, 0, 1, 2])
     """
-    return np.roll(input, shifts, dims if dims != () else None)
+    return np.roll(input, shifts, dims if dims != () else None) if input.size else input.copy()
 
 
 @function()

@@ -282,12 +282,14 @@ def t(input: Tensor):
 @function(api="Tensor")
 def T(self):  # noqa: N802 - PyTorch's name
     """All dimensions reversed."""
-    return permute(self, *range(self.ndim - 1, -1, -1)) if self.ndim else self
+    return permute(self, tuple(range(self.ndim - 1, -1, -1)))
 
 
 @function(api="Tensor")
 def mT(self):  # noqa: N802 - PyTorch's name
-    """The last two dimensions swapped."""
+    """The last two dimensions swapped; the tensor itself if it has none."""
+    if not self.ndim:
+        return self
     if self.ndim < 2:
         raise RuntimeError(
             "tensor.mT is only supported on matrices or batches of matrices. Got "
@@ -308,8 +310,8 @@ def H(self):  # noqa: N802 - PyTorch's name
 
 @function(api="Tensor")
 def mH(self):  # noqa: N802 - PyTorch's name
-    """The last two dimensions swapped, conjugated."""
-    return adjoint(self)
+    """The last two dimensions swapped, conjugated; a tensor without dimensions conjugated."""
+    return adjoint(self) if self.ndim else self.conj()
 
 
 @function()

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..compile.llvm import objects
+from ..compile.llvm import disk_cache
 
 
 @dataclass(frozen=True)
@@ -17,21 +17,22 @@ class Contents:
 
     folder: Path
     files: int
-    nbytes: int
+    nbytes: int  # of the disk
+    bound: int  # bytes; when it is passed, kernels not used for long go ($RUSHLIGHT_CACHE_SIZE)
 
     def __str__(self) -> str:
-        return f"{self.folder}: {self.files} kernels, {self.nbytes / 1e6:.1f} MB"
+        return (f"{self.folder}: {self.files} kernels, {self.nbytes / 1e6:.1f} MB "
+                f"of at most {self.bound / 1e6:g} MB")
 
 
 def _kernels() -> list[Path]:
-    folder = objects.cache_folder()
-    return sorted(folder.glob("*.o")) if folder.is_dir() else []
+    return sorted(Path(path) for _, _, path in disk_cache.entries() if path.endswith(".o"))
 
 
 def show() -> Contents:
-    """Where compiled kernels are kept, how many, and how large."""
-    found = _kernels()
-    return Contents(objects.cache_folder(), len(found), sum(p.stat().st_size for p in found))
+    """Where compiled kernels are kept, how many, how large, and how large they may become."""
+    sizes = [size for _, size, path in disk_cache.entries() if path.endswith(".o")]
+    return Contents(disk_cache.folder(), len(sizes), sum(sizes), disk_cache.bound())
 
 
 def clear() -> int:
@@ -49,39 +50,45 @@ def export(archive: str | os.PathLike) -> int:
     kind they are not used, and not wrong.
     """
     found = _kernels()
-    target = Path(archive)
+    target, written = Path(archive), 0
     handle, temporary = tempfile.mkstemp(dir=target.absolute().parent, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as f, tarfile.open(fileobj=f, mode="w:gz") as tar:
             for path in found:
-                tar.add(path, arcname=path.name)
+                try:
+                    tar.add(path, arcname=path.name)
+                    written += 1
+                except FileNotFoundError:  # another process has just removed it
+                    pass
         os.replace(temporary, target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return len(found)
+    return written
 
 
 def load(archive: str | os.PathLike) -> int:
     """Take the kernels of an exported file into the cache; returns how many were whole.
 
-    ValueError if it is no such file. Only files with a kernel's name and a valid checksum are taken.
+    ValueError if it is no such file. Only files with a kernel's name and a valid checksum are taken. They
+    count as used now; if the cache passes its bound with them, kernels not used for long go.
     """
-    folder = objects.cache_folder()
+    folder = disk_cache.folder()
     folder.mkdir(parents=True, exist_ok=True)
     taken = 0
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
                 name = member.name
-                if not member.isfile() or not objects.is_kernel_name(name):
+                if not member.isfile() or not disk_cache.is_kernel_name(name):
                     continue
                 content = tar.extractfile(member).read()
-                if objects.body_of(content) is not None:
-                    objects.put(folder / name, content)
+                if disk_cache.body_of(content) is not None:
+                    disk_cache.put(folder / name, content)
                     taken += 1
     except (tarfile.TarError, EOFError, OSError) as e:
         if isinstance(e, FileNotFoundError):
             raise
         raise ValueError(f"{os.fspath(archive)} is no whole archive of kernels: {e}") from None
+    disk_cache.trim()
     return taken

@@ -24,6 +24,7 @@ new = object.__new__
 Node = trie.Node
 NUMBERS = (bool, int, float, complex)
 PLAIN = (Tensor, Parameter)
+MOST_REMEMBERED = 4_000  # answers that an operator keeps for inputs of the same kinds
 DEFAULT_GENERATOR: list = [None]  # filled by trace/generator.py
 
 
@@ -238,7 +239,7 @@ def _view_at_once(o: Operator, args):
         out = o.rule(m, *args[1:])
         plain = out if not out.offset else meta(out.shape, out.dtype, out.strides)
         known = plain, out.offset, args[1:]
-        if len(_geometries) > 4_000:
+        if len(_geometries) > MOST_REMEMBERED:
             _geometries.clear()
         _geometries[o, m, args[1:]] = known
     out, offset, statics = known
@@ -429,7 +430,7 @@ def first_time(tr, o: Operator, key, nodes, values):
     known = inferred.get(facts)
     if known is None:
         known = infer(o, metas)
-        if len(inferred) > 4_000:
+        if len(inferred) > MOST_REMEMBERED:
             inferred.clear()
         inferred[facts] = known
     outs, out, plan, dtype_differentiable, call = known

@@ -79,7 +79,7 @@ def handles_here(tr, plan, freed):
                 _check_unwritten(n, v.slot, writes)
                 if n in held:
                     continue
-                x = tr.leaves[n.number] if n.op is LEAF else None
+                x = tr.leaves[n.number] if n.op is LEAF or n.op is VARIABLE else None
                 if x.__class__ in (Tensor, Parameter) and x._s is n:
                     held[n] = x  # (so that it stays the leaf if a rule ends the segment)
                     continue

@@ -174,6 +174,11 @@ def _rests(t) -> bool:
     )
 
 
+def silent(t) -> bool:
+    """Whether autograd does not notice writes into `t`: it was made by `.data`, or is a view of that."""
+    return t._silent or (t._base is not None and t._base._silent)
+
+
 def write(t, source, in_place: bool = False):
     """Overwrite tensor `t` with `source` (broadcast and cast to it); returns `t`.
 
@@ -195,7 +200,7 @@ def write(t, source, in_place: bool = False):
             tr.grad_on and (source._s.rg or t._s.rg or (base is not None and base._s.rg))
         ):  # as with views: an index that changes from step to step is no part of any path
             _copy(t._buf, source._buf)
-            if not t._silent:
+            if not silent(t):
                 (t._storage or t.storage_identity()).version += 1
             return t
         if t._storage is not None and t._storage.exposed:
@@ -211,17 +216,17 @@ def write(t, source, in_place: bool = False):
             enter(tr, base)
         history = bool(tr.grad_on) and (src.rg or dst.rg or (base is not None and base._s.rg))
         rg = history and src.rg
-        silent = t._silent
-        args = (dst, src, silent, True) if in_place else (dst, src, True) if silent else (dst, src)
+        unseen = silent(t)
+        args = (dst, src, unseen, True) if in_place else (dst, src, True) if unseen else (dst, src)
         v, fresh = edge(tr, WRITE, args, m, rg, dst.root, ins=(dst, src))
         if fresh:
-            v.writes = Writes(None if silent else dst.root, v.slot, v.writes)
+            v.writes = Writes(None if unseen else dst.root, v.slot, v.writes)
             if tr.immediate:
                 if NANS[0] is not None:
                     NANS[0].copying(t._buf, source._buf, dst.root.op is LEAF)
                 _copy(t._buf, source._buf)
         storage = t._storage or t.storage_identity()
-        if not silent:
+        if not unseen:
             storage.version += 1
         if history:
             _rewrite_history(tr, t, base, v, storage)

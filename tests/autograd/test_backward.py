@@ -213,6 +213,15 @@ def third_order(T):
 
 
 @program
+def a_rule_that_reads_a_leaf_made_in_this_segment(T):
+    """`prod` looks for zeros, which ends the segment in the middle of its own differentiation."""
+    x = (T.tensor([[1.0, 2.0, 4.0]]) * 1).requires_grad_()
+    (g,) = T.autograd.grad(x.prod(-1).sum(), x, create_graph=True)
+    (g * g).sum().backward()
+    return x.grad
+
+
+@program
 def of_a_gradient_that_keeps_no_graph(T):
     x, _ = leaves(T)
     (g,) = T.autograd.grad((x**3).sum(), x)

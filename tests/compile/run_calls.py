@@ -50,8 +50,9 @@ def prepare(calls: list[Call], buffers: dict) -> list[tuple]:
     prepared = []
     for call in calls:
         block = np.array([_word(w, buffers, scratch) for w in call.words] or [0], np.int64)
-        address = objects.load(call.text, call.exports or (call.function,))[call.function]
-        prepared.append((KERNEL(address), block.ctypes.data, call.chunks, (block, scratch)))
+        code = objects.load(call.text, call.exports or (call.function,))
+        kept = block, scratch, code
+        prepared.append((KERNEL(code[call.function]), block.ctypes.data, call.chunks, kept))
     return prepared
 
 

@@ -237,6 +237,17 @@ def test_multilabel_margin():
     check_error("nn.functional.multilabel_margin_loss", x, y, reduction="abc")
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_classes_without_a_batch(name, reduction):
+    """The target may have one dimension of one element; the loss has none (PyTorch has no gradient then)."""
+    x, name = rng.standard_normal(5), f"nn.functional.{name}"
+    check(name, x, np.array(2), reduction=reduction)
+    check(name, x, np.array([2]), reduction=reduction, grad=False)
+    check(name, x, np.array([2]), np.abs(x), reduction=reduction, grad=False)
+    check_error(name, x, np.array([1, 2]), reduction=reduction)
+
+
 def test_linear_cross_entropy():
     x, w, b = rng.standard_normal((4, 3)), rng.standard_normal((5, 3)), rng.standard_normal(5)
     y = np.array([0, 4, 2, 2])

@@ -76,6 +76,15 @@ def test_numbers_on_the_left_are_not_rounded(name):
     check("float_power", 0.1, np.array([2.0]), rtol=1e-15, grad=False)
 
 
+@pytest.mark.parametrize("shape", [(), (3,)])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int32"])
+@pytest.mark.parametrize("name", ["rsub", "rtruediv", "rpow", "rmod", "rfloordiv"])
+def test_numbers_on_the_left_do_not_widen(name, dtype, shape):
+    """Not even a tensor without dimensions."""
+    for number in (0.75, 2):
+        check(f"Tensor.__{name}__", Given(np.full(shape, 3), dtype=dtype), number, grad=False)
+
+
 @pytest.mark.parametrize("mode", ["floor", "trunc"])
 def test_division_with_rounding(mode):
     check("div", A, P, rounding_mode=mode)

@@ -75,6 +75,7 @@ def test_empty():
 def test_spread(name, correction):
     check(name, A, dim=1, correction=correction)
     check(name, A, unbiased=False)
+    check(name, np.ones_like(A), dim=1, correction=correction)  # where nothing varies
 
 
 @pytest.mark.parametrize("p", [0, 1, 2, 3, 0.5, np.inf, -np.inf])

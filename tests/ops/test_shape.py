@@ -53,6 +53,7 @@ def test_orders():
     check("flipud", M)
     check("roll", A, 1, gradgrad=True)
     check("roll", A, (1, -2), (0, 2))
+    check("roll", np.zeros(0), 1, 1)
     for k in range(5):
         check("rot90", M, k)
 

@@ -47,8 +47,10 @@ def test_squeeze(arguments):
     check("squeeze", ONES, *arguments, gradgrad=True)
 
 
+@pytest.mark.filterwarnings("ignore:Tensor.* is deprecated on 0-D")
 def test_properties_and_relatives():
     check(lambda T, a: (a[0].T, a.mT, a[0].H, a.mH), A)
+    check(lambda T, a: (a.T, a.mT, a.H, a.mH), np.array(1.5))
     check(lambda T, a: (a.view_as(a.reshape(4, 6)), a[:, :1].expand_as(a)), A)
     check(lambda T, a: T.broadcast_to(a[0], (5, 3, 4)), A)
     check(lambda T, a: (T.hsplit(a, 3), T.vsplit(a, 2), T.dsplit(a, [1, 3])), A)

@@ -305,6 +305,17 @@ def data_write_between(T):
 
 
 @case
+def data_write_through_a_view_between(T):
+    w = tensor(T, [1.0, 2, 3], requires_grad=True)
+    y = w.exp()
+    y.data[1:].fill_(0.5)
+    y.data[0] = 2.0
+    y.data[T.tensor([2])] = 4.0
+    y.sum().backward()
+    return num(w.grad)
+
+
+@case
 def detach_shares(T):
     w = tensor(T, [1.0, 2], requires_grad=True)
     d = w.detach()

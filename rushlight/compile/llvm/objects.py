@@ -1,28 +1,34 @@
 """Machine code from IR text: compile, remember on disk, load.
 
-An object file is kept in the cache folder under a hash of everything that it depends on: the text, the
-target and LLVM's version. Files appear by rename, so several processes can share the folder; a file
-that does not check is ignored and made anew. `load` returns addresses.
+An object file is kept on disk (`disk_cache.py`) under a hash of everything that it depends on: the text, the
+target and LLVM's version. `load` returns addresses; LLVM frees a module's memory (about 40 KB) when nobody
+holds them any longer.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import os
-import re
-import tempfile
+import itertools
 import threading
 import time
-from pathlib import Path
+import weakref
 
 from ...version import __version__
+from . import disk_cache
 from .target import Target, host
 
 LOCK = threading.Lock()
-_loaded: dict[str, dict[str, int]] = {}  # by text: a string remembers its hash
-_keep: list = []  # LLVM frees code with its last reference
-MAGIC = b"rushlight object 1\n"
+_loaded: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()  # by text: a string remembers its hash
+_number = itertools.count()
+
+
+class Code(dict[str, int]):
+    """Addresses of a module's functions by name, good for as long as somebody holds this object."""
+
+    __slots__ = ("__weakref__", "tracker")
+
+    tracker: object  # LLVM frees the code with the last reference to it
 
 
 class Counters:
@@ -59,15 +65,6 @@ def _linker():
                                             .create_target_machine(jit=True), use_jit_link=True)
 
 
-def cache_folder() -> Path:
-    """Where object files are kept: $RUSHLIGHT_CACHE, or the user's cache folder."""
-    given = os.environ.get("RUSHLIGHT_CACHE")
-    if given:
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "rushlight" / "kernels"
-
-
 def key_of(text: str, target: Target) -> str:
     """The hash under which the object of `text` is kept."""
     import llvmlite
@@ -101,8 +98,8 @@ def assembly(text: str, target: Target | None = None) -> str:
 def object_of(text: str, target: Target | None = None) -> bytes:
     """The object file of `text`: from the cache on disk if it is there and whole."""
     target = target or host()
-    path = cache_folder() / f"{key_of(text, target)}.o"
-    found = _read(path)
+    key = key_of(text, target)
+    found = disk_cache.read(key)
     if found is not None:
         Counters.reused += 1
         return found
@@ -110,56 +107,12 @@ def object_of(text: str, target: Target | None = None) -> bytes:
     made = compile_text(text, target)
     Counters.compiled += 1
     Counters.seconds += time.perf_counter() - start
-    _write(path, made)
+    disk_cache.write(key, made)
     return made
 
 
-def _read(path: Path) -> bytes | None:
-    """A cached object, or None if it is missing or damaged."""
-    try:
-        return body_of(path.read_bytes())
-    except OSError:
-        return None
-
-
-def body_of(content: bytes) -> bytes | None:
-    """The object in a cache file's content; None if it does not check."""
-    head, body = content[: len(MAGIC) + 32], content[len(MAGIC) + 32 :]
-    if head[: len(MAGIC)] != MAGIC or hashlib.sha256(body).digest() != head[len(MAGIC) :]:
-        return None
-    return body
-
-
-def is_kernel_name(name: str) -> bool:
-    """Whether a file name is one that the cache gives."""
-    return re.fullmatch(r"[0-9a-f]{64}\.o", name) is not None
-
-
-def _write(path: Path, body: bytes) -> None:
-    """Keep an object; a cache that cannot be written is no error."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        put(path, MAGIC + hashlib.sha256(body).digest() + body)
-    except OSError:
-        pass
-
-
-def put(path: Path, content: bytes) -> None:
-    """Write a file so that others see it whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as f:
-            f.write(content)
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def load(
-    text: str, names: tuple[str, ...], imports: dict[str, int] | None = None
-) -> dict[str, int]:
-    """Addresses of a module's functions; each text is loaded once in a process.
+def load(text: str, names: tuple[str, ...], imports: dict[str, int] | None = None) -> Code:
+    """Addresses of a module's functions, for the caller to hold; what is loaded is not loaded again.
 
     imports: addresses of functions from other modules that it calls.
     """
@@ -175,7 +128,13 @@ def load(
                     builder.export_symbol(name)
                 for name, address in (imports or {}).items():
                     builder.import_symbol(name, address)
-                tracker = builder.link(_linker(), f"kernel_{len(_keep)}")
-                _keep.append(tracker)
-                found = _loaded[text] = {n: tracker[n] for n in names}
+                tracker = builder.link(_linker(), f"kernel_{next(_number)}")
+                found = Code({n: tracker[n] for n in names})
+                found.tracker = tracker
+                _loaded[text] = found
     return found
+
+
+def loaded() -> int:
+    """The number of modules in memory."""
+    return len(_loaded)

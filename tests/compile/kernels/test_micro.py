@@ -42,7 +42,8 @@ def call(tiles, rows, vectors, columns, k, a, b, c, words):
     block = np.zeros(micro.BLOCK_WORDS, np.int64)
     for index, value in words.items():
         block[index] = value
-    go = TILE(objects.load(text(tiles), ("go",))["go"])
+    code = objects.load(text(tiles), ("go",))
+    go = TILE(code["go"])
     go(*(x.ctypes.data for x in (a, b, c)), k, columns, block.ctypes.data, rows, vectors)
 
 
@@ -143,8 +144,8 @@ def test_panels_are_even():
     tiles = Tiles(target.AVX2)
     tiles.panels(f, "%rows", lambda row, h: f.store("i64", h, f.at("%out", row, "i64"), 8))
     f.do("ret void")
-    address = objects.load(module([f]), ("count",))["count"]
-    count = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(address)
+    code = objects.load(module([f]), ("count",))
+    count = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(code["count"])
     for rows in (0, 1, 5, 6, 7, 13, 64):
         heights = np.zeros(rows + 1, np.int64)
         count(rows, heights.ctypes.data)

@@ -37,7 +37,8 @@ def run(text: str, lanes: int, dtype, *arrays: np.ndarray) -> np.ndarray:
     padded = [np.resize(x, max(-(-n // lanes) * lanes, lanes)) for x in arrays]
     result = np.empty(padded[0].size, dtype)
     signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, ctypes.c_int64)
-    call = signature(objects.load(text, ("go",))["go"])
+    code = objects.load(text, ("go",))
+    call = signature(code["go"])
     call(padded[0].ctypes.data, padded[-1].ctypes.data, result.ctypes.data, result.size)
     return result[:n]
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import subprocess
 import sys
 import tarfile
 
 import pytest
 
+import rushlight as torch
+from rushlight.compile import background
 from rushlight.compile.llvm import objects, target
 from rushlight.compile.llvm.builder import Function, module
+from rushlight.compile.threads import runtime
 from rushlight.tools import kernel_cache
+from rushlight.trace import trie
 
 
 def text_adding(n: int) -> str:
@@ -43,6 +48,37 @@ def test_a_second_process_takes_it_from_the_disk(folder):
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["0", "1"]
+
+
+def test_code_goes_with_its_last_holder(folder):
+    text = text_adding(41_020)
+    code, before = objects.load(text, ("add",)), objects.loaded()
+    assert objects.load(text, ("add",)) is code
+    del code
+    assert objects.loaded() == before - 1
+    assert call(objects.load(text, ("add",)), 1) == 41_021
+
+
+def test_a_program_holds_its_code_and_no_longer():
+    def step():
+        return (torch.arange(7.0) * 2 + 1).sum().item()
+
+    before = background.MODE
+    background.MODE = "now"
+    try:
+        trie.forget()
+        runtime()
+        gc.collect()
+        none = objects.loaded()
+        assert {step() for _ in range(6)} == {49.0}
+        assert objects.loaded() > none
+        trie.forget()
+        gc.collect()
+        assert objects.loaded() == none
+        assert {step() for _ in range(6)} == {49.0}
+    finally:
+        background.MODE = before
+        trie.forget()
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None])
