@@ -35,6 +35,7 @@ CHUNKS = 16  # of a large product
 GROUP = 8  # panels of B that are packed together
 READING, PACKING, ADDING = 6, 18, 24  # multiplications that take as long, for an element
 CALL = 1 << 17  # multiplications that take as long as one more call
+MOST_DOTS = 24  # rows of C for which rows of A times rows of B may be faster than tiles
 SHARED = 64 << 20  # bytes of a side that are packed before, at most
 
 
@@ -220,9 +221,10 @@ def _alone(x: Matrix, rows: int, columns: int, batch: tuple[int, ...]) -> Matrix
 def _kind(p: Product, target: Target) -> tuple[str, bool]:
     """Which kernels compute a product, and whether rows and columns change places for them."""
     if p.a.column == 1 and p.b.row == 1 and p.k:
-        fits = p.k * max(p.m, p.n) * p.itemsize <= target.l2_bytes
-        most = 2 if p.k < 64 else 4 if p.k < 128 else 12 if fits else 24
-        if min(p.m, p.n) <= most:
+        few, many = (p.m, p.n) if p.m < p.n else (p.n, p.m)
+        if few <= MOST_DOTS and few <= (2 if p.k < 64 else 4 if p.k < 128 else 12 if (
+            p.k * many * p.itemsize <= target.l2_bytes) else MOST_DOTS
+        ):
             return "dots", p.n < p.m
     if p.b.column == 1 and p.m <= (4 if p.b.row * p.itemsize % 2048 == 0 else 2):
         return "sweeps", False
