@@ -20,6 +20,7 @@ if _gc.get_threshold()[0] == 700:
 import numpy as _numpy  # noqa: F401, I001
 
 import math as _math
+import os as _os
 from importlib import import_module as _import_module
 from math import e, inf, nan, pi  # noqa: F401 - public names of torch
 from numbers import Integral as _Integral  # (`int` is a dtype here)
@@ -307,3 +308,9 @@ __all__ = [
     "strided",
 ]
 del _math, _gc
+
+
+if _os.environ.get("RUSHLIGHT_NANS", "") not in ("", "0"):
+    from .tools.nan_tracking import nans as _nans
+
+    _nans().__enter__()

@@ -20,6 +20,8 @@ from ..interpret import program as tier0_program
 MODE = os.environ.get("RUSHLIGHT_COMPILE", "background")
 SWITCH = 2e-4  # seconds that a step waits for the compiler to let go of the interpreter (usually 5e-3)
 STRETCH, REST = 1e-3, 1e-3  # seconds of work before the compiler looks up, and of rest if it is in the way
+PATIENCE = 4  # new programs without a family's form after which what is new runs at once again
+FEW = 8  # operations of a program that is not worth looking for its family
 STAY_OUT = [False]  # torch.use_deterministic_algorithms: programs stay in tier 0
 _queue: queue.Queue = queue.Queue()
 _waiting: set = set()  # programs in the queue
@@ -49,6 +51,45 @@ def hot(program, scalars) -> bool:
     return True
 
 
+def first_run(program, scalars) -> None:
+    """A program is run for the first time: it gets a native form if its family has one for it."""
+    if MODE == "never" or STAY_OUT[0] or len(program.instructions) < FEW or _checked():
+        return
+    from . import native, templates
+
+    program.family, made = templates.family_of(program)
+    if made is None:
+        return
+    try:
+        found = program.family.planned(made, scalars)
+        program.family.learn(made)
+        if found is None:
+            tier0_program.HOPES[0] -= 1
+            return
+        tier0_program.HOPES[0] = PATIENCE
+        results = (*program.wanted, *program.saved)
+        steps, conditions = found
+        program.native = native.assembled(program, steps, conditions, results)
+    except Exception as e:
+        _failed(program, e)
+        return
+    tier0_program.compile_program(program)  # for errors, and for numbers that take other branches
+    program.function, program.offered = program.native.function, True
+
+
+def _checked() -> bool:
+    return os.environ.get("RUSHLIGHT_CHECK", "") not in ("", "0")
+
+
+def _failed(program, e: Exception) -> None:
+    """A build went wrong: tier 0 goes on."""
+    failures.append((program, e))
+    if os.environ.get("RUSHLIGHT_STRICT"):
+        raise e
+    if len(failures) == 1:
+        warnings.warn(f"a program stays in tier 0: {type(e).__name__}: {e}", stacklevel=3)
+
+
 def at_once() -> None:
     """From now on compile in the calling thread (unless RUSHLIGHT_COMPILE=never)."""
     global MODE
@@ -61,18 +102,14 @@ def compile_now(program, scalars) -> None:
     from . import native
 
     try:
-        if os.environ.get("RUSHLIGHT_CHECK", "") not in ("", "0"):
+        if _checked():
             from . import check
 
             program.function = check.checked(program, scalars)
             return
         made = native.build(program, scalars, pause=breathe)
     except Exception as e:
-        failures.append((program, e))
-        if os.environ.get("RUSHLIGHT_STRICT"):
-            raise
-        if len(failures) == 1:
-            warnings.warn(f"a program stays in tier 0: {type(e).__name__}: {e}", stacklevel=2)
+        _failed(program, e)
         return
     program.native = made
     program.function = made.function
@@ -124,4 +161,4 @@ def after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=after_fork)
-tier0_program.TIER1[0] = hot
+tier0_program.TIER1[0], tier0_program.FAMILY[0] = hot, first_run

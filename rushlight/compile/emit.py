@@ -7,16 +7,19 @@ one kernel serves all sizes, and nests of the same structure share one.
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 
 from . import expressions as ex
 from .expressions import View, owned
-from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
+from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace, arithmetic_of
 from .llvm import elements
 from .llvm.target import Target, host
 from .nest_builder import Builder
 from .nests import EXPENSIVE, Access, Nest, Node, Store
 from .row_loops import Rows, along_inner, is_literal
+from .sizes import Size, later, told
 
 CHUNK = 16_384  # elements that a chunk should have at least
 MOST_PARTIALS = 64  # chunks of a nest that reduces over rows
@@ -51,20 +54,26 @@ def chunking(nest: Nest) -> tuple[bool, int, int]:
     """(whether a single row is divided, rows or elements of a chunk, number of chunks)."""
     flat = not nest.outer and len(nest.inner) == 1 and not any(n.op == "reduce" for n in nest.nodes)
     cost = 1 + sum(8 for n in nest.nodes if n.op in EXPENSIVE)
-    least = max(CHUNK // cost, 256)
-    if flat:
-        n = nest.inner[0]
-        per = max(least, 1) // 64 * 64
-    else:
-        n = nest.rows
-        per = max(1, least // max(nest.row_size * nest.tile, 1))
-    if any(o.partial for o in nest.outputs):
+    n, row = (nest.inner[0], 1) if flat else (nest.rows, nest.row_size * nest.tile)
+    partial = any(o.partial for o in nest.outputs)
+    return flat, *later(_chunks, flat, partial, max(CHUNK // cost, 256), n, row)
+
+
+def _chunks(flat: bool, partial: bool, least: int, n: int, row: int) -> tuple[int, int]:
+    """(rows or elements of a chunk, number of chunks) for n of them; least: elements of a chunk."""
+    per = least // 64 * 64 if flat else max(1, least // max(row, 1))
+    if partial:
         per = max(per, -(-n // MOST_PARTIALS))
         if flat:
             per = -(-per // 64) * 64
     else:
         per = max(per, (n // 256) // 64 * 64 if flat else n // 256)
-    return flat, per, max(1, -(-n // max(per, 1)))
+    return per, max(1, -(-n // per))
+
+
+def _worth_sharing(chunks: int, size: int, cost: float) -> bool:
+    """Whether the chunks of a nest over so many elements are worth a thread's waking up."""
+    return chunks > 1 and size * cost > 40_000
 
 
 def _call(nest: Nest, partials, target: Target, one_chunk: bool = False) -> Call:
@@ -82,10 +91,18 @@ def _call(nest: Nest, partials, target: Target, one_chunk: bool = False) -> Call
     text, words = found
     block = _Words(nest, partials, per)
     size = nest.rows * nest.tile * nest.row_size
-    work = size * (1 + sum(10 if n.op in EXPENSIVE else 1 for n in nest.nodes) / 4)
-    return Call(text, "nest", [block.word(*w) for w in words], chunks, chunks > 1 and work > 40_000,
+    cost = 1 + sum(10 if n.op in EXPENSIVE else 1 for n in nest.nodes) / 4
+    return Call(text, "nest", [block.word(*w) for w in words], chunks,
+                later(_worth_sharing, chunks, size, cost),
                 label=describe(nest), flops=size * sum(bool(n.ins) for n in nest.nodes),
-                nbytes=sum(_bytes(nest, a) for a in nest.walked))
+                nbytes=sum(_bytes(nest, a) for a in nest.walked), nest=nest,
+                arithmetic=_arithmetic(nest))
+
+
+def _arithmetic(nest: Nest) -> str:
+    """The faster of what a nest computes in: it is not limited by the other."""
+    found = {arithmetic_of(n.dtype) for n in nest.nodes if n.ins and n.dtype.kind in "fV"}
+    return "float64" if found == {"float64"} else "float32"
 
 
 def lanes_of(nest: Nest, target: Target) -> int:
@@ -125,7 +142,8 @@ def structure(nest: Nest) -> tuple:
 
     def walk(a: Access):
         last = len(a.strides) - 1
-        return tuple(s if s == 0 or (j == last and abs(s) == a.view.dtype.itemsize) else None
+        return tuple(operator.index(s) if s == 0 or (
+            j == last and abs(s) == a.view.dtype.itemsize) else None
                      for j, s in enumerate(a.strides))
 
     return (
@@ -192,14 +210,19 @@ class _Words:
     def _of_node(self, n: Node, k: int):
         if n.op == "const":
             if elements.register_type(n.dtype) in ("float", "double"):
-                return float(np.asarray(n.attr, n.dtype).astype(np.float64))
-            return int(n.attr)
+                return later(_rounded, n.attr, n.dtype)
+            return n.attr if n.attr.__class__ is Size else int(n.attr)
         if n.op == "scalar":
             return Scalar(n.attr, n.dtype.kind in "iub")
         if n.op == "inside":
             (_, step, start), size = n.attr
             return (start, size, step)[k]
         return n.attr[k] if n.op == "take" else n.attr
+
+
+def _rounded(number, dtype) -> float:
+    """A number as a dtype holds it."""
+    return float(np.asarray(number, dtype).astype(np.float64))
 
 
 def _padded(nbytes: int) -> int:
@@ -216,5 +239,5 @@ def describe(nest: Nest) -> str:
     """A nest in a few words, for people."""
     names = [n.op for n in nest.nodes if n.ins and n.op not in ("cast", "view")]
     shown = ", ".join(dict.fromkeys(names)) or "copy"
-    sizes = "x".join(map(str, nest.outer + nest.inner))
-    return f"{shown} over {sizes}"
+    sizes = nest.outer + nest.inner
+    return told(f"{shown} over {'x'.join(['{}'] * len(sizes))}", *sizes)

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .sizes import Size, is_whole, plain
+from .strides import reshaped, row_major
+
 
 class NotLowered(Exception):
     """This operation has no loops (in this form): tier 0 runs it."""
@@ -64,15 +67,6 @@ class Constant:
         self.array = array
 
 
-def row_major(shape) -> tuple[int, ...]:
-    """Strides in elements of an array stored row by row."""
-    strides, step = [], 1
-    for n in reversed(tuple(shape)):
-        strides.append(step)
-        step *= max(n, 1)
-    return tuple(reversed(strides))
-
-
 class Expr:
     """One node; `attr` depends on `op`.
 
@@ -102,8 +96,8 @@ def const(number, dtype=None) -> Expr:
     """A number; without a dtype it takes that of what it meets, as a Python number does."""
     weak = dtype is None
     if weak:
-        dtype = np.bool_ if isinstance(number, bool) else np.int64 if isinstance(number, int) \
-            else np.float64
+        dtype = np.bool_ if isinstance(number, bool) else np.int64 \
+            if is_whole(number) and not isinstance(plain(number), float) else np.float64
     return Expr("const", (), (), dtype, number, weak)
 
 
@@ -120,6 +114,8 @@ def cast(x: Expr, dtype) -> Expr:
 
 
 def _as_number(number, dtype):
+    if number.__class__ is Size:  # a count: every dtype that meets it has it
+        return number
     with np.errstate(all="ignore"):
         return np.asarray(number).astype(dtype).item() if dtype.kind in "biu" else float(number)
 
@@ -162,10 +158,17 @@ def common_dtype(*xs: Expr) -> np.dtype:
 
 def broadcast(*shapes) -> tuple[int, ...]:
     """The common shape."""
-    try:
-        return tuple(np.broadcast_shapes(*shapes))
-    except ValueError:
-        raise NotLowered(f"shapes {shapes} do not broadcast") from None
+    first = shapes[0]
+    if all(s == first for s in shapes):
+        return tuple(first)
+    made = [1] * max(map(len, shapes))
+    for shape in shapes:
+        for i, n in enumerate(shape, len(made) - len(shape)):
+            if n != 1 and made[i] != n:
+                if made[i] != 1:
+                    raise NotLowered(f"shapes {shapes} do not broadcast")
+                made[i] = n
+    return tuple(made)
 
 
 def apply(name: str, *xs: Expr) -> Expr:
@@ -376,12 +379,10 @@ def reshape(x: Expr, shape) -> Expr:
         return Expr("cast", (reshape(x.ins[0], shape),), shape, x.dtype, x.attr, x.weak)
     if x.op == "value":
         v = x.attr
-        probe = np.lib.stride_tricks.as_strided(np.empty(0, np.int8), v.shape, v.strides)
-        try:
-            probe.shape = shape
-        except AttributeError:
-            raise NotLowered("reshape of strided memory") from None
-        return value(View(v.root, shape, probe.strides, v.offset, v.dtype))
+        strides = reshaped(v.shape, v.strides, shape)
+        if strides is None:
+            raise NotLowered("reshape of strided memory")
+        return value(View(v.root, shape, strides, v.offset, v.dtype))
     old = [i for i, n in enumerate(x.shape) if n != 1]
     new = [i for i, n in enumerate(shape) if n != 1]
     if [x.shape[i] for i in old] != [shape[i] for i in new]:

@@ -9,10 +9,12 @@ import numpy as np
 from . import expressions as ex
 from . import subscripts
 from .expressions import Expr, NotLowered
+from .sizes import is_whole
 from .symbolic import (
     COMPOSED,
     FUNCTIONS,
     GUARDS,
+    KERNELS,
     Symbol,
     broadcast_to,
     dims_of,
@@ -63,7 +65,7 @@ def _reduction(name):
 
 def filled(shape, number, dtype) -> Symbol:
     """A number everywhere."""
-    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    shape = (shape,) if is_whole(shape) else tuple(shape)
     e = ex.const(number, np.dtype(dtype)) if not isinstance(number, Symbol) \
         else ex.cast(number.expr, dtype)
     return Symbol(broadcast_to(Symbol(e), shape).expr)
@@ -222,7 +224,7 @@ def _triangle(lower: bool):
 
 
 def _tile(x, repeats):
-    repeats = (repeats,) if isinstance(repeats, int) else tuple(repeats)
+    repeats = (repeats,) if is_whole(repeats) else tuple(repeats)
     rank = max(len(repeats), x.ndim)
     repeats = (1,) * (rank - len(repeats)) + repeats
     shape = (1,) * (rank - x.ndim) + x.shape
@@ -366,4 +368,9 @@ FUNCTIONS.update({
     np.size: lambda x, axis=None: x.size if axis is None else x.shape[axis],
     np.copy: lambda x, **_: Symbol(x.expr),
     np.copyto: lambda target, x, **_: target.assign(x),
+})
+KERNELS.update({
+    "zeros": lambda shape, dtype: filled(shape, 0, dtype),
+    "number": lambda x, dtype: Symbol(ex.const(x, dtype)),
+    "counted": lambda n, dtype: Symbol(ex.index(n, dtype)),
 })

@@ -13,9 +13,7 @@ def at_peak(native) -> list[tuple]:
 
     what it is: "" for the value of the node, else what the node's operation needs the memory for.
     """
-    from .native import instructions_of
-
-    total = np.zeros(len(native.items) + 1, np.int64)
+    total = np.zeros(len(native.steps) + 1, np.int64)
     for _, first, last, nbytes, _ in native.lives:
         total[first : last + 1] += nbytes
     fullest = int(total.argmax())
@@ -29,5 +27,5 @@ def at_peak(native) -> list[tuple]:
                 if isinstance(root, Workspace):  # reserved; what no thread touches takes no memory
                     threads = f" for {MOST_THREADS} threads" if root.per_thread else ""
                     what = f" (workspace{threads})"
-                found.append((instructions_of(native.items[first])[0].node, what, nbytes))
+                found.append((native.steps[first].instructions[0].node, what, nbytes))
     return found

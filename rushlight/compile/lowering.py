@@ -105,12 +105,21 @@ class Lowering:
     def temporary(self, shape, dtype) -> View:
         """New memory, row-major."""
         dtype = np.dtype(dtype)
-        root = Temporary(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        root = Temporary(math.prod(shape) * dtype.itemsize)
         return View(root, tuple(shape), row_major(shape), 0, dtype)
 
     def filled(self, number) -> Symbol:
         """One number everywhere in the result."""
         return functions.filled(self.metas[0].shape, number, self.metas[0].dtype.np)
+
+    def counted(self, start, step, n) -> Symbol:
+        """start, start + step, ... as int64, or as float64 for a result that is floating."""
+        made = ex.index(n)
+        if ex.is_float(self.metas[0].dtype.np):
+            made = ex.cast(made, np.float64)
+        if step != 1:
+            made = ex.apply("multiply", made, ex.const(step, made.dtype))
+        return Symbol(made if start == 0 else ex.apply("add", made, ex.const(start, made.dtype)))
 
     def read(self, view: View) -> Symbol:
         """What is in memory, as an operand."""

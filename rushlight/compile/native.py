@@ -13,23 +13,12 @@ import numpy as np
 
 from ..interpret import program as tier0_program
 from ..interpret import tier0
-from . import failures, lowering, memory, symbolic
-from .emit import emit
+from . import failures, memory, templates
 from .expressions import Constant, Temporary, owned
-from .groups import Group, drop_dead, group
 from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
 from .llvm import objects
 from .lowering import base_of
-from .printing import loops
-from .statements import (
-    Fallback,
-    Multiply,
-    Native,
-    hazard_root,
-    packed_once,
-    settled,
-    with_sums,
-)
+from .steps import Step, steps_of
 from .threads import MOST_THREADS, runtime
 
 LONG = 2e-4  # seconds of estimated work from which the GIL is released
@@ -59,10 +48,8 @@ class NativeProgram:
 
     def __init__(self):
         self.source = ""
-        self.items: list = []
-        self.item_calls: list[list[Call]] = []
+        self.steps: list[Step] = []
         self.calls: list[Call] = []
-        self.fallbacks: list[Fallback] = []
         self.arena = 0
         self.held: list = []  # code and blocks whose addresses native code knows
         self.function = None
@@ -74,20 +61,13 @@ class NativeProgram:
         self.lives: list = []  # (root, first item, last item, bytes, offset) of what is in the arena
 
     def __repr__(self) -> str:
-        return (f"NativeProgram({len(self.calls)} calls, {len(self.fallbacks)} in tier 0, "
+        return (f"NativeProgram({len(self.calls)} calls, {len(self.in_tier0)} in tier 0, "
                 f"{self.arena} bytes)")
 
-    def lines_of_calls(self):
-        """(calls, nodes of the operations that they do) of each kernel group."""
-        for item, calls in zip(self.items, self.item_calls, strict=True):
-            if calls:
-                yield calls, [i.node for i in instructions_of(item)]
-
-    def steps(self):
-        """(what it is, its instructions) of each kernel group and each step of tier 0."""
-        for item, calls in zip(self.items, self.item_calls, strict=True):
-            label = " + ".join(dict.fromkeys(c.label for c in calls)) or "tier 0"
-            yield label, list(dict.fromkeys(instructions_of(item)))
+    @property
+    def in_tier0(self) -> list[Step]:
+        """The steps that tier 0 runs."""
+        return [s for s in self.steps if s.why is not None]
 
     def computed(self, traceback) -> dict:
         """{node: array} of the results that were whole when an error was raised."""
@@ -114,21 +94,6 @@ class NativeProgram:
         return None, 0
 
 
-def _touches(s, numbers) -> bool:
-    """Whether a statement makes one of some Python numbers, or reads its memory."""
-    node = s.instruction.node
-    return not numbers.isdisjoint(node.outs or (node,)) or any(
-        n in numbers and hazard_root(n) in s.reads for n in node.ins
-    )
-
-
-def instructions_of(item) -> list:
-    """The instructions that a group, a native step or a fallback carries out."""
-    if isinstance(item, Group):
-        return [s.instruction for s in item.statements]
-    return [item.instruction]
-
-
 def _go_on() -> None:
     """No pause."""
 
@@ -141,84 +106,28 @@ def build(program, scalars=(), more=(), pause=_go_on) -> NativeProgram:
 
     Where its operations branch on such numbers, it holds for numbers that take the same branches.
     """
-    written = {x.root for i in program.instructions if i.kind in ("write", "mutate")
-               for x in i.node.ins}
-    guards = symbolic.Guards(scalars, written)
-    symbolic.GUARDS.append(guards)
-    try:
-        return _Build(program, guards, more, pause).made
-    finally:
-        symbolic.GUARDS.pop()
+    results = (*program.wanted, *program.saved, *more)
+    found = None if more else templates.planned(program, scalars, pause)
+    steps, conditions = found or steps_of(program, scalars, results, pause)
+    return assembled(program, steps, conditions, results, pause)
 
 
-class _Build:
-    def __init__(self, program, guards, more, pause):
-        self.program, self.guards, self.pause = program, guards, pause
+def assembled(program, steps: list[Step], conditions: dict[str, bool], results, pause=_go_on):
+    """The NativeProgram of planned steps. conditions: on numbers, under which they hold."""
+    return _Assembly(program, steps, conditions, results, pause).made
+
+
+class _Assembly:
+    """Gives a program's steps memory, and writes the function that runs them."""
+
+    def __init__(self, program, steps, conditions, results, pause):
+        self.program, self.steps, self.conditions, self.pause = program, steps, conditions, pause
         self.made = NativeProgram()
-        results = (*program.wanted, *program.saved, *more)
-        self.kept = {n.root for n in results}
-        statements = []
-        for i in program.instructions:
-            statements += lowering.lower(i)
-            pause()
-        statements = settled(self._keep_numbers(statements, results), self.kept)
-        statements = with_sums(statements, self.kept)
-        items = group(statements, self.kept, pause)
-        drop_dead(items, self.kept)
-        self.items = [i for i in items if not isinstance(i, Group) or i.builder.outputs
-                      or i.builder.checks]
-        self.made.items = self.items
-        self.made.fallbacks = [i for i in self.items if isinstance(i, Fallback)]
-        self._calls()
+        self.made.steps = steps
+        self.made.calls = [c for s in steps for c in s.calls]
         self._visible(results)
         self._memory()
         self._write(results)
-
-    def _keep_numbers(self, statements, results):
-        """Python numbers that tier 0 or the program's caller gets come from tier 0."""
-        numbers = {n for n in results if n.m.weak}
-        while True:
-            for s in statements:
-                if isinstance(s, Fallback):
-                    node = s.instruction.node
-                    numbers |= {n for n in (*node.ins, *(node.outs or (node,)))
-                                if n.m.weak and n.op.name != "scalar"}
-            touched = {s.instruction for s in statements if not isinstance(s, Fallback)
-                       and _touches(s, numbers)}
-            made, changed = [], set()
-            for s in statements:
-                if s.instruction not in touched:
-                    made.append(s)
-                elif s.instruction not in changed:
-                    changed.add(s.instruction)
-                    made.append(lowering.fallback(s.instruction, "a Python number"))
-            statements = made
-            if not changed:
-                return statements
-
-    # ------------------------------------------------------------ kernels
-
-    def _calls(self):
-        """The calls of each item."""
-        self.item_calls = self.made.item_calls
-        packed: dict = {}  # what a call that packs a matrix does -> (root of the matrix, where to)
-        for item in self.items:
-            self.pause()
-            if isinstance(item, Group):
-                nest = item.builder.finish()
-                calls = emit(nest)
-                calls[0].loops = loops(nest)
-            elif isinstance(item, Multiply):
-                item.plan()
-                calls = packed_once(item.calls, packed) if item.reused else item.calls
-            elif isinstance(item, Native):
-                calls = item.calls
-            else:
-                calls = []
-            for key in [k for k, (root, _) in packed.items() if root in item.writes]:
-                del packed[key]
-            self.item_calls.append(calls)
-            self.made.calls += calls
 
     # ------------------------------------------------------------ memory
 
@@ -234,13 +143,11 @@ class _Build:
             for x in self._sources(n):
                 see(x)
 
-        for item in self.items:
-            if isinstance(item, Fallback):
-                node = item.instruction.node
-                if item.instruction.kind == "call":
-                    self.fallback_made |= set(node.outs or (node,))
-                for x in node.ins:
-                    see(x)
+        for i in [s.instructions[0] for s in self.steps if s.why is not None]:
+            if i.kind == "call":
+                self.fallback_made |= set(i.node.outs or (i.node,))
+            for x in i.node.ins:
+                see(x)
         for n in results:
             see(n)
         self.seen = seen
@@ -260,14 +167,12 @@ class _Build:
         """Give every root its place: an array of its own, or a part of the arena."""
         first, last = {}, {}
         sizes = {}
-        for at, (item, calls) in enumerate(zip(self.items, self.item_calls, strict=True)):
-            roots = {owned(w.buffer) for c in calls for w in c.words if isinstance(w, Address)}
-            roots |= {w for c in calls for w in c.words if isinstance(w, Workspace)}
+        for at, step in enumerate(self.steps):
+            roots = {owned(w.buffer) for c in step.calls for w in c.words if isinstance(w, Address)}
+            roots |= {w for c in step.calls for w in c.words if isinstance(w, Workspace)}
             for r in roots:
                 first.setdefault(r, at)
                 last[r] = at
-            if isinstance(item, Group):  # a root may also be an operand that was forwarded
-                continue
         self.array_of: dict = {}  # root -> index into the list of arrays
         self.leaf_of: dict = {}
         lives, order = [], []
@@ -306,17 +211,17 @@ class _Build:
 
     def _write(self, results):
         emitter = _Emitter(self)
-        token = 0
         stretch: list = []
-        for item, calls in zip(self.items, self.item_calls, strict=True):
-            if isinstance(item, Fallback):
-                if stretch:
-                    emitter.launch(stretch)
-                    stretch = []
-                emitter.fallback(item)
-            else:
-                stretch += [(c, item) for c in calls]
-            token += 1
+        for step in self.steps:
+            if step.why is None:
+                stretch += [(c, step) for c in step.calls]
+                if step.look is None:
+                    continue
+            if stretch:
+                emitter.launch(stretch)  # (after a look, the program may go on)
+                stretch = []
+            if step.why is not None:
+                emitter.in_tier0(step.instructions[0])
         if stretch:
             emitter.launch(stretch)
         names = [emitter.value(n) for n in results]
@@ -332,7 +237,7 @@ def _span(m) -> int:
 class _Emitter:
     """Writes the Python function of a native program."""
 
-    def __init__(self, build: _Build):
+    def __init__(self, build: _Assembly):
         self.build = build
         self.lines: list[str] = []
         self.names: dict = {}
@@ -401,9 +306,8 @@ class _Emitter:
             return f"({''.join(self._operand(x) + ', ' for x in what)})"
         return self.const(what)
 
-    def fallback(self, item: Fallback) -> None:
+    def in_tier0(self, i) -> None:
         """One instruction in tier 0."""
-        i = item.instruction
         n = i.node
         args = "".join(self._operand(a) + ", " for a in i.args)
         step = self.const(functools.partial(_run, i))
@@ -467,9 +371,9 @@ class _Emitter:
         self.build.made.plans[plan.ctypes.data] = (plan, table, calls)
         self.patchers.append((words, arena))
         failed = self.const(functools.partial(_failed, self.build.program, self.error_words,
-                                              [item for _, item in stretch]))
-        for j, (_, item) in enumerate(stretch):
-            for r in item.writes:
+                                              [step for _, step in stretch]))
+        for j, (_, step) in enumerate(stretch):
+            for r in step.writes:
                 if r in self.build.array_of:
                     self.done[r] = len(self.lines), j + 1
         self.lines.append(f"r = launch({plan.ctypes.data}, scalars, bufs, arrays)")
@@ -508,7 +412,7 @@ class _Emitter:
         head = "def program(bufs, scalars, _):\n"
         body = [f"if arena.address != state[0] or arena.room < {made.arena}: settle()",
                 f"arrays = [None] * {count}"] if patchers else [f"arrays = [None] * {count}"]
-        conditions = [s if true else f"not {s}" for s, true in self.build.guards.conditions.items()]
+        conditions = [s if true else f"not {s}" for s, true in self.build.conditions.items()]
         if conditions:
             other = self.const(self.build.program.in_tier0)
             body.insert(0, f"if not ({' and '.join(conditions)}): return {other}(bufs, scalars)")
@@ -556,12 +460,14 @@ def _run(i, args):
     return tuple(values[n] for n in i.node.outs or (i.node,)) if i.kind == "call" else ()
 
 
-def _failed(program, word, items, number, bufs, scalars):
-    """Raise for the kernel that noted a wrong value."""
+def _failed(program, word, steps, number, bufs, scalars):
+    """Raise for the kernel that noted a wrong value; a NaN from outside only gives a warning."""
     word[0] = 0
-    item = items[number - 1]
-    statements = item.statements if isinstance(item, Group) else [item]
-    failures.fail(program, [s.instruction for s in statements], bufs, scalars)
+    step = steps[number - 1]
+    if step.look is not None:
+        step.look.found(number - 1 - steps.index(step), bufs, scalars)
+    else:
+        failures.fail(program, step.instructions, bufs, scalars)
 
 
-__all__ = ["Arena", "NativeProgram", "base_of", "build", "hazard_root", "runtime"]
+__all__ = ["Arena", "NativeProgram", "assembled", "base_of", "build", "runtime"]

@@ -14,9 +14,15 @@ import numpy as np
 from .expressions import Expr, NotLowered, View, owned
 from .llvm import elements
 from .nests import Access, Nest, Node, Output, Place, Store, arranged, ready
+from .sizes import Size
 
 SPECIAL = {"const", "scalar", "index", "view", "part", "pad", "joined", "value", "reduce", "within",
            "take"}
+
+
+def _told_apart(number):
+    """A number as a key that 1, 1.0 and True do not share, nor 0.0 and -0.0."""
+    return (number.name, "") if number.__class__ is Size else (number, str(number))
 
 
 ONE_ROW = 1 << 13  # elements that are reduced as one row, so that what follows is in the same nest
@@ -164,13 +170,13 @@ class Builder:
         return tuple(a if n != 1 else None for a, n in zip(mine, x.shape, strict=True))
 
     def _const(self, e: Expr, axes) -> Node:
-        return self._node("const", (), e.dtype, e.attr, (), (e.attr, str(e.attr)))
+        return self._node("const", (), e.dtype, e.attr, (), _told_apart(e.attr))
 
     def _scalar(self, e: Expr, axes) -> Node:
         return self._node("scalar", (), e.dtype, e.attr, ())
 
     def _number(self, number, dtype=np.int64) -> Node:
-        return self._node("const", (), np.dtype(dtype), number, (), (number, str(number)))
+        return self._node("const", (), np.dtype(dtype), number, (), _told_apart(number))
 
     def _index(self, e: Expr, axes) -> Node:
         dim, step, start = axes[e.attr] or (None, 0, 0)

@@ -17,7 +17,6 @@ from .groups import Group, drop_dead, group
 from .kernels import matmul
 from .kernels.call import Address, Call
 from .lowering import Lowering
-from .printing import loops
 from .statements import Multiply, packed_once, settled, with_sums
 from .symbolic import LOWERING, Symbol
 
@@ -219,10 +218,7 @@ def _plan(build: Lowering, step: Callable, size: int, packed: dict) -> list[Call
     calls: list[Call] = []
     for item in items:
         if isinstance(item, Group):
-            nest = item.builder.finish()
-            made = emit(nest)
-            made[0].loops = loops(nest)
-            calls += made
+            calls += emit(item.builder.finish())
         elif isinstance(item, Multiply):
             item.reused = True
             item.plan()

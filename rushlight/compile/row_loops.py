@@ -14,6 +14,7 @@ from .llvm.builder import module, splat_literal, vector
 from .llvm.target import Target
 from .nests import LITERALS, Nest, Node, ready
 from .row_memory import Memory
+from .sizes import Size
 
 
 def along_inner(nest: Nest, o) -> bool:
@@ -23,7 +24,7 @@ def along_inner(nest: Nest, o) -> bool:
 
 def is_literal(n: Node) -> bool:
     """Whether a constant is part of the text."""
-    return n.attr in LITERALS or elements.register_type(n.dtype) == "i1"
+    return n.attr.__class__ is not Size and n.attr in LITERALS or elements.register_type(n.dtype) == "i1"
 
 
 class Rows(Memory):

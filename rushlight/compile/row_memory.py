@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 from .llvm import elements
 from .llvm.builder import Function, Operand, splat_literal, vector
 from .llvm.target import Target
@@ -58,7 +60,7 @@ class Memory:
         s = access.strides[j]
         last = j == len(self.nest.order) - 1
         if s == 0 or (last and abs(s) == access.view.dtype.itemsize):
-            return s
+            return operator.index(s)
         return self.word("stride", k, j)
 
     # ------------------------------------------------------------ what is known

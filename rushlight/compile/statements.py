@@ -7,11 +7,10 @@ order is that of the program; `groups.py` makes nests of those that fit together
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from . import expressions as ex
 from .expressions import Expr, View, owned
@@ -19,6 +18,7 @@ from .kernels.call import Address, Call
 from .llvm import elements
 from .nest_builder import SPECIAL, Builder
 from .nests import Store
+from .sizes import told
 from .symbolic import Symbol
 
 if TYPE_CHECKING:
@@ -157,9 +157,10 @@ class Multiply(Native):
         from .kernels import matmul
 
         self.calls = matmul.plan(self.product())
-        size = "x".join(map(str, (*self.c.shape[:-1], self.a.shape[-1], self.c.shape[-1])))
+        sizes = (*self.c.shape[:-1], self.a.shape[-1], self.c.shape[-1])
+        size = told("x".join(["{}"] * len(sizes)), *sizes)
         for call in self.calls:
-            call.label = f"{call.label} {size}"
+            call.label = told("{} {}", call.label, size)
 
     def add(self, s: Loops, kept: set) -> bool:
         """Take up a later sum of this product and another matrix, or a row of one, if s is that.
@@ -347,7 +348,7 @@ def domain_of(e: Expr) -> tuple[int, ...]:
         if id(x) in seen:
             return
         seen.add(id(x))
-        if x.op == "reduce" and np.prod(x.ins[0].shape) >= np.prod(best):
+        if x.op == "reduce" and math.prod(x.ins[0].shape) >= math.prod(best):
             best = x.ins[0].shape
         for y in x.ins:
             visit(y)

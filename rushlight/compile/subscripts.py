@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from . import expressions as ex
 from .expressions import Expr, NotLowered, View
+from .sizes import is_whole
 
 
 def full_index(index: tuple, rank: int) -> tuple:
@@ -22,15 +21,28 @@ def full_index(index: tuple, rank: int) -> tuple:
     return index + rest if at is None else index[:at] + rest + index[at + 1 :]
 
 
+def bounds(i: slice, n: int) -> tuple[int, int, int]:
+    """(first, step, how many) of the places that a slice takes of n."""
+    step = 1 if i.step is None else i.step
+    if step < 0:
+        r = range(*i.indices(n))
+        return r.start, r.step, len(r)
+    ends = []
+    for x, default in ((i.start, 0), (i.stop, n)):
+        x = default if x is None else x + n if x < 0 else x
+        ends.append(0 if x < 0 else n if x > n else x)
+    start, stop = ends
+    return start, step, -(-(stop - start) // step) if start < stop else 0
+
+
 def _cut(x: Expr, items) -> tuple[Expr, list]:
     """`x` with the slices among `items` applied; ints become dims of size 1."""
     starts, steps, shape = [], [], []
     for i, n in zip(items, x.shape, strict=True):
         if isinstance(i, slice):
-            r = range(*i.indices(n))
-            start, step, size = r.start, r.step, len(r)
-        elif isinstance(i, (int, np.integer)):
-            start, step, size = int(i) + n if i < 0 else int(i), 1, 1
+            start, step, size = bounds(i, n)
+        elif is_whole(i):
+            start, step, size = i + n if i < 0 else i, 1, 1
         else:
             start, step, size = 0, 1, n
         starts.append(start)
@@ -94,10 +106,9 @@ def write(x: Expr, index: tuple, value: Expr) -> Expr:
         raise NotLowered(f"writing at {index}")
     starts, shape = [], []
     for i, n in zip(index, x.shape, strict=True):
-        item = i if isinstance(i, slice) else slice(int(i) % n, int(i) % n + 1)
-        r = range(*item.indices(n))
-        starts.append(r.start)
-        shape.append(len(r))
+        start, _, size = bounds(i, n) if isinstance(i, slice) else (i % n, 1, 1)
+        starts.append(start)
+        shape.append(size)
     kept = [d for d, i in enumerate(index) if isinstance(i, slice)]
     lead = len(kept) - len(value.shape)
     dims: list = [None] * len(shape)

@@ -8,6 +8,7 @@ are in `functions.py`.
 
 from __future__ import annotations
 
+import math
 import operator
 import threading
 
@@ -16,6 +17,7 @@ import numpy as np
 from . import expressions as ex
 from . import subscripts
 from .expressions import Expr, NotLowered
+from .sizes import Size, is_whole
 
 UFUNCS = {
     "add", "subtract", "multiply", "divide", "negative", "absolute", "maximum", "minimum", "fmax",
@@ -36,7 +38,7 @@ def expression(x) -> Expr:
     """The expression of a symbol, a number or a NumPy scalar."""
     if isinstance(x, Symbol):
         return x.expr
-    if isinstance(x, (bool, int, float)):
+    if isinstance(x, (bool, int, float, Size)):
         return ex.const(x)
     if isinstance(x, np.generic) or (isinstance(x, np.ndarray) and x.ndim == 0):
         return ex.const(x.item(), x.dtype)
@@ -158,7 +160,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.expr.shape, dtype=np.int64))
+        return math.prod(self.expr.shape)
 
     def __len__(self) -> int:
         return self.expr.shape[0]
@@ -260,10 +262,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def reshape(self, *shape, order="C"):
         """Of a computed value, dims of size 1 may come and go; else it goes through memory."""
-        if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)):
+        if len(shape) == 1 and not is_whole(shape[0]):
             shape = tuple(shape[0])
         if -1 in shape:
-            known = int(np.prod([n for n in shape if n != -1]))
+            known = math.prod([n for n in shape if n != -1])
             shape = tuple(self.size // max(known, 1) if n == -1 else n for n in shape)
         try:
             return Symbol(ex.reshape(self.expr, shape), self)
@@ -425,11 +427,11 @@ def reduce(kind, x, axis=0, dtype=None, keepdims=False, **options):
 
 
 def mean(x, axis=None, dtype=None, out=None, keepdims=False, **_):
-    count = int(np.prod([x.shape[d] for d in dims_of(x, axis)], dtype=np.int64))
+    count = math.prod([x.shape[d] for d in dims_of(x, axis)])
     if not ex.is_float(x.dtype) or out is not None:
         raise NotLowered("mean of integers")
     total = reduce("sum", x, axis=axis, dtype=dtype, keepdims=bool(keepdims is True))
-    return total / total.dtype.type(count)
+    return total / Symbol(ex.const(count, total.dtype))
 
 
 def broadcast_to(x: Symbol, shape) -> Symbol:

@@ -54,24 +54,35 @@ class Timed:
 
 
 @functools.cache
-def limits() -> tuple[float, float]:
-    """(floating operations, bytes) a second that this machine reaches with the threads in use.
+def most_flops(arithmetic: str) -> float:
+    """Floating operations a second that this machine reaches with the threads in use, measured once.
 
-    The first from a product of matrices that stay in the cache, the second from a copy of 64 MB.
+    arithmetic: "float32", "float64" or "bfloat16", as in `Call`. From a product of matrices that stay in the
+    cache; larger ones of bfloat16, which are over too soon where there are block registers.
     """
     from .kernels.matmul import Matrix, Product, plan
 
-    n = 384
-    a, b, c = (np.ones((n, n), np.float32) for _ in range(3))
+    n, dtype = {"float32": (384, np.dtype(np.float32)), "float64": (384, np.dtype(np.float64)),
+                "bfloat16": (768, None)}[arithmetic]
+    if dtype is None:
+        import ml_dtypes
+
+        dtype = np.dtype(ml_dtypes.bfloat16)
+    a, b, c = (np.ones((n, n), dtype) for _ in range(3))
     matrices = [Matrix(held_address(x), n, 1) for x in (a, b, c)]
-    best = _best(plan(Product(*matrices, m=n, n=n, k=n)), 2 * n**3, [a, b, c])
+    return _best(plan(Product(*matrices, m=n, n=n, k=n, dtype=arithmetic)), 2 * n**3, [a, b, c])
+
+
+@functools.cache
+def most_bytes() -> float:
+    """Bytes a second, read and written together, of a copy of 32 MB; measured once."""
     x = np.empty(1 << 23, np.float32)
     y = np.ones(1 << 23, np.float32)
     np.copyto(x, y)  # its pages are given now
     start = time.perf_counter()
     for _ in range(4):
         np.copyto(x, y)
-    return best, 4 * 2 * x.nbytes / (time.perf_counter() - start)
+    return 4 * 2 * x.nbytes / (time.perf_counter() - start)
 
 
 def held_address(array: np.ndarray):

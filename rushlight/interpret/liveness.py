@@ -1,8 +1,21 @@
-"""Which values a program in tier 0 holds when they take most: for tables of memory."""
+"""Who holds memory: an array's owner, and which values a program in tier 0 holds when they take most."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from .program import Program, outputs
+
+
+def owner(a: np.ndarray) -> np.ndarray:
+    """The array whose memory `a` is a view of."""
+    while True:
+        base = a.base
+        if base.__class__.__name__ == "DummyArray":  # of as_strided
+            base = base.base
+        if not isinstance(base, np.ndarray):
+            return a
+        a = base
 
 
 def at_peak(program: Program) -> list:

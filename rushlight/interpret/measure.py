@@ -33,6 +33,9 @@ class Observer:
         a tuple of arrays; None for operators that write into their arguments.
         """
 
+    def writing(self, operator, args) -> None:
+        """`operator` is about to run alone, and to write into some of its arguments."""
+
     def program(self, run: Program, start: int, end: int) -> None:
         """A whole Program ran, its operations included."""
 
@@ -65,6 +68,7 @@ def unwatch(observer: Observer) -> None:
 
 
 def _prepare(o, outs, plan, arrays):
+    _before(o, arrays)
     start = clock()
     call, result = _plain[0](o, outs, plan, arrays)
     end = clock()
@@ -73,9 +77,16 @@ def _prepare(o, outs, plan, arrays):
     return call, result
 
 
+def _before(operator, arrays):
+    if operator.mutates:
+        for w in tuple(OBSERVERS):
+            w.writing(operator, arrays)
+
+
 def _run(call, arrays):
+    _before(call.operator, arrays)
     start = clock()
-    result = _plain[1](call, arrays)
+    result = _plain[1](call, list(arrays))  # (its casts go into the list)
     end = clock()
     for w in tuple(OBSERVERS):
         w.operation(call.operator, None, arrays, result, start, end)

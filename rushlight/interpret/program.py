@@ -23,6 +23,8 @@ COST = 6e-5  # seconds in tier 0, for each operation, after which a program is c
 LONG = 5e-3  # seconds: a program that takes longer may be compiled after its first run, and waits for it
 WATCH: list = []  # functions that see each run of a program first (`tools/explain.py`)
 TIER1: list = [None]  # the compiler's: takes a program and its numbers, says whether that is settled
+FAMILY: list = [None]  # the compiler's: told of a program's first run, may give it a native form at once
+HOPES = [0]  # above 0: programs that are new have lately got native forms at once (see `background.py`)
 MOST_COMPILED = 512  # functions that are kept for programs with the same source
 _COMPILED: dict[str, object] = {}
 
@@ -41,8 +43,9 @@ class Program:
 
     __slots__ = (
         "instructions", "wanted", "saved", "runs", "function", "source", "consts", "lines", "facts",
-        "native", "plain", "seconds", "spent", "offered", "pending",
+        "native", "plain", "seconds", "spent", "offered", "pending", "family",
     )
+    points: dict = {}  # where it looks for NaN: see `nans.py`
 
     def __init__(self, instructions, wanted, saved):
         self.instructions, self.wanted, self.saved = instructions, wanted, saved
@@ -51,6 +54,7 @@ class Program:
         self.seconds = self.spent = 0.0  # that its last run in tier 0 took, and all of them
         self.offered = not instructions  # whether tier 1 has got it, or would have nothing to do
         self.pending = None  # an event while the compiler has it
+        self.family = None  # of programs that differ only in sizes: `runs` and `spent` of all of them
 
     def __repr__(self) -> str:
         return f"Program({len(self.instructions)} instructions, {len(self.wanted)} results)"
@@ -79,7 +83,11 @@ class Program:
     def _on_trial(self, bufs, scalars):
         """A run in tier 0 that is timed; at its end, tier 1 may take the program."""
         self.runs += 1
-        if self.runs > HOT_AFTER and not self.offered:
+        if self.runs == 1 and FAMILY[0] is not None and not self.offered:
+            FAMILY[0](self, scalars)
+            if self.native is not None:
+                return self.function(bufs, scalars, self.consts)
+        if not self.offered and max(self.runs, self.family.runs if self.family else 0) > HOT_AFTER:
             self._offer(scalars)
         begin = clock()
         if self.function is None:
@@ -88,19 +96,26 @@ class Program:
             made = self.function(bufs, scalars, self.consts)
         self.seconds = clock() - begin
         self.spent += self.seconds
+        if self.family is not None:
+            self.family.runs += 1
+            self.family.spent += self.seconds
         if not self.offered and self.seconds > LONG and self.worth_compiling:
             self._offer(scalars)
         return made
 
     @property
     def worth_compiling(self) -> bool:
-        """Whether it has spent so much time in tier 0 that compiling it will probably pay."""
-        return self.spent > COST * len(self.instructions)
+        """Whether so much time was spent in tier 0 that compiling it will probably pay."""
+        spent = self.spent if self.family is None else self.family.spent
+        return spent > COST * len(self.instructions)
 
     def _offer(self, scalars):
         if self.function is None:
-            compile_program(self)
+            self._as_python()
         self.offered = TIER1[0] is None or TIER1[0](self, scalars)
+
+    def _as_python(self):
+        compile_program(self)
 
     def in_tier0(self, bufs, scalars):
         """Run as straight-line Python, also when there is a native form."""
@@ -208,13 +223,17 @@ def run_instruction(i: Instruction, args, values) -> None:
         for at, d in call.casts:
             args[at] = tier0.cast(args[at], d)
         result = call.function(*args)
+        if call.fixes:
+            fixed = fix_each(result, call.metas, args) if call.several else tier0.rerun_fix(
+                result, call.metas, args)
+            if call.fixes is tier0.UNKNOWN:
+                tier0.learnt(call, result, fixed)
+            result = fixed
         if call.several:
-            if call.fixes:
-                result = fix_each(result, call.metas, args)
             for n, r in zip(node.outs, result, strict=True):
                 values[n] = r
         elif kind == "call":
-            values[node] = tier0.rerun_fix(result, call.metas, args) if call.fixes else result
+            values[node] = result
 
 
 def write(dst, src) -> None:
@@ -229,11 +248,11 @@ def fix_each(results, metas, args):
     return [tier0.rerun_fix(r, m, args) for r, m in zip(results, metas, strict=True)]
 
 
-def build(path, wanted, saved, restride) -> Program:
+def build(path, wanted, saved, restride, kind=Program) -> Program:
     """The Program that runs `path` and returns the values of `wanted` and `saved`.
 
     Pure operations whose result is not needed are dropped; writes are kept if the memory is needed
-    later or comes from outside. restride(args) makes the function of a regenerated view.
+    later or comes from outside. restride(args) makes the function of a regenerated view. kind: the class.
     """
     needed, roots, kept = set(), set(), []
     for n in (*wanted, *saved):
@@ -264,7 +283,7 @@ def build(path, wanted, saved, restride) -> Program:
             if x.op.name == "get":
                 needed.add(x.ins[0])
     kept.reverse()
-    return Program(plan(kept, (*wanted, *saved), restride), tuple(wanted), tuple(saved))
+    return kind(plan(kept, (*wanted, *saved), restride), tuple(wanted), tuple(saved))
 
 
 def plan(kept, results, restride):

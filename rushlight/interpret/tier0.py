@@ -25,6 +25,9 @@ except ImportError:  # pragma: no cover - other NumPy versions
     QUIET = None
 
 
+NANS: list = [None]  # who tracks NaNs (`nans.py`), while `tools.nans()` is on
+
+
 class Call:
     """How a node's reference is called: casts before, fixes after."""
 
@@ -32,6 +35,7 @@ class Call:
 
 
 ndarray = np.ndarray
+UNKNOWN = "unknown"  # whether there are fixes: they are tried
 
 
 def cast(x, d):
@@ -146,6 +150,21 @@ def prepare(o, outs, plan, arrays):
         call.fixes = True
         result = _own(laid_out(result, outs), arrays)
     return call, result
+
+
+def assumed(o, outs, plan) -> Call:
+    """The Call of an operation that has not been run: its first run tells whether results need fixes."""
+    call = Call()
+    call.operator, call.function, call.casts, call.metas = o, o.ufunc or o.reference, plan, outs
+    call.several = outs.__class__ is tuple
+    call.fixes = None if o.mutates or o.view else UNKNOWN
+    return call
+
+
+def learnt(call: Call, result, fixed) -> None:
+    """Note whether a first run's results needed fixes."""
+    pairs = zip(result, fixed, strict=True) if call.several else ((result, fixed),)
+    call.fixes = True if any(a is not b for a, b in pairs) else None
 
 
 def run(call: Call, arrays):

@@ -513,7 +513,8 @@ def new_empty_strided(self, size, stride, *, dtype=None, layout=None, device=Non
 # ---------------------------------------------------------------- counted
 
 
-@op(lambda start, step, n, dtype: meta((n,), dtype), compute="storage", api="")
+@op(lambda start, step, n, dtype: meta((n,), dtype), compute="storage", api="",
+    lower=lambda build, start, step, n, dtype: build.counted(start, step, n))
 def _counted(start: float, step: float, n: int, dtype: dtype_class):
     """start, start + step, ..."""
     if dtype.category == dtypes.INTEGER:

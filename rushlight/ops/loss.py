@@ -15,7 +15,7 @@ from .matmul import linear
 from .pointwise import piecewise, where
 from .shape import broadcast_tensors
 from .softmax import log_softmax
-from .values import found
+from .values import counted, found, zeros
 
 NN = "nn.functional"
 
@@ -184,12 +184,12 @@ def _nll_backward(grad: Tensor, target: IntTensor, weight: Tensor | None, ignore
                   shape: tuple):
     """Minus the weighted gradient at each row's target class, zeros elsewhere."""
     w, at = _row_weights(target, weight, ignore_index, grad.dtype)
-    made = np.zeros(shape, grad.dtype, like=grad)
+    made = zeros(shape, grad.dtype, grad)
     share = np.where(w == 0, grad.dtype.type(0), -grad * w)  # (all ignored: the mean's is infinite)
     if len(shape) == 1:
         made[at] = share
     else:
-        made[np.arange(len(at)), at] = share
+        made[counted(at.shape[0], at), at] = share
     return made
 
 
@@ -198,7 +198,7 @@ def _nll_rows(input: Tensor, target: IntTensor, weight: Tensor | None, ignore_in
     """(minus the weighted log-probability of each row's target, its weight)."""
     _check_targets(target, input.shape[-1], ignore_index)
     w, at = _row_weights(target, weight, ignore_index, input.dtype)
-    picked = input[at] if input.ndim == 1 else input[np.arange(len(at)), at]
+    picked = input[at] if input.ndim == 1 else input[counted(at.shape[0], at), at]
     return -picked * w, w
 
 
@@ -254,7 +254,7 @@ def _cross_entropy_backward(grad: Tensor, log_p: Tensor, target: IntTensor, igno
     p = np.exp(log_p)
     keep = target != ignore_index
     at = np.where(keep, target, -1).astype(np.int32)
-    p -= np.arange(p.shape[1], dtype=np.int32) == at[:, None]
+    p -= counted(p.shape[1], at, np.int32) == at[:, None]
     share = grad / keep.sum().astype(grad.dtype)
     return p * np.where(keep, share, grad.dtype.type(0))[:, None]
 
@@ -282,7 +282,8 @@ def _cross_entropy(input: Tensor, target: IntTensor, ignore_index: int):
     z = input - np.max(input, axis=1, keepdims=True)
     z -= np.log(np.add.reduce(np.exp(z), axis=1, keepdims=True))
     keep = target != ignore_index
-    picked = np.where(keep, z[np.arange(len(target)), np.where(keep, target, 0)], z.dtype.type(0))
+    at = counted(target.shape[0], target), np.where(keep, target, 0)
+    picked = np.where(keep, z[at], z.dtype.type(0))
     return np.add.reduce(picked) / -keep.sum().astype(z.dtype), z
 
 

@@ -17,7 +17,7 @@ from ..trace.operator import BoolTensor, IntTensor, Tensor, function, op
 from . import rules
 from .indexing import TensorType, _index, add_rows, combined
 from .scatter import _scalar_fits, gather
-from .values import bounded, found
+from .values import bounded, found, zeros
 
 
 def masked_fill_rule(input: Meta, mask: Meta, value: Meta) -> Meta:
@@ -135,7 +135,7 @@ def _masked_gather(input: Tensor, mask: BoolTensor, size):
     n = math.prod(size)
     where = np.broadcast_to(mask, input.shape).reshape(-1)
     place = np.where(where, np.cumsum(where) - 1, n)
-    made = combined(np.zeros(n + 1, input.dtype, like=input), place, input.reshape(-1), "set")
+    made = combined(zeros(n + 1, input.dtype, input), place, input.reshape(-1), "set")
     return made[:n].reshape(size)
 
 

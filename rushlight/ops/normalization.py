@@ -11,6 +11,7 @@ from ..trace.meta import Meta, meta
 from ..trace.modes import no_grad
 from ..trace.operator import Tensor, function, op
 from . import rules
+from .values import number
 
 NN = "nn.functional"
 
@@ -66,7 +67,7 @@ def _standardize_backward(grad: Tensor, input: Tensor, mean: Tensor, rstd: Tenso
     x = (input - mean) * rstd
     total = np.add.reduce(grad, axis=axes, keepdims=True)
     along = np.add.reduce(grad * x, axis=axes, keepdims=True)
-    scale = input.dtype.type(1.0 / n) if n else 0
+    scale = number(1.0 / n, input) if n else 0
     return (grad - total * scale - x * (along * scale)) * rstd
 
 
@@ -76,7 +77,7 @@ def _standardize(input: Tensor, axes: tuple, eps: float):
     n = 1
     for d in axes:
         n *= input.shape[d]
-    scale = input.dtype.type(1.0 / n) if n else 0
+    scale = number(1.0 / n, input) if n else 0
     mean = np.add.reduce(input, axis=axes, keepdims=True) * scale
     x = input - mean
     var = np.add.reduce(x * x, axis=axes, keepdims=True) * scale

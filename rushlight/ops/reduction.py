@@ -11,6 +11,7 @@ from ..trace.meta import Meta, meta
 from ..trace.operator import Size, Tensor, function, op
 from ..trace.tensor import Tensor as TensorClass
 from . import rules
+from .values import number
 
 
 def axis(dim):
@@ -90,7 +91,7 @@ def mean(input: Tensor, dim: tuple | int | None = None, keepdim: bool = False, *
         a.shape[d] for d in (ax if isinstance(ax, tuple) else (ax,))
     )
     total = np.add.reduce(a, axis=ax, keepdims=keepdim and a.ndim > 0)
-    return total / a.dtype.type(n) if a.dtype.kind == "f" else total / n
+    return total / number(n, a) if a.dtype.kind == "f" else total / n
 
 
 def _same_reduced(name):

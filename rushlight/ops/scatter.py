@@ -12,7 +12,7 @@ from ..trace.meta import Meta, meta
 from ..trace.operator import IntTensor, Tensor, function, op
 from . import rules
 from .indexing import OutOfRange, TensorType, _index_backward, add_rows, combined, from_front
-from .values import bounded
+from .values import bounded, zeros
 
 UFUNCS = {"sum": "add", "prod": "multiply", "mean": "add", "amax": "maximum", "amin": "minimum"}
 
@@ -197,7 +197,7 @@ def _cut_gather(g, dim, index, src_meta):
 )
 def _pad_end(input: Tensor, size):
     """`input` followed by zeros in each dim, up to shape `size`."""
-    out = np.zeros(size, input.dtype, like=input)
+    out = zeros(size, input.dtype, input)
     out[tuple(map(slice, input.shape))] = input
     return out
 
@@ -220,8 +220,8 @@ def _cut(input: Tensor, size):
 )
 def _scatter_sum(src: Tensor, dim, index: IntTensor, size):
     """Zeros of shape `size` with `src` added at the index along `dim` (gather's gradient)."""
-    zeros = np.zeros(size, src.dtype, like=src)
-    return scattered(zeros, dim, index, src.reshape(index.shape), _at("add"))
+    made = zeros(size, src.dtype, src)
+    return scattered(made, dim, index, src.reshape(index.shape), _at("add"))
 
 
 def _scalar_fits(input, value) -> None:
@@ -351,7 +351,7 @@ def _scatter_reduce(input: Tensor, dim, index: IntTensor, src: Tensor, reduce, i
         out = combined(out, positions, values, UFUNCS[reduce])
         if reduce != "mean":
             return out
-        count = combined(np.zeros(out.shape, np.int64, like=positions), positions, 1, "add")
+        count = combined(zeros(out.shape, np.int64, positions), positions, 1, "add")
         count = np.maximum(count + 1 if include_self else count, 1).astype(out.dtype)
         return out // count if out.dtype.kind in "iu" else out / count
 

@@ -17,6 +17,7 @@ from ..trace.tensor import Tensor as TensorClass
 from ..trace.tensor import wrap
 from . import rules
 from .pointwise import piecewise
+from .values import zeros
 from .view import (
     _view,
     expand,
@@ -648,7 +649,7 @@ def _embed_rule(input: Meta, offset, dim1, dim2) -> Meta:
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1):
     """Matrices with the last dimension on a diagonal."""
     m = _embed_rule(meta(input.shape, dtypes.uint8), offset, dim1, dim2)
-    whole = np.zeros(m.shape, input.dtype, like=input)
+    whole = zeros(m.shape, input.dtype, input)
     return with_diagonal(whole, input, offset, dim1, dim2)
 
 

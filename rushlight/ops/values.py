@@ -24,6 +24,24 @@ def native(name: str):
     return define
 
 
+def zeros(shape, dtype, like) -> np.ndarray:
+    """Zeros, of the kind of array that `like` is."""
+    compiled = getattr(like, "function", None)
+    return np.zeros(shape, dtype) if compiled is None else compiled("zeros", shape, dtype)
+
+
+def counted(n: int, like, dtype=np.int64) -> np.ndarray:
+    """0, 1, ... n - 1, as the kind of array that `like` is."""
+    compiled = getattr(like, "function", None)
+    return np.arange(n, dtype=dtype) if compiled is None else compiled("counted", n, dtype)
+
+
+def number(x, like):
+    """A number (perhaps made of sizes) as `like` has them: a NumPy scalar of its dtype."""
+    compiled = getattr(like, "function", None)
+    return like.dtype.type(x) if compiled is None else compiled("number", x, like.dtype)
+
+
 def found(bad) -> bool:
     """Whether a condition holds anywhere. A compiled operator fails if it does, and False is given."""
     ask = getattr(bad, "found", None)

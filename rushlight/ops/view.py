@@ -12,7 +12,7 @@ from ..trace.operator import PUBLISHED, Size, Tensor, function, op
 from ..trace.tensor import Tensor as TensorClass
 from ..trace.write import become_view
 from . import rules
-from .values import native
+from .values import native, zeros
 
 VIEW = {"view": True, "compute": "storage"}
 
@@ -499,7 +499,7 @@ def _at(dim, item):
 )
 def _select_backward(grad: Tensor, shape: tuple, dim: int, index: int):
     """Zeros of `shape` with `grad` at one index of `dim`."""
-    whole = np.zeros(shape, grad.dtype, like=grad)
+    whole = zeros(shape, grad.dtype, grad)
     whole[_at(dim % len(shape), index)] = grad
     return whole
 
@@ -540,7 +540,7 @@ def _slice_rule(input: Meta, dim, start, stop, step) -> Meta:
 )
 def _slice_backward(grad: Tensor, shape: tuple, dim: int, start, stop, step):
     """Zeros of `shape` with `grad` at a slice of `dim`."""
-    whole = np.zeros(shape, grad.dtype, like=grad)
+    whole = zeros(shape, grad.dtype, grad)
     whole[_at(dim % len(shape), slice(start, stop, step))] = grad
     return whole
 
@@ -611,7 +611,7 @@ def _diagonal_rule(input: Meta, offset, dim1, dim2) -> Meta:
 )
 def _diagonal_backward(grad: Tensor, shape: tuple, offset: int, dim1: int, dim2: int):
     """Zeros of `shape` with `grad` on a diagonal."""
-    return with_diagonal(np.zeros(shape, grad.dtype, like=grad), grad, offset, dim1, dim2)
+    return with_diagonal(zeros(shape, grad.dtype, grad), grad, offset, dim1, dim2)
 
 
 @native("with_diagonal")

@@ -1,9 +1,9 @@
-"""Tools that show what Rushlight does: `explain` (what ran), `memory` (what it took)."""
+"""Tools: `explain` shows what ran, `memory` what it took; `nans` stops at the operation that makes a NaN."""
 
 from importlib import import_module as _import_module
 
-_LAZY = {"memory": "live_memory"}
-__all__ = ["memory"]
+_LAZY = {"memory": "live_memory", "nans": "nan_tracking", "NanError": "nan_tracking"}
+__all__ = ["NanError", "memory", "nans"]
 
 
 def __getattr__(name: str):

@@ -26,11 +26,17 @@ class _Kernel:
     seconds: float = 0.0
     flops: int = 0
     nbytes: int = 0
+    arithmetic: str = "float32"
 
-    def share(self, limits: tuple[float, float]) -> float:
-        """The part of the machine's limit (arithmetic or memory) that it reached, 0 to 1."""
-        least = max(self.flops / limits[0], self.nbytes / limits[1])
-        return least * self.runs / self.seconds if self.seconds else 0.0
+    @property
+    def share(self) -> float:
+        """The part of the machine's limit (memory, or arithmetic of its kind) that it reached, 0 to 1."""
+        from ..compile.timing import most_bytes, most_flops
+
+        if not self.seconds:
+            return 0.0
+        least = max(self.flops and self.flops / most_flops(self.arithmetic), self.nbytes / most_bytes())
+        return least * self.runs / self.seconds
 
 
 @dataclass
@@ -53,9 +59,11 @@ class _Program:
         if native is None:
             return []
         rows = []
-        for calls, lines in native.lines_of_calls():
-            for c in calls:
-                row = _Kernel(c.label, [_place(n) for n in lines], flops=c.flops, nbytes=c.nbytes)
+        for step in native.steps:
+            lines = [_place(i.node) for i in step.instructions]
+            for c in step.calls:
+                row = _Kernel(c.label, list(lines), flops=c.flops, nbytes=c.nbytes,
+                              arithmetic=c.arithmetic)
                 if self.timed is not None:
                     row.runs = self.timed.counts[id(c)]
                     row.seconds = self.timed.seconds[id(c)]
@@ -67,8 +75,8 @@ class _Program:
         native = self.program.native
         if native is None:
             return []
-        return [(f.instruction.node.op.name, _place(f.instruction.node), f.why)
-                for f in native.fallbacks]
+        return [(i.node.op.name, _place(i.node), s.why)
+                for s in native.in_tier0 for i in s.instructions]
 
 
 def _alike(kernels: list[_Kernel]) -> list[_Kernel]:
@@ -100,7 +108,9 @@ class explain:
     """Watch what runs inside a with block; `str()` of it is a report, `save(path)` an HTML page.
 
     counts: operations seen for the first time (`misses`), programs run (`flushes`) and made (`programs`).
-    Kernels are timed one by one, which costs about a microsecond each.
+    Kernels are timed one by one, which costs about a microsecond each. "Of the limit": of the time that memory, or
+    arithmetic in its dtype, would take at the speed measured once for this machine (`compile/timing.py`); arrays
+    that are in a cache come faster, up to several times the limit.
 
     >>> for _ in range(3):
     ...     with torch.explain() as report:
@@ -166,7 +176,6 @@ class explain:
             f"{self.compiled} kernels compiled in {self.compile_seconds * 1e3:.0f} ms, "
             f"{self.reused} taken from the disk; {self.seconds * 1e3:.2f} ms in all",
         ]
-        limits = self._limits()
         for row in self.rows():
             p = row.program
             told.append("")
@@ -180,7 +189,7 @@ class explain:
                 told.append(
                     f"  {k.runs / max(row.runs, 1):5.0f} x {k.seconds / max(k.runs, 1) * 1e6:9.1f} us"
                     f"  {k.nbytes / 1e6:8.2f} MB "
-                    f"{k.flops / 1e6:9.2f} MFLOP  {min(k.share(limits), 9.99):4.0%} of the limit  "
+                    f"{k.flops / 1e6:9.2f} MFLOP  {min(k.share, 9.99):4.0%} of the limit  "
                     f"{k.label[:60]}  [{', '.join(dict.fromkeys(k.lines))[:60]}]"
                 )
             if len(kernels) > 12:
@@ -189,20 +198,12 @@ class explain:
                 told.append(f"  tier 0: {name} at {line}: {why}")
         return "\n".join(told)
 
-    def _limits(self) -> tuple[float, float]:
-        if not any(r.tier for r in self.programs.values()):
-            return 1.0, 1.0
-        from ..compile.timing import limits
-
-        return limits()
-
     def save(self, path: str | os.PathLike) -> None:
         """Write the report as a page that needs nothing else: tables, and the graph before and after."""
-        limits = self._limits()
         parts = [_HEAD, f"<p>{html.escape(str(self).splitlines()[0])}.<br>"
                  f"{html.escape(str(self).splitlines()[1])}.</p>"]
         for number, row in enumerate(self.rows(), 1):
-            parts.append(_program_html(number, row, limits))
+            parts.append(_program_html(number, row))
         parts.append("</body></html>\n")
         temporary = f"{os.fspath(path)}.tmp"
         with open(temporary, "w", encoding="utf-8") as f:
@@ -228,7 +229,7 @@ def _colour(i: int) -> str:
     return f"hsl({i * 67 % 360} 55% 55%)"
 
 
-def _program_html(number: int, row: _Program, limits) -> str:
+def _program_html(number: int, row: _Program) -> str:
     p, escape = row.program, html.escape
     out = [f"<h2>Program {number} <small>{len(p.instructions)} operations, tier {row.tier}, "
            f"{row.runs} runs, {row.seconds * 1e3:.3f} ms</small></h2>"]
@@ -245,7 +246,7 @@ def _program_html(number: int, row: _Program, limits) -> str:
                 f"<tr><td class=l>{escape(k.label[:80])}<td class=l>"
                 f"{escape(', '.join(dict.fromkeys(k.lines))[:80])}<td>{k.runs}"
                 f"<td>{k.seconds / max(k.runs, 1) * 1e6:.1f}<td>{k.nbytes / 1e6:.2f}"
-                f"<td>{k.flops / 1e6:.2f}<td>{min(k.share(limits), 9.99):.0%}"
+                f"<td>{k.flops / 1e6:.2f}<td>{min(k.share, 9.99):.0%}"
                 f"<td class=l><span class=bar style='width:{width:.0f}px'></span></tr>"
             )
         out.append("</table>")
@@ -259,11 +260,12 @@ def _graph_html(p) -> str:
     escape = html.escape
     group_of: dict = {}
     after = []
-    for i, (label, instructions) in enumerate(p.native.steps()):
+    for i, step in enumerate(p.native.steps):
+        instructions = list(dict.fromkeys(step.instructions))
         for x in instructions:
             group_of.setdefault(id(x), i)
         names = ", ".join(dict.fromkeys(x.node.op.name.strip("_") for x in instructions))
-        after.append(f"<div class=kernel style='border-color:{_colour(i)}'><b>{escape(label)}</b><br>"
+        after.append(f"<div class=kernel style='border-color:{_colour(i)}'><b>{escape(step.label)}</b><br>"
                      f"{escape(names[:200])}</div>")
     before = [
         f"<div class=op style='border-color:"

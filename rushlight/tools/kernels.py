@@ -28,24 +28,24 @@ def show_kernels(
     ''
     """
     from ..compile.llvm import objects
+    from ..compile.printing import loops
     from ..trace.trie import site_of
 
     out = file or sys.stdout
     shown = set()
     for program in native_programs():
-        for calls, nodes in program.lines_of_calls():
-            places = dict.fromkeys(
-                f"{found[0]}:{found[1]}" for n in nodes if (found := site_of(n)) is not None
-            )
+        for step in program.steps:
+            sites = [site_of(i.node) for i in step.instructions]
+            places = dict.fromkeys(f"{found[0]}:{found[1]}" for found in sites if found is not None)
             if line is not None and not any(line in p for p in places):
                 continue
-            for call in calls:
+            for call in step.calls:
                 if (call.text, call.label) in shown:
                     continue
                 shown.add((call.text, call.label))
                 print(f"# {call.label}\n# {', '.join(places)}", file=out)
-                if "loops" in what and call.loops:
-                    print(call.loops, file=out)
+                if "loops" in what and call.nest is not None:
+                    print(loops(call.nest), file=out)
                 if "llvm" in what:
                     print(call.text, file=out)
                 if "asm" in what:

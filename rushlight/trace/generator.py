@@ -132,6 +132,15 @@ class Generator:
         made.set_state(self.get_state())
         return made
 
+    def _aside(self) -> Generator:
+        """A generator that goes on from the state as it is while a program runs: for running it again."""
+        made = object.__new__(Generator)
+        made.__dict__.update(self.__dict__)
+        if self._engine is not None:
+            made._engine = np.random.MT19937()
+            made._engine.state = self._engine.state
+        return made
+
     # ---------------------------------------------------------------- raw words
 
     def raw32(self, n: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..interpret.liveness import owner
 from . import trie
 from .tensor import Parameter, Tensor
 from .traceback import PACKAGE
@@ -34,17 +35,6 @@ class Row:
     dtype: str
     nbytes: int
     line: str = ""
-
-
-def owner(a: np.ndarray) -> np.ndarray:
-    """The array whose memory `a` is a view of."""
-    while True:
-        base = a.base
-        if base.__class__.__name__ == "DummyArray":  # of as_strided
-            base = base.base
-        if not isinstance(base, np.ndarray):
-            return a
-        a = base
 
 
 def line_of(node) -> str:

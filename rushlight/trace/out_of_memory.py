@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from .live import Row
 
 
+SPARE = 8 << 20  # bytes (of addresses: nobody touches them) that are given up to say what is alive
+_spare = [bytearray(SPARE)]
+
+
 class OutOfMemoryError(RuntimeError):
     """There is no memory for a result; what was there before is intact, and the program can go on.
 
@@ -63,12 +67,14 @@ def explained(error: BaseException, operation: str, metas=None, site: str = "") 
         message += f"\n  (recorded at {site})"
     error.__traceback__ = None  # its frames hold arrays
     told = OutOfMemoryError()
+    _spare.clear()
     try:
         told.live = sorted((r for _, r in rows().values()), key=lambda r: -r.nbytes)
         if told.live:
             message += "\nWhat is alive, the largest first:\n" + table(told.live)
+        _spare.append(bytearray(SPARE))
     except MemoryError:  # not even for a list
-        told.live = []
+        told.live = getattr(told, "live", [])
     told.operation, told.shape, told.nbytes = operation, shape, nbytes
     told.dtype = "" if dtype is None else dtype.name
     told.args = (message,)

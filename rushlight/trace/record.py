@@ -15,7 +15,7 @@ from . import dtypes, out_of_memory, overrides, trie
 from .meta import meta, weak_meta
 from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .promotion import cast_plan
-from .segments import drop_dead, end_segment, enter, run_pending, settle
+from .segments import drop_dead, end_segment, enter, run_unless_deferred, settle
 from .tensor import Parameter, Tensor, wrap_shared
 from .traceback import PACKAGE, SHOW_INTERNAL
 from .trie import GET, LOCK, NO_CHILDREN, RECORDER, Stats, add_child, child, make_node
@@ -327,14 +327,15 @@ def missed(o: Operator, tr, key, args: tuple):
             if saving[2] and any([trie.in_inference(x) for x in ins]):
                 return record(o, args)
         if not tr.immediate:
-            run_pending(tr)
+            run_unless_deferred(tr, key)
             arrays = [v._buf if x.__class__ is Node else x for x, v in zip(nodes, args)]  # noqa: B905
-        out = known[1]
-        try:
-            made = tier0.run(known[4], arrays)
-        except Exception as e:
-            end_segment(tr)
-            raise _told(e, o, args) from e.__cause__
+        out, made = known[1], None
+        if tr.immediate:
+            try:
+                made = tier0.run(known[4], arrays)
+            except Exception as e:
+                end_segment(tr)
+                raise _told(e, o, args) from e.__cause__
         v = new(Node)
         v.next, v.first_key, v.first = NO_CHILDREN, None, None
         v.parent, v.op, v.args, v.m = st, o, nodes, out
@@ -349,9 +350,8 @@ def missed(o: Operator, tr, key, args: tuple):
         v.site = tr.sweeping or site(3)
         trie.NODES += 1
         Stats.misses += 1
-        if not st.frozen:
-            tr.unpublished.append((st, key, v))
-        if rg:
+        add_child(st, key, v)
+        if rg and tr.immediate:
             saved = tr.saved
             if saved is None:
                 saved = tr.saved = {}
@@ -366,7 +366,7 @@ def missed(o: Operator, tr, key, args: tuple):
         t._s = tr.st = v
         t._buf = made
         tr.ts.append(t)
-        if v.nbytes > tr.prune_at:
+        if v.nbytes > tr.prune_at and tr.immediate:
             drop_dead(tr)
         return t
 
@@ -391,14 +391,14 @@ def _saving(o: Operator, flags):
 def first_time(tr, o: Operator, key, nodes, values):
     """Infer, run and remember an operation that was never seen in this context.
 
-    Returns the new node and its result array (a tuple of arrays for several outputs).
+    Returns the new node and its result array (a tuple of arrays for several outputs; None where it
+    is deferred).
     """
     st = tr.st
     if st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES:
         end_segment(tr)  # then record again from the root
         raise _Again
-    if not tr.immediate:
-        run_pending(tr)
+    run_unless_deferred(tr, key)
     metas, ins, args, arrays, rg = [], [], [], [], False
     number = len(tr.scalars)
     for kind, x, value in zip(o.kinds, nodes, values, strict=True):
@@ -434,10 +434,14 @@ def first_time(tr, o: Operator, key, nodes, values):
             inferred.clear()
         inferred[facts] = known
     outs, out, plan, dtype_differentiable, call = known
+    made = None
     if call is None:
-        call, made = tier0.prepare(o, outs, plan, arrays)
+        if tr.immediate:
+            call, made = tier0.prepare(o, outs, plan, arrays)
+        else:
+            call = tier0.assumed(o, outs, plan)
         inferred[facts] = (outs, out, plan, dtype_differentiable, call)
-    else:
+    elif tr.immediate:
         made = tier0.run(call, arrays)
     v = make_node(st, o, tuple(args), tuple(ins), out, False)
     v.call = call
@@ -464,7 +468,7 @@ def first_time(tr, o: Operator, key, nodes, values):
     Stats.misses += 1
     v.site = tr.sweeping or site()
     add_child(st, key, v)
-    if rg:
+    if rg and tr.immediate:
         _keep_saved(tr, o, v, nodes, values, made)
     return v, made
 

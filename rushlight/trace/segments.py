@@ -7,11 +7,16 @@ it happens where values are read, at the end of `optimizer.step()`, and at the b
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import islice
 from sys import getrefcount
 
 import numpy as np
 
+from ..interpret import tier0
+from ..interpret.program import HOPES
 from . import out_of_memory, trie
+from .meta import Meta
 from .trie import (
     ENDS,
     HAS_HISTORY,
@@ -33,6 +38,9 @@ from .trie import (
 )
 
 new = object.__new__
+ALIKE = 3  # new segments of one kind, after which their programs are looked at
+LAST_EDGES = 6  # that a new one is compared with
+LONG_SEGMENT = 16  # operations of a segment for which that is worth while
 SNAPSHOT_BYTES = 1 << 16  # memory that NumPy sees is copied up to this size, else used at once
 
 
@@ -78,6 +86,8 @@ def enter(tr, t, real: bool = False):
         st = tr.st
         v = child(st, key)
         if v is None:
+            if HOPES[0] > 0 and not tr.likely:
+                _is_alike(tr, key)
             v = make_node(st, LEAF, (kind,), (), s.m, s.rg)
             v.number = len(tr.leaves)
             v.nbytes = st.nbytes  # it is there already
@@ -181,6 +191,38 @@ def drop_dead(tr) -> None:
     tr.prune_at = tr.st.nbytes + trie.PRUNE_BYTES
 
 
+def run_unless_deferred(tr, key=None) -> None:
+    """Execute what is pending before something new is recorded, which then runs at once.
+
+    Unless new programs have lately got native forms, and this is likely to become another such: since its
+    key, or one before it in the segment, differs from a known edge in sizes only. Then what is new is
+    deferred, as what is known.
+    """
+    if not tr.immediate and not (HOPES[0] > 0 and (tr.likely or _is_alike(tr, key))):
+        run_pending(tr)
+
+
+def _is_alike(tr, key) -> bool:
+    """Whether a new key differs from one of the last edges here in sizes only; noted in `tr.likely`."""
+    st = tr.st
+    tr.likely = any([
+        known.__class__ is key.__class__ is tuple and len(known) == len(key)
+        and all([a is b or a == b or _differ_in_size(a, b) for a, b in zip(known, key, strict=True)])
+        for known in (st.first_key, *islice(reversed(st.next), LAST_EDGES))
+    ])
+    return tr.likely
+
+
+def _differ_in_size(a, b) -> bool:
+    kind = a.__class__
+    if kind is not b.__class__:
+        return False
+    if kind is Meta:
+        return a.dtype is b.dtype and a.ndim == b.ndim
+    return kind is int or (kind is tuple and len(a) == len(b) and all(
+        [x.__class__ is y.__class__ is int or x == y for x, y in zip(a, b, strict=True)]))
+
+
 def run_pending(tr) -> None:
     """Execute what the running segment has deferred; its live handles get their arrays."""
     if tr.immediate:
@@ -189,21 +231,22 @@ def run_pending(tr) -> None:
     st = tr.st
     if st.slot >= 0:
         wanted = tuple([t._s for t in live if t._s.op is not LEAF])
-        execute(tr, st, wanted, [t for t in live if t._s.op is not LEAF])
+        execute(tr, st, wanted, [t for t in live if t._s.op is not LEAF], False)
     tr.immediate = True
     tr.executed = st.slot
     del live
 
 
-def execute(tr, st, wanted, handles):
-    """Run the Program of (where we stand, what is alive); returns it."""
+def execute(tr, st, wanted, handles, ended=True):
+    """Run the Program of (where we stand, what is alive); returns it. ended: whether the segment ends."""
     programs = st.programs
     if programs is None:
         programs = st.programs = {}
-    p = programs.get(wanted)
+    key = wanted if tier0.NANS[0] is None else ("looking", ended, wanted)
+    p = programs.get(key)
     if p is None:
         from ..compile import background  # noqa: F401 - from now on, hot programs become native
-        from ..interpret.program import build
+        from ..interpret.program import Program, build
         from .plan import saved_nodes
         from .write import restrider
 
@@ -212,7 +255,12 @@ def execute(tr, st, wanted, handles):
         path = trie.path_of(st)
         if tr.executed >= 0:
             raise AssertionError("a segment that runs at once has nothing deferred")
-        p = programs[wanted] = build(path, wanted, saved_nodes(wanted, st.freed), restrider)
+        kind = Program
+        if key is not wanted:
+            from ..interpret.nans import LookingProgram
+
+            kind = partial(LookingProgram, ended=ended)
+        p = programs[key] = build(path, wanted, saved_nodes(wanted, st.freed), restrider, kind)
         Stats.programs += 1
     Stats.flushes += 1
     try:
@@ -263,17 +311,37 @@ def end_segment(tr) -> None:
             live = _live(tr)
             wanted_handles = [t for t in live if t._s.op is not LEAF]
             wanted = tuple([t._s for t in wanted_handles])
-            program = execute(tr, st, wanted, wanted_handles)
+            program, arrays = execute(tr, st, wanted, wanted_handles), None
             del wanted_handles
         else:
             program = None
+            arrays = [t._buf for t in _live(tr)] if tier0.NANS[0] is not None else None
             live = [t for t in tr.ts if t._tr is tr]
+            _note_likeness(st, len(live))
         _restart(tr, live, program)
         if not st.frozen:
             ENDS.pop(st, None)
             ENDS[st] = None
         if trie.NODES > trie.MAX_NODES:
             trie.prune()
+        if arrays:
+            tier0.NANS[0].results(arrays)
+
+
+_alike: dict = {}  # what new segments of one kind have in common: how many there were
+
+
+def _note_likeness(st, count: int) -> None:
+    """A new segment ends: if there were others like it, they may differ in sizes only.
+
+    Then the next ones are deferred, so that their programs are seen, and can share a native form.
+    """
+    kind = (st.slot, st.op, count)
+    times = _alike[kind] = _alike.get(kind, 0) + 1
+    if times >= ALIKE and st.slot >= LONG_SEGMENT:
+        HOPES[0] = max(HOPES[0], ALIKE)
+    if len(_alike) > 4096:
+        _alike.clear()
 
 
 def _restart(tr, live=None, program=None) -> None:

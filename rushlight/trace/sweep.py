@@ -142,10 +142,9 @@ def _scalar_entry(tr, value):
     key = (SCALAR, value.__class__)
     v = child(tr.st, key)
     if v is None:
-        if not tr.immediate:
-            from .segments import run_pending
+        from .segments import run_unless_deferred
 
-            run_pending(tr)
+        run_unless_deferred(tr, key)
         st = tr.st
         v = make_node(st, SCALAR, (), (), weak_meta(value.__class__), False)
         v.number = len(tr.scalars)

@@ -290,6 +290,7 @@ class Position:
         "bufs",
         "scalars",
         "immediate",
+        "likely",  # whether what is new seems to differ from what is known in sizes only
         "saved",
         "hooks",
         "serial",
@@ -320,6 +321,7 @@ class Position:
         self.serial = _serial
         self.saved, self.hooks, self.immediate = None, None, EAGER
         self.unpublished: list = []
+        self.likely = False
         self.executed = -1
         self.prune_at = PRUNE_BYTES
         self.leaves, self.bufs, self.scalars, self.ts, self.st = (

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..interpret.tier0 import converted
+from ..interpret.tier0 import NANS, converted
 from . import trie
 from .meta import is_dense, meta
-from .segments import end_segment, enter, run_pending
+from .segments import end_segment, enter, run_unless_deferred
 from .trie import (
     ALIAS,
     HAS_HISTORY,
@@ -50,14 +50,16 @@ def node_of(tr, t):
 
 
 def edge(tr, op, args, m, rg, root=None, ins=None):
-    """Follow or make the edge of a primitive; returns (node, whether it is new)."""
+    """Follow or make the edge of a primitive; returns (node, whether it is new).
+
+    What is new runs at once if `tr.immediate` says so.
+    """
     key = (op, *args)
     v = child(tr.st, key)
     if v is not None:
         tr.st = v
         return v, False
-    if not tr.immediate:
-        run_pending(tr)
+    run_unless_deferred(tr, key)
     st = tr.st
     v = make_node(st, op, tuple(args), ins if ins is not None else tuple(args), m, rg)
     if root is not None:
@@ -83,7 +85,7 @@ def alias(t, op=ALIAS):
         made = new(Tensor)
         made._s, made._tr = v, tr
         made._storage = t.storage_identity()
-        if fresh:
+        if fresh and tr.immediate:
             made._buf = t._buf
         tr.ts.append(made)
         if trie.EAGER:
@@ -120,8 +122,7 @@ def set_leaf(t, requires_grad: bool):
         key = (VARIABLE, a)
         v = child(tr.st, key)
         if v is None:
-            if not tr.immediate:
-                run_pending(tr)
+            run_unless_deferred(tr, key)
             v, _ = edge(tr, VARIABLE, (a,), a.m, True, a.root)
             v.number = len(tr.leaves)
         tr.st = v
@@ -220,7 +221,10 @@ def write(t, source, in_place: bool = False):
         v, fresh = edge(tr, WRITE, args, m, rg, dst.root, ins=(dst, src))
         if fresh:
             v.writes = Writes(None if unseen else dst.root, v.slot, v.writes)
-            _copy(t._buf, source._buf)
+            if tr.immediate:
+                if NANS[0] is not None:
+                    NANS[0].copying(t._buf, source._buf, dst.root.op is LEAF)
+                _copy(t._buf, source._buf)
         storage = t._storage or t.storage_identity()
         if not unseen:
             storage.version += 1
@@ -281,7 +285,7 @@ def _rewrite_history(tr, t, base, v, storage) -> None:
         base._s = node
         base._history = None
         base._generation = storage.generation
-        if fresh and base._buf is None:
+        if fresh and tr.immediate and base._buf is None:
             raise AssertionError("a base has no memory")
         owner = base
         regenerate(tr, t)
@@ -301,7 +305,7 @@ def regenerate(tr, t):
         t._offset = base._offset
     geometry = (m.shape, m.strides, m.offset, m.dtype)
     v, fresh = edge(tr, RESTRIDE, (b, geometry), m, b.rg, b.root, ins=(b,))
-    if fresh and t._buf is None:
+    if fresh and tr.immediate and t._buf is None:
         t._buf = restrided(base._buf, b.m, m)
     t._s, t._history = v, None
     t._generation = t._storage.generation

@@ -71,6 +71,7 @@ def test_compiled_program_shows_its_arena(monkeypatch):
 
 
 def test_names_of_modules_gradients_and_optimisers():
+    gc.collect()  # tensors of other tests that are garbage, and would go meanwhile
     net = nn.Linear(300, 200)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     net(torch.ones(2, 300)).sum().backward()

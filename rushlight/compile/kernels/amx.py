@@ -23,6 +23,7 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.builder import Function, Operand, module, vector
 from ..llvm.target import Target
+from ..sizes import least, most, several, told
 from . import amx_pack
 from .amx_pack import LANES, LEFT, RIGHT, SIDE, STEP, TILE, pack, packed, panels_of, prefetch
 from .call import Call, Workspace
@@ -333,11 +334,13 @@ def words(p: Product, grid: Grid, target: Target, text: str) -> tuple[list[Call]
 
     Blocks are for the caches; panels of both sides for a block of k should fit into L1.
     """
-    rows, columns, k = min(grid.m_step, p.m), min(grid.n_step, p.n), min(grid.k_step, p.k)
+    rows, columns, k = (
+        least(step, n) for step, n in ((grid.m_step, p.m), (grid.n_step, p.n), (grid.k_step, p.k))
+    )
     kc = k if k <= WHOLE else even_most(k, DEPTH, SIDE)
     panel = up(kc, SIDE) * STEP
     share = target.l2_bytes // 4 // panel  # panels
-    mc, group = min(up(rows, SIDE), max(share, 1)), min(up(columns, SIDE), max(share // 2, 1))
+    mc, group = least(up(rows, SIDE), most(share, 1)), least(up(columns, SIDE), most(share // 2, 1))
     calls, found = list[Call](), {"pack_a": 1, "pack_b": 1}
     alone = p.batches == grid.k_chunks == 1 and p.m * p.n * p.k >= SHARED
     if alone and grid.n_chunks > 1:
@@ -367,11 +370,11 @@ def _pack_call(side: str, p: Product, kc: int, text: str) -> Call:
     else:
         at, count, row, column = p.b.at, p.n, p.b.column, p.b.row
     out = Workspace(up(count, SIDE) * up(p.k, SIDE) * STEP)
-    step = max(up(up(count, CHUNKS // 2), SIDE), 4) * SIDE
+    step = most(up(up(count, CHUNKS // 2), SIDE), 4) * SIDE
     chunks = up(count, step)
     return Call(
         text, f"amx_pack_{side}", [out, at, 2 * row, 2 * column, count, p.k, kc, step], chunks,
-        chunks > 1, f"pack {side} {count}x{p.k} {p.dtype}", nbytes=4 * count * p.k,
+        several(chunks), told("pack {} {}x{} {}", side, count, p.k, p.dtype), nbytes=4 * count * p.k,
         exports=EXPORTS,
     )
 

@@ -45,7 +45,8 @@ class Call:
     """One native call: `function` of the module `text`, for each of `chunks` chunks.
 
     words: the argument block, each an int, a float (stored as a double), an Address, a Workspace or
-    a `Scalar`. parallel: whether the chunks are worth sharing between threads.
+    a `Scalar`. parallel: whether the chunks are worth sharing between threads. arithmetic: what limits its
+    operations: "float32", "float64" (half as many lanes) or "bfloat16" (instructions for products of it).
     """
 
     text: str
@@ -57,4 +58,10 @@ class Call:
     flops: int = 0
     nbytes: int = 0
     exports: tuple[str, ...] = field(default=())  # all functions of the module that may be called
-    loops: str = ""  # the loops as text, for people
+    nest: object = None  # the loops, for people
+    arithmetic: str = "float32"
+
+
+def arithmetic_of(dtype) -> str:
+    """The arithmetic of loops over a dtype, or its name: half types and integers are as fast as float32."""
+    return "float64" if str(dtype) == "float64" else "float32"

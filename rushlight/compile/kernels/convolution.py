@@ -21,8 +21,9 @@ import numpy as np
 
 from ..llvm.builder import Function, Operand, module
 from ..llvm.target import Target, host
+from ..sizes import told
 from . import micro
-from .call import Address, Call, Workspace
+from .call import Address, Call, Workspace, arithmetic_of
 from .cutting import even_step
 from .micro import Tiles
 from .pack import call_pack, packers
@@ -103,8 +104,9 @@ def plan(c: Convolution, target: Target | None = None) -> list[Call]:
     chunks = c.groups * image_chunks * pixel_chunks * output_chunks
     return [Call(
         convolve_text(target, c.dtype), "convolve", [words[n] for n in WORDS], chunks,
-        chunks > 1 and flops > 400_000, label=f"convolution {c.outputs}x{image.channels}x{taps}",
+        chunks > 1 and flops > 400_000, label=told("convolution {}x{}x{}", c.outputs, image.channels, taps),
         flops=flops, nbytes=images * pixels * (c.outputs + image.channels) * c.groups * item,
+        arithmetic=arithmetic_of(c.dtype),
     )]
 
 

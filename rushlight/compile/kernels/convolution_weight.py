@@ -18,8 +18,9 @@ import numpy as np
 
 from ..llvm.builder import Function, module
 from ..llvm.target import Target, host
+from ..sizes import told
 from . import combine, micro
-from .call import Address, Call, Workspace
+from .call import Address, Call, Workspace, arithmetic_of
 from .convolution import leave_unless, range_of, scratch
 from .cutting import even_step
 from .micro import Tiles
@@ -145,9 +146,9 @@ def plan(g: WeightGradient, guard: object = 0, target: Target | None = None) -> 
     chunks = b.parts * g.groups * d.kernel * channel_chunks * output_chunks
     made = Call(
         correlate_text(target, g.dtype), "correlate", [words[n] for n in WORDS], chunks,
-        chunks > 1 and flops > 400_000, label=f"weight gradient {g.outputs}x{g.rows}", flops=flops,
+        chunks > 1 and flops > 400_000, label=told("weight gradient {}x{}", g.outputs, g.rows), flops=flops,
         nbytes=geometry["images"] * geometry["pixels"] * g.groups * item
-        * (g.outputs + image.channels),
+        * (g.outputs + image.channels), arithmetic=arithmetic_of(g.dtype),
     )
     # batches: groups; (groups, depth taps, channels) if depth taps lie between channels
     middle, inner = (d.kernel, image.channels) if d.kernel > 1 else (1, 1)

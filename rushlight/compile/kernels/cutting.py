@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..sizes import most
+
 
 def up(a: int, b: int) -> int:
     """a / b, rounded up."""
@@ -10,7 +12,7 @@ def up(a: int, b: int) -> int:
 
 def even_step(size: int, parts: int, multiple: int) -> int:
     """The size of a part, a multiple, when so many (at least one) should share `size` evenly."""
-    return max(up(up(size, max(parts, 1)), multiple), 1) * multiple
+    return most(up(up(size, most(parts, 1)), multiple), 1) * multiple
 
 
 def even_most(size: int, most: int, multiple: int) -> int:

@@ -16,7 +16,8 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.builder import Operand, module, splat_literal
 from ..llvm.target import Target, host
-from .call import Call
+from ..sizes import told
+from .call import Call, arithmetic_of
 from .convolution import Convolution
 from .convolution_weight import WeightGradient
 from .micro import Tiles, load_part, multiply_add, store_part
@@ -54,8 +55,8 @@ def _plan(writer, image, groups, each, out, weights, dtype, target) -> list[Call
     flops = 2 * image.batch * groups * each * h.out * w.out * h.kernel * w.kernel
     nbytes = image.batch * groups * (each * h.out * w.out + h.size * w.size) * tiles.itemsize
     return [Call(_text(target, dtype, writer), writer.name, [words[n] for n in WORDS], chunks,
-                 chunks > 1 and flops > 100_000, label=f"{writer.name} {h.kernel}x{w.kernel}",
-                 flops=flops, nbytes=nbytes)]
+                 chunks > 1 and flops > 100_000, label=told("{} {}x{}", writer.name, h.kernel, w.kernel),
+                 flops=flops, nbytes=nbytes, arithmetic=arithmetic_of(dtype))]
 
 
 @functools.cache

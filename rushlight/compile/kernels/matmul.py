@@ -22,8 +22,9 @@ import numpy as np
 
 from ..llvm import elements
 from ..llvm.target import Target, host
+from ..sizes import later, several, told
 from . import amx, finish, products, thin
-from .call import Address, Call, Workspace
+from .call import Address, Call, Workspace, arithmetic_of
 from .cutting import even_most, up
 from .micro import Tiles
 
@@ -126,9 +127,10 @@ def plan(product: Product, target: Target | None = None) -> list[Call]:
         work = _paired(work)
     tiles = Tiles(target, "float64" if p.dtype == "float64" else "float32")
     if kind == "amx":
-        grid = _steps(work, *amx.chunks(work), amx.Sides)
+        batch, m, n, k = later(amx.chunks, _nowhere(work))
+        grid = _steps(work, batch, m, n, k, amx.Sides)
     else:
-        grid = _grid(work, kind, tiles)
+        grid = later(_grid, _nowhere(work), kind, tiles)
     before, words = _sides(work, grid, tiles) if kind == "tiles" else ([], {})
     if kind == "amx":
         before, words = amx.words(work, grid, target, _text("amx", target, p.dtype))
@@ -255,6 +257,17 @@ class Grid:
         return self.m_chunks * self.n_chunks * self.k_chunks * self.batch_chunks
 
 
+def _nowhere(p: Product) -> Product:
+    """A product without its addresses: what a grid depends on."""
+    a, b, c = (replace(x, at=_NOWHERE) for x in (p.a, p.b, p.c))
+    addend = p.addend and replace(p.addend, at=_NOWHERE)
+    return replace(p, a=a, b=b, c=c, addend=addend, bias=p.bias and _NOWHERE, epilogue=(0, 0))
+
+
+_NOWHERE = Address(None)
+
+
+@functools.cache
 def _grid(p: Product, kind: str, tiles: Tiles) -> Grid:
     """Chunks of about the same work: of batches, else of C's rows and columns, else of k."""
     work = p.m * p.n * max(p.k, 1) * p.batches
@@ -363,12 +376,16 @@ def _filled(text: str, function: str, words: dict, p: Product, c_bytes: int, chu
     item, table = p.itemsize, list[int]()
     for size, a, b, c in zip(p.batch, p.a.batch, p.b.batch, p.c.batch, strict=True):
         table = [size, a * item, b * item, c * c_bytes, *table]  # the innermost dimension first
-    size, k = f"{p.batches}x" if p.batches > 1 else "", p.k * (2 if p.pairs else 1)
+    k = p.k * (2 if p.pairs else 1)
+    sizes = ([p.batches] if p.batch else []) + [p.m, k, p.n]
+    label = told(f"{function} {'x'.join(['{}'] * len(sizes))} {p.dtype}", *sizes)
     return Call(
-        text, function, [words.get(w, 0) for w in products.WORDS] + table, chunks, chunks > 1,
-        f"{function} {size}{p.m}x{k}x{p.n} {p.dtype}", 2 * p.batches * p.m * p.n * k,
+        text, function, [words.get(w, 0) for w in products.WORDS] + table, chunks, several(chunks),
+        label, 2 * p.batches * p.m * p.n * k,
         p.batches * p.itemsize * (p.m * k + k * p.n + p.m * p.n),
         EXPORTS.get(function, (function,)),
+        arithmetic="bfloat16" if function == "amx" or (p.pairs and function == "tiles")
+        else arithmetic_of(p.dtype),
     )
 
 
@@ -396,9 +413,7 @@ def _sides(p: Product, grid: Grid, tiles: Tiles) -> tuple[list[Call], dict]:
 
     In a large product, a side that several chunks would pack is packed before by a call of its own.
     """
-    rows, columns = min(grid.m_step, p.m), min(grid.n_step, p.n)
-    left, right = _packs(p, tiles, rows, columns)
-    shared_left, shared_right = _shared(p, grid, tiles, left, right)
+    left, right, shared_left, shared_right = later(_packing, _nowhere(p), grid, tiles)
     item, calls, words = tiles.itemsize, list[Call](), dict[str, object]()
     depth = up(p.k, tiles.lanes) * tiles.lanes
     if shared_left:
@@ -414,7 +429,16 @@ def _sides(p: Product, grid: Grid, tiles: Tiles) -> tuple[list[Call], dict]:
         calls.append(_pack("pack_right", p, tiles, place, panel, 4 * tiles.columns))
         words |= {"b": place, "b_k": tiles.columns * item, "b_column": depth * item}
         right = 3
-    return calls, words | _blocks(p, grid, tiles, left, right)
+    numbers = later(_blocks, _nowhere(p), grid, tiles, left, right)
+    found = dict(zip(BLOCK_WORDS, numbers, strict=True))
+    scratch = Workspace(found["scratch_bytes"], per_thread=True)
+    return calls, words | found | {"scratch": scratch, "pack_a": left, "pack_b": right}
+
+
+def _packing(p: Product, grid: Grid, tiles: Tiles) -> tuple[int, int, bool, bool]:
+    """How A and B are packed, and whether each is packed before, as a whole."""
+    left, right = _packs(p, tiles, min(grid.m_step, p.m), min(grid.n_step, p.n))
+    return left, right, *_shared(p, grid, tiles, left, right)
 
 
 def _pack(name: str, p: Product, tiles: Tiles, out: Workspace, out_step: int, step: int) -> Call:
@@ -424,14 +448,17 @@ def _pack(name: str, p: Product, tiles: Tiles, out: Workspace, out_step: int, st
     chunks = up(rows if name == "pack_left" else columns, step)
     text = _text("pairs" if p.pairs else "tiles", tiles.target, p.dtype)
     return Call(
-        text, name, words, chunks, chunks > 1,
-        f"{name} {rows}x{columns} {p.dtype}", nbytes=rows * columns * (p.itemsize + tiles.itemsize),
-        exports=TILES,
+        text, name, words, chunks, several(chunks),
+        told("{} {}x{} {}", name, rows, columns, p.dtype),
+        nbytes=rows * columns * (p.itemsize + tiles.itemsize), exports=TILES,
     )
 
 
-def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> dict:
-    """Blocks for the caches, and places in the scratch of a thread."""
+BLOCK_WORDS = ("mc", "kc", "group", "scratch_bytes", "panels", "panel_bytes", "keep")
+
+
+def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> tuple[int, ...]:
+    """Blocks for the caches, and places in the scratch of a thread: BLOCK_WORDS."""
     item, target = tiles.itemsize, tiles.target
     # a wide tile uses each vector of B so often that a panel may come from L2; C is visited less
     depth = max(target.l1_bytes * 3 // (4 * tiles.columns * item), 8 * target.vector_bytes, 256)
@@ -454,18 +481,18 @@ def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> d
     start = up(a_bytes, 64) * 64
     nbytes = start + (kc + tiles.lanes) * tiles.columns * item + held * panel_bytes
     nbytes = up(nbytes, 64) * 64
-    return {
-        "mc": mc, "kc": kc, "group": group * tiles.columns,
-        "scratch": Workspace(nbytes, per_thread=True), "scratch_bytes": nbytes,
-        "panels": start, "panel_bytes": panel_bytes, "keep": int(bool(keep)),
-        "pack_a": pack_a, "pack_b": pack_b,
-    }
+    return mc, kc, group * tiles.columns, nbytes, start, panel_bytes, int(bool(keep))
+
+
+def _finish_steps(m: int, n: int, count: int) -> tuple[int, int]:
+    """Rows and matrices of a chunk that adds `count` parts of m x n."""
+    rows = max(1, min(m, (1 << 16) // (n * count) or 1))
+    return rows, max(1, (1 << 16) // (n * m * count)) if rows == m else 1
 
 
 def _finish(p: Product, parts: Matrix, count: int, part: int, target: Target) -> Call:
     """The call that adds the parts and stores C."""
-    rows = max(1, min(p.m, (1 << 16) // (p.n * count) or 1))
-    batch_step = max(1, (1 << 16) // (p.n * p.m * count)) if rows == p.m else 1
+    rows, batch_step = later(_finish_steps, p.m, p.n, count)
     grid = Grid(rows, p.n, 1, batch_step, up(p.m, rows), 1, 1, up(p.batches, batch_step))
     sums = replace(p, a=parts, b=replace(parts, batch=(0,) * len(p.batch)), k=count)
     words = _words(sums, grid, p.itemsize)

@@ -16,7 +16,8 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.builder import Function, Operand, float_literal, module, splat_literal, vector
 from ..llvm.target import Target, host
-from .call import Address, Call, ErrorWord
+from ..sizes import told
+from .call import Address, Call, ErrorWord, arithmetic_of
 from .convolution import range_of
 from .micro import Tiles, load_part
 from .planes import WORDS, Planes, words_of
@@ -35,8 +36,9 @@ def plan(kind: str, image: Image, out: Address, index: Address | int = 0, dtype:
     size = planes * h.out * w.out
     return [Call(
         pool_text(target, dtype, kind), kind, [words[n] for n in WORDS], chunks,
-        chunks > 1 and size * taps > 50_000, label=f"{kind} over {h.kernel}x{w.kernel}",
+        chunks > 1 and size * taps > 50_000, label=told("{} over {}x{}", kind, h.kernel, w.kernel),
         flops=size * taps, nbytes=(size + planes * h.size * w.size) * tiles.itemsize,
+        arithmetic=arithmetic_of(dtype),
     )]
 
 

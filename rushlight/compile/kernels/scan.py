@@ -15,7 +15,8 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.builder import Function, float_literal, module, splat_literal, vector
 from ..llvm.target import Target, host
-from .call import Address, Call
+from ..sizes import least, most, several, told
+from .call import Address, Call, arithmetic_of
 
 WORTH = 1 << 15  # elements of a chunk, at least
 
@@ -50,14 +51,15 @@ def plan(scan: Scan, x: Address, outs: list[Address], outer: int, n: int, inner:
     """The call; outs: the values and, of an extreme, the places as int64."""
     target = target or host()
     blocks = -(-inner // _block(target, scan, inner))
-    per = max(1, WORTH // max(n * min(inner, _block(target, scan, inner)), 1))
+    per = most(1, WORTH // most(n * least(inner, _block(target, scan, inner)), 1))
     chunks = -(-outer * blocks // per)
     words = [x, *outs, outer * blocks, n, inner, per, blocks]
     if len(outs) == 1:
         words.insert(2, 0)
-    return [Call(text(target, scan, inner > 1), "scan", words, chunks, chunks > 1,
-                 label=f"scan {scan.how} {outer}x{n}x{inner}", flops=outer * n * inner,
-                 nbytes=2 * outer * n * inner * scan.dtype.itemsize)]
+    return [Call(text(target, scan, inner > 1), "scan", words, chunks, several(chunks),
+                 label=told("scan {} {}x{}x{}", scan.how, outer, n, inner), flops=outer * n * inner,
+                 nbytes=2 * outer * n * inner * scan.dtype.itemsize,
+                 arithmetic=arithmetic_of(scan.dtype))]
 
 
 def _block(target: Target, scan: Scan, inner: int) -> int:

@@ -15,7 +15,8 @@ import numpy as np
 from ..llvm import elements
 from ..llvm.builder import Function, module, vector
 from ..llvm.target import Target, host
-from .call import Address, Call
+from ..sizes import least, most, several, told
+from .call import Address, Call, arithmetic_of
 
 WIDE = 8  # columns from which a row is walked in vectors
 COLUMNS = 128  # of a chunk, at least
@@ -33,18 +34,18 @@ def plan(out: Address, ids: Address, values: Address, *, dtype: np.dtype, how: s
     """
     target = target or host()
     work = count * width + (rows * width if zero else 0)
-    wanted = min(CHUNKS, max(1, work // WORTH))
-    columns = max(COLUMNS, -(-width // wanted // 64) * 64) if width >= 2 * COLUMNS else width
-    column_blocks = -(-width // max(columns, 1))
-    row_blocks = max(1, min(wanted // column_blocks, width, rows))
+    wanted = least(CHUNKS, most(1, work // WORTH))
+    columns = most(COLUMNS, -(-width // wanted // 64) * 64) if width >= 2 * COLUMNS else width
+    column_blocks = -(-width // most(columns, 1))
+    row_blocks = most(1, least(wanted // column_blocks, width, rows))
     per = -(-rows // row_blocks)
     size = dtype.itemsize
     words = [out, ids, values, count, width * size, row_step, rows, per, row_blocks, columns, width]
     return [Call(
         text(target, dtype.name, how, width >= WIDE, one, zero), "scatter", words,
-        row_blocks * column_blocks, row_blocks * column_blocks > 1,
-        label=f"scatter {how} {count} of {rows}x{width}", flops=count * width,
-        nbytes=(2 * count + rows * zero) * width * size,
+        row_blocks * column_blocks, several(row_blocks * column_blocks),
+        label=told("scatter {} {} of {}x{}", how, count, rows, width), flops=count * width,
+        nbytes=(2 * count + rows * zero) * width * size, arithmetic=arithmetic_of(dtype),
     )]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..llvm import elements
 from ..llvm.builder import Function, module
+from ..sizes import most, told
 from .call import Address, Call, Workspace
 
 SHORT = 64  # rows of at most so many elements are sorted by insertion
@@ -28,10 +29,10 @@ def plan(x: Address, out: Address, *, dtype: np.dtype, descending: bool, outer: 
     room = -(-(2 * n * (key + 4) + key * 256 * 4 + 64) // 64) * 64
     space = Workspace(room, per_thread=True)
     rows = outer * inner
-    per = max(1, WORTH // max(n, 1))
+    per = most(1, WORTH // most(n, 1))
     words = [x, out, space, room, rows, n, inner, per, first, last]
     return [Call(text(dtype.name, descending), "sort", words, -(-rows // per), rows > per,
-                 label=f"sort {outer}x{n}x{inner}", flops=8 * rows * n,
+                 label=told("sort {}x{}x{}", outer, n, inner), flops=8 * rows * n,
                  nbytes=rows * n * (dtype.itemsize + 8))]
 
 

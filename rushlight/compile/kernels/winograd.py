@@ -23,9 +23,10 @@ from dataclasses import dataclass, replace
 
 from ..llvm.builder import Function, Operand, module
 from ..llvm.target import Target, host
+from ..sizes import told
 from . import convolution, micro
 from . import winograd_transforms as transforms
-from .call import Address, Call, Workspace
+from .call import Address, Call, Workspace, arithmetic_of
 from .convolution import Convolution, range_of, scratch
 from .cutting import even_step
 from .micro import Tiles
@@ -186,7 +187,7 @@ def _tiles_calls(c, transformed, row, flag, tiles) -> list[Call]:
                  PLACES * words["sum_place"] * (function == "winograd")]
         words |= scratch(("table", "runs", "prepared", "inputs", "sums"), sizes)
         return Call(text, function, [words[n] for n in WORDS], chunks, chunks > 1, nbytes=nbytes,
-                    exports=("winograd", "inputs"), **known)
+                    exports=("winograd", "inputs"), arithmetic=arithmetic_of(c.dtype), **known)
 
     calls = []
     if output_chunks > 1:
@@ -202,7 +203,7 @@ def _tiles_calls(c, transformed, row, flag, tiles) -> list[Call]:
         calls.append(call("inputs", before, c.groups * image_chunks * before["channel_blocks"],
                           label="transform inputs"))
     chunks = c.groups * image_chunks * tile_chunks * output_chunks
-    return [*calls, call("winograd", words, chunks, label=f"winograd {c.outputs}x{channels}",
+    return [*calls, call("winograd", words, chunks, label=told("winograd {}x{}", c.outputs, channels),
                          flops=flops)]
 
 

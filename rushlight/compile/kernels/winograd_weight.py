@@ -18,9 +18,10 @@ import numpy as np
 
 from ..llvm.builder import Function, Operand, float_literal, module, splat_literal, vector
 from ..llvm.target import Target, host
+from ..sizes import told
 from . import micro
 from . import winograd_transforms as transforms
-from .call import Address, Call, Workspace
+from .call import Address, Call, Workspace, arithmetic_of
 from .convolution import range_of, scratch
 from .convolution_weight import CHUNKS, WeightGradient
 from .cutting import even_step
@@ -107,9 +108,10 @@ def plan(
     made = Call(
         correlate_text(target, g.dtype), "correlate_tiles",
         [*[words[n] for n in WORDS], *[other[n] for n in GEOMETRY]], chunks, chunks > 1,
-        label=f"winograd weight gradient {g.outputs}x{channels}",
+        label=told("winograd weight gradient {}x{}", g.outputs, channels),
         flops=2 * PLACES * g.groups * channels * g.outputs * image.batch * h.out * w.out,
         nbytes=image.batch * g.groups * 4 * h.out * w.out * (channels + g.outputs) * item,
+        arithmetic=arithmetic_of(g.dtype),
     )
     return [made, _back_call(g, partial, parts, place_bytes, flag, tiles), *directly(flag)]
 

@@ -1,0 +1,442 @@
+"""One native form for programs that differ only in sizes: batches of other lengths, growing caches.
+
+Programs with the same *outline* (operators, operands, dtypes, ranks) are a family. Once two of them have
+been run often enough, a member is planned with a `Size` in the place of each number in which members
+differ. What comes out is a template: the steps, the conditions on numbers under which they hold, and how
+the words of argument blocks follow from the numbers. A further member is only given memory.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from operator import itemgetter
+
+from . import lowering
+from .expressions import Constant, Temporary, owned
+from .kernels.call import Address, Call, Workspace
+from .llvm import objects
+from .sizes import Record, Size
+from .statements import Fallback
+from .steps import BY_NUMBER, Step, steps_of
+
+MOST_FAMILIES = 256
+MOST_TEMPLATES = 24  # of a family
+MEMBERS = 6  # of a family, whose numbers are kept
+_families: OrderedDict[tuple, Family] = OrderedDict()
+_lock = threading.Lock()
+
+
+class Unsuitable(Exception):
+    """A program that has no outline, or whose template would do less than its own form."""
+
+
+# ---------------------------------------------------------------- outlines
+
+
+@dataclass(eq=False)
+class Outline:
+    """A program's structure, and the numbers (sizes, strides, offsets, static integers) in it."""
+
+    program: object
+    key: tuple
+    numbers: list[int]
+    nodes: list
+    place: dict  # node: its number
+
+
+def outline(program) -> Outline:
+    """The outline of a Program; Unsuitable if it has parts that cannot be compared."""
+    place: dict = {}
+    nodes: list = []
+    key: list = []
+    numbers: list[int] = []
+
+    def see(n) -> int:
+        at = place.get(n)
+        if at is not None:
+            return at
+        root = -1 if n.root is n else see(n.root)
+        ins = [see(x) for x in n.ins]
+        at = place.get(n)
+        if at is not None:  # a further result: its operation saw it
+            return at
+        at = place[n] = len(nodes)
+        nodes.append(n)
+        m = n.m
+        if not hasattr(m, "shape"):
+            key.append(n.op)
+            return at
+        outs = n.outs or ()
+        key.append((n.op, root, *ins, m.dtype, m.weak, m.contiguous, m.overlaps, len(m.shape),
+                    n.number, len(outs)))
+        numbers.extend(m.shape)
+        numbers.extend(m.strides)
+        numbers.append(m.offset)
+        for x in outs:
+            see(x)
+        return at
+
+    def operand(a):
+        kind, what = a
+        if kind == "value":
+            return place[what]
+        if kind == "list":
+            return tuple([operand(x) for x in what])
+        return (kind, static(what)) if kind == "const" else a
+
+    def static(x):
+        c = x.__class__
+        if c is int:
+            numbers.append(x)
+            return c
+        if c is tuple or c is list:
+            return (c, *[static(i) for i in x])
+        if c is slice:
+            return c, static(x.start), static(x.stop), static(x.step)
+        if c is float:
+            return repr(x)
+        return x, c
+
+    for i in program.instructions:
+        at = see(i.node)
+        if i.kind == "restride":
+            key.append((at, i.kind))
+            continue
+        casts = () if i.call is None else tuple(i.call.casts)
+        key.append((at, i.kind, casts, *[operand(a) for a in i.args]))
+    for results in (program.wanted, program.saved):
+        key.append(tuple([see(n) for n in results]))
+    made = tuple(key)
+    try:
+        hash(made)
+    except TypeError:
+        raise Unsuitable("an argument that cannot be compared") from None
+    return Outline(program, made, numbers, nodes, place)
+
+
+# ---------------------------------------------------------------- families
+
+
+class Family:
+    """Programs with one outline. runs, spent: how often they ran in tier 0, and seconds."""
+
+    def __init__(self):
+        self.members: list[list[int]] = []
+        self.templates: list[Template] = []
+        self.runs, self.spent = 0, 0.0
+        self.hopeless = False
+
+    def planned(self, made: Outline, scalars):
+        """(steps, conditions) of a member by a template, or None."""
+        for at, t in enumerate(self.templates):
+            steps = t.steps(made, scalars)
+            if steps is not None:
+                if at:  # lengths that are near each other follow each other
+                    self.templates = [t, *self.templates[:at], *self.templates[at + 1:]]
+                return steps, t.conditions
+        return None
+
+    def learn(self, made: Outline) -> None:
+        """Remember a member's numbers."""
+        if made.numbers not in self.members:
+            self.members = [*self.members[-(MEMBERS - 1):], made.numbers]
+
+
+def family_of(program) -> tuple[Family, Outline] | tuple[None, None]:
+    """The family that a program belongs to, a new one if need be; (None, None) if it can have none."""
+    if not program.instructions or program.points:  # (looks for NaNs are not shared)
+        return None, None
+    try:
+        made = outline(program)
+    except Unsuitable:
+        return None, None
+    with _lock:
+        found = _families.get(made.key)
+        if found is None:
+            found = _families[made.key] = Family()
+            if len(_families) > MOST_FAMILIES:
+                _families.popitem(last=False)
+        else:
+            _families.move_to_end(made.key)
+    return found, made
+
+
+def planned(program, scalars, pause: Callable):
+    """(steps, conditions) of a program by a template of its family, made now if it can be; or None."""
+    family, made = family_of(program)
+    if family is None:
+        return None
+    found = family.planned(made, scalars)
+    if found is None and not family.hopeless and any(
+        m != made.numbers for m in family.members
+    ) and len(family.templates) < MOST_TEMPLATES:
+        try:
+            template = Template(program, made, family.members, scalars, pause)
+            family.templates = [template, *family.templates]
+            found = family.planned(made, scalars)
+        except Exception as e:  # each member gets its own form, as if there were no families
+            family.hopeless = True
+            if os.environ.get("RUSHLIGHT_STRICT") and not isinstance(e, Unsuitable):
+                raise
+    family.learn(made)
+    return found
+
+
+# ---------------------------------------------------------------- a member with sizes
+
+
+class _Meta:
+    """A node's Meta with sizes in it."""
+
+    def __init__(self, m, numbers):
+        n = len(m.shape)
+        self.shape, self.strides = tuple(numbers[:n]), tuple(numbers[n : 2 * n])
+        self.offset, self.dtype, self.weak, self.ndim = numbers[2 * n], m.dtype, m.weak, n
+        self.contiguous, self.overlaps = m.contiguous, m.overlaps
+
+    @property
+    def numel(self):
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self):
+        return self.numel * self.dtype.itemsize
+
+
+class _Twin:
+    """A node whose Meta has sizes in it."""
+
+    outs = args = ()
+    m = None
+
+    def __init__(self, n):
+        self.op, self.number, self.slot, self.site, self.call = n.op, n.number, n.slot, n.site, n.call
+        self.root = self
+
+    def __repr__(self) -> str:
+        return f"twin of %{self.slot}"
+
+
+class _TwinInstruction:
+    """An instruction of a twin program."""
+
+    def __init__(self, i, node, args):
+        self.kind, self.call, self.node, self.args = i.kind, i.call, node, args
+
+
+class _TwinProgram:
+    """A program whose numbers are sizes, made as `outline` reads one."""
+
+    points: dict = {}
+
+    def __init__(self, program, made: Outline, numbers):
+        self.numbers = iter(numbers)
+        self.twins = [_Twin(n) for n in made.nodes]
+        self.place, self.nodes = made.place, made.nodes
+        self.seen = 0
+        self.instructions = []
+        for i in program.instructions:
+            self._upto(self.place[i.node])
+            args = [("const", None) if i.kind == "restride" and a[0] == "const"
+                    else self._operand(a) for a in i.args]
+            self.instructions.append(_TwinInstruction(i, self._twin(i.node), args))
+        self._upto(len(self.nodes) - 1)
+        self.wanted = tuple(map(self._twin, program.wanted))
+        self.saved = tuple(map(self._twin, program.saved))
+        self.where = {t: at for at, t in enumerate(self.twins)}
+
+    def _twin(self, n):
+        return self.twins[self.place[n]]
+
+    def _upto(self, last: int) -> None:
+        """Fill in the twins in the order in which `outline` saw the nodes."""
+        while self.seen <= last or (
+            self.seen < len(self.nodes) and self.nodes[self.seen].op.name == "get"
+            and self.place[self.nodes[self.seen].ins[0]] <= last
+        ):
+            n, t = self.nodes[self.seen], self.twins[self.seen]
+            t.root, t.ins = self._twin(n.root), tuple(map(self._twin, n.ins))
+            if hasattr(n.m, "shape"):
+                t.m = _Meta(n.m, [next(self.numbers) for _ in range(2 * len(n.m.shape) + 1)])
+            t.outs = n.outs and tuple(map(self._twin, n.outs))
+            t.args = tuple([self._argument(a) for a in n.args]) if hasattr(n.op, "kinds") else n.args
+            self.seen += 1
+
+    def _argument(self, a):
+        if a.__class__ is tuple:
+            return tuple([self._argument(x) for x in a])
+        return self._twin(a) if hasattr(a, "root") and a in self.place else a
+
+    def _operand(self, a):
+        kind, what = a
+        if kind == "value":
+            return kind, self._twin(what)
+        if kind == "list":
+            return kind, tuple([self._operand(x) for x in what])
+        return (kind, self._static(what)) if kind == "const" else a
+
+    def _static(self, x):
+        c = x.__class__
+        if c is int:
+            return next(self.numbers)
+        if c is tuple or c is list:
+            return c([self._static(i) for i in x])
+        if c is slice:
+            return slice(self._static(x.start), self._static(x.stop), self._static(x.step))
+        return x
+
+
+# ---------------------------------------------------------------- templates
+
+
+@dataclass
+class _Pattern:
+    """A call whose words depend on sizes: which words, and how."""
+
+    call: Call
+    fields: dict[str, int] = field(default_factory=dict)  # field: which value it is
+    sizes: list = field(default_factory=list)  # (word, which value)
+    places: list = field(default_factory=list)  # (word, buffer, offset: bytes or which value)
+
+
+class Template:
+    """The steps of a family's members; see the module's docstring."""
+
+    def __init__(self, program, made: Outline, members, scalars, pause: Callable):
+        """members: numbers of members that the program is not the same as."""
+        others = [m for m in members if m != made.numbers]
+        columns: dict[tuple, list[int]] = {}  # numbers that differ alike are one size
+        fixed = []
+        for at, column in enumerate(zip(made.numbers, *others, strict=True)):
+            if any(x != column[0] for x in column):
+                columns.setdefault(column, []).append(at)
+            else:
+                fixed.append(at)
+        self.fixed = fixed, [made.numbers[at] for at in fixed]
+        self.inputs = [places[0] for places in columns.values()]
+        same = [(places[0], at) for places in columns.values() for at in places[1:]]
+        self.same = [a for a, _ in same], [b for _, b in same]
+        record = Record()
+        numbers: list = list(made.numbers)
+        for places in columns.values():
+            size = record.input(made.numbers[places[0]])
+            for at in places:
+                numbers[at] = size
+        twin = _TwinProgram(program, made, numbers)
+        self.where = twin.where
+        try:
+            steps, self.conditions = steps_of(
+                twin, scalars, (*twin.wanted, *twin.saved), pause)
+        finally:
+            record.open = False
+        index = {i: k for k, i in enumerate(twin.instructions)}
+        for s in steps:
+            if s.why is not None and s.why != BY_NUMBER and not isinstance(
+                lowering.lower(program.instructions[index[s.instructions[0]]])[0], Fallback
+            ):
+                raise Unsuitable(f"tier 0 would run {s.instructions[0].node.op.name}: {s.why}")
+        self.wanted: dict[str, int] = {}
+        self.buffers: dict = {}  # Temporary or Workspace: (its number, how many bytes)
+        self.pattern = [
+            ([index[i] for i in s.instructions], [self._pattern(c) for c in s.calls],
+             [self.where[r] for r in s.writes if r in self.where], s.why) for s in steps
+        ]
+        self.code = [objects.load(c.text, c.exports or (c.function,))
+                     for s in steps for c in s.calls]  # held, so that it stays loaded
+        self.values = record.compiled(list(self.wanted))
+        self.needed = _getter(self.inputs)
+        if self.values(*self.needed(made.numbers)) is None:
+            raise Unsuitable("conditions that the program itself does not meet")
+
+    def _which(self, size: Size) -> int:
+        return self.wanted.setdefault(size.name, len(self.wanted))
+
+    def _amount(self, x):
+        """(a number, None), or (None, which value)."""
+        return (None, self._which(x)) if x.__class__ is Size else (x, None)
+
+    def _buffer(self, b):
+        b = owned(b)
+        if b in self.where:
+            return "node", self.where[b]
+        if isinstance(b, Constant):
+            return "constant", b
+        if not isinstance(b, (Temporary, Workspace)):
+            raise Unsuitable(f"an address in {b!r}")
+        if b not in self.buffers:
+            self.buffers[b] = len(self.buffers), self._amount(b.nbytes)
+        return "buffer", self.buffers[b][0]
+
+    def _pattern(self, call: Call) -> _Pattern:
+        made = _Pattern(call)
+        for name in ("chunks", "parallel", "label", "flops", "nbytes"):
+            x = getattr(call, name)
+            if x.__class__ is Size:
+                made.fields[name] = self._which(x)
+        for j, w in enumerate(call.words):
+            if w.__class__ is Size:
+                made.sizes.append((j, self._which(w)))
+            elif w.__class__ is Address:
+                made.places.append((j, True, *self._buffer(w.buffer), *self._amount(w.offset)))
+            elif w.__class__ is Workspace:
+                made.places.append((j, False, *self._buffer(w), 0, None))
+        return made
+
+    # ------------------------------------------------------------ a member's steps
+
+    def steps(self, made: Outline, scalars) -> list[Step] | None:
+        """The steps of another member; None if it is not what the template holds for."""
+        numbers = made.numbers
+        if _getter(self.fixed[0])(numbers) != tuple(self.fixed[1]) \
+                or _getter(self.same[0])(numbers) != _getter(self.same[1])(numbers) \
+                or not self._decided(scalars):
+            return None
+        try:
+            values = self.values(*self.needed(numbers))
+        except (ArithmeticError, ValueError, IndexError):  # of sizes that the conditions exclude
+            return None
+        if values is None:
+            return None
+        buffers: list = []
+        for b, (_, (nbytes, which)) in self.buffers.items():
+            nbytes = nbytes if which is None else values[which]
+            buffers.append(Temporary(nbytes) if isinstance(b, Temporary)
+                           else Workspace(nbytes, b.per_thread))
+        found = {"node": made.nodes, "buffer": buffers}
+        instructions = made.program.instructions
+        return [
+            Step([instructions[k] for k in which], [self._call(p, values, found) for p in calls],
+                 frozenset([made.nodes[at] for at in writes]), why)
+            for which, calls, writes, why in self.pattern
+        ]
+
+    def _decided(self, scalars) -> bool:
+        """Whether the program's numbers take the branches that the template relies on."""
+        return all(bool(eval(c, {"scalars": scalars})) is outcome
+                   for c, outcome in self.conditions.items())
+
+    def _call(self, p: _Pattern, values, found) -> Call:
+        call, words = p.call, list(p.call.words)
+        for j, which in p.sizes:
+            words[j] = values[which]
+        for j, address, kind, what, offset, which in p.places:
+            buffer = what if kind == "constant" else found[kind][what]
+            words[j] = Address(buffer, offset if which is None else values[which]) if address \
+                else buffer
+        made = Call(call.text, call.function, words, call.chunks, call.parallel, call.label,
+                    call.flops, call.nbytes, call.exports, call.nest, call.arithmetic)
+        for name, which in p.fields.items():
+            setattr(made, name, values[which])
+        return made
+
+
+def _getter(places: list[int]) -> Callable:
+    """A function that takes some of a list's items, as a tuple."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda numbers: tuple([numbers[at] for at in places])
