@@ -85,6 +85,14 @@ def test_numbers_on_the_left_do_not_widen(name, dtype, shape):
         check(f"Tensor.__{name}__", Given(np.full(shape, 3), dtype=dtype), number, grad=False)
 
 
+@pytest.mark.parametrize("name", ["remainder", "fmod", "floor_divide"])
+def test_nothing_may_be_divided_by_zero(name):
+    none = np.zeros((0, 3), np.int64)
+    check(name, none, 0)
+    check(name, none, np.zeros((1, 3), np.int64))
+    check_error(name, np.ones(2, np.int64), 0)
+
+
 @pytest.mark.parametrize("mode", ["floor", "trunc"])
 def test_division_with_rounding(mode):
     check("div", A, P, rounding_mode=mode)
