@@ -376,7 +376,7 @@ class _Emitter:
             for r in step.writes:
                 if r in self.build.array_of:
                     self.done[r] = len(self.lines), j + 1
-        self.lines.append(f"r = launch({plan.ctypes.data}, scalars, bufs, arrays)")
+        self.lines.append(f"r = launch({self.const(plan.ctypes.data)}, scalars, bufs, arrays)")
         self.lines.append(f"if r: {failed}(r, bufs, scalars)")
 
     def _address(self, w: Address, words, at, where, arrays, arena):
@@ -394,7 +394,6 @@ class _Emitter:
 
     def finish(self, made: NativeProgram) -> None:
         """Compile the function."""
-        parameters = ", ".join(f"c{j}" for j in range(len(self.consts)))
         count = len(self.build.array_of)
         patchers = [(words, np.array([p[0] for p in a], np.intp), np.array([p[1] for p in a], np.int64))
                     for words, a in self.patchers if a]
@@ -410,7 +409,7 @@ class _Emitter:
                 made.block = Arena.block
 
         head = "def program(bufs, scalars, _):\n"
-        body = [f"if arena.address != state[0] or arena.room < {made.arena}: settle()",
+        body = [f"if arena.address != state[0] or arena.room < {self.const(made.arena)}: settle()",
                 f"arrays = [None] * {count}"] if patchers else [f"arrays = [None] * {count}"]
         conditions = [s if true else f"not {s}" for s, true in self.build.conditions.items()]
         if conditions:
@@ -428,12 +427,18 @@ class _Emitter:
         source += "    " + head + "".join(f"        {line}\n" for line in body)
         source += "    return program\n"
         space: dict = {}
-        exec(compile(source, "<rushlight native program>", "exec"), space)
+        exec(_code(source), space)
         made.source = source
         made.bind = lambda launch: space["make"](
             launch, np.empty, _strided, np.array, settle, Arena, state, self.consts
         )
         made.function = made.bind(runtime().launch)
+
+
+@functools.lru_cache(256)
+def _code(source: str):
+    """The compiled source: programs that differ only in sizes have the same."""
+    return compile(source, "<rushlight native program>", "exec")
 
 
 def _strided(m):

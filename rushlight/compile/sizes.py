@@ -260,9 +260,33 @@ def several(n):
     return later(operator.gt, n, 1)
 
 
-def told(form: str, *given) -> str:
-    """`form.format(*given)`: for people, of the sizes that there are when it is read."""
-    return later(str.format, form, *given)
+class Late:
+    """A text with sizes in it, written when somebody reads it."""
+
+    def __init__(self, form: str, given: tuple):
+        self.form, self.given = form, given
+
+    def __str__(self) -> str:
+        return self.written({})
+
+    def names(self) -> list[str]:
+        """The names of the sizes in it."""
+        return [n for x in self.given
+                for n in (x.names() if isinstance(x, Late) else [x.name] if x.__class__ is Size else ())]
+
+    def written(self, values: dict) -> str:
+        """The text for other values of sizes, by their names."""
+        return self.form.format(*[
+            x.written(values) if isinstance(x, Late) else values.get(x.name, x.value)
+            if x.__class__ is Size else x for x in self.given
+        ])
+
+
+def told(form: str, *given):
+    """`form.format(*given)` for people: a string, or a `Late` where sizes are not known yet."""
+    if _record_of(*given) is None and not any(isinstance(x, Late) for x in given):
+        return form.format(*given)
+    return Late(form, given)
 
 
 def _has_size(x) -> bool:

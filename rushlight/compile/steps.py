@@ -42,7 +42,7 @@ class Step:
     @property
     def label(self) -> str:
         """What it is, for people."""
-        return " + ".join(dict.fromkeys(c.label for c in self.calls)) or "tier 0"
+        return " + ".join(dict.fromkeys(str(c.label) for c in self.calls)) or "tier 0"
 
 
 def steps_of(program, scalars, results, pause: Callable) -> tuple[list[Step], dict[str, bool]]:

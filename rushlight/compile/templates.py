@@ -8,6 +8,7 @@ the words of argument blocks follow from the numbers. A further member is only g
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import threading
@@ -20,7 +21,7 @@ from . import lowering
 from .expressions import Constant, Temporary, owned
 from .kernels.call import Address, Call, Workspace
 from .llvm import objects
-from .sizes import Record, Size
+from .sizes import Late, Record, Size
 from .statements import Fallback
 from .steps import BY_NUMBER, Step, steps_of
 
@@ -304,6 +305,16 @@ class _Pattern:
     places: list = field(default_factory=list)  # (word, buffer, offset: bytes or which value)
 
 
+class _Label:
+    """The label of a member's call, written when somebody reads it."""
+
+    def __init__(self, late: Late, values: Callable[[], dict]):
+        self.late, self.values = late, values
+
+    def __str__(self) -> str:
+        return self.late.written(self.values())
+
+
 class Template:
     """The steps of a family's members; see the module's docstring."""
 
@@ -349,6 +360,12 @@ class Template:
         self.code = [objects.load(c.text, c.exports or (c.function,))
                      for s in steps for c in s.calls]  # held, so that it stays loaded
         self.values = record.compiled(list(self.wanted))
+        self.record = record
+        # whether a program's numbers take the branches that the template relies on
+        held = [f"bool({c}) is {outcome}" for c, outcome in self.conditions.items()]
+        self.decided = eval(f"lambda scalars: {' and '.join(held) or True}")
+        self.late: list[Late] = [p.call.label for _, calls, _, _ in self.pattern for p in calls
+                                 if isinstance(p.call.label, Late)]
         self.needed = _getter(self.inputs)
         if self.values(*self.needed(made.numbers)) is None:
             raise Unsuitable("conditions that the program itself does not meet")
@@ -374,7 +391,7 @@ class Template:
 
     def _pattern(self, call: Call) -> _Pattern:
         made = _Pattern(call)
-        for name in ("chunks", "parallel", "label", "flops", "nbytes"):
+        for name in ("chunks", "parallel", "flops", "nbytes"):
             x = getattr(call, name)
             if x.__class__ is Size:
                 made.fields[name] = self._which(x)
@@ -394,7 +411,7 @@ class Template:
         numbers = made.numbers
         if _getter(self.fixed[0])(numbers) != tuple(self.fixed[1]) \
                 or _getter(self.same[0])(numbers) != _getter(self.same[1])(numbers) \
-                or not self._decided(scalars):
+                or not self.decided(scalars):
             return None
         try:
             values = self.values(*self.needed(numbers))
@@ -408,19 +425,20 @@ class Template:
             buffers.append(Temporary(nbytes) if isinstance(b, Temporary)
                            else Workspace(nbytes, b.per_thread))
         found = {"node": made.nodes, "buffer": buffers}
+        told = functools.cache(functools.partial(self._told, self.needed(numbers)))
         instructions = made.program.instructions
         return [
-            Step([instructions[k] for k in which], [self._call(p, values, found) for p in calls],
+            Step([instructions[k] for k in which], [self._call(p, values, found, told) for p in calls],
                  frozenset([made.nodes[at] for at in writes]), why)
             for which, calls, writes, why in self.pattern
         ]
 
-    def _decided(self, scalars) -> bool:
-        """Whether the program's numbers take the branches that the template relies on."""
-        return all(bool(eval(c, {"scalars": scalars})) is outcome
-                   for c, outcome in self.conditions.items())
+    def _told(self, inputs) -> dict:
+        """{name: value} of the sizes in labels: nobody may ever ask for them."""
+        names = list(dict.fromkeys(n for label in self.late for n in label.names()))
+        return dict(zip(names, self.record.compiled(names)(*inputs), strict=True))
 
-    def _call(self, p: _Pattern, values, found) -> Call:
+    def _call(self, p: _Pattern, values, found, told: Callable) -> Call:
         call, words = p.call, list(p.call.words)
         for j, which in p.sizes:
             words[j] = values[which]
@@ -432,6 +450,8 @@ class Template:
                     call.flops, call.nbytes, call.exports, call.nest, call.arithmetic)
         for name, which in p.fields.items():
             setattr(made, name, values[which])
+        if isinstance(call.label, Late):
+            made.label = _Label(call.label, told)
         return made
 
 

@@ -62,7 +62,7 @@ class _Program:
         for step in native.steps:
             lines = [_place(i.node) for i in step.instructions]
             for c in step.calls:
-                row = _Kernel(c.label, list(lines), flops=c.flops, nbytes=c.nbytes,
+                row = _Kernel(str(c.label), list(lines), flops=c.flops, nbytes=c.nbytes,
                               arithmetic=c.arithmetic)
                 if self.timed is not None:
                     row.runs = self.timed.counts[id(c)]

@@ -40,9 +40,9 @@ def show_kernels(
             if line is not None and not any(line in p for p in places):
                 continue
             for call in step.calls:
-                if (call.text, call.label) in shown:
+                if (call.text, str(call.label)) in shown:
                     continue
-                shown.add((call.text, call.label))
+                shown.add((call.text, str(call.label)))
                 print(f"# {call.label}\n# {', '.join(places)}", file=out)
                 if "loops" in what and call.nest is not None:
                     print(loops(call.nest), file=out)

@@ -88,8 +88,11 @@ def _tensor_of(number):
     return wrap(np.array(number, kind.np))
 
 
-def record(o: Operator, args: tuple):
-    """Record an operator with any valid arguments: the plain version of a compiled recorder."""
+def record(o: Operator, args: tuple, copies: dict | None = None):
+    """Record an operator with any valid arguments: the plain version of a compiled recorder.
+
+    copies: {id of an argument: the leaf that a copy of it is} where the caller has entered one.
+    """
     if o.view and args and args[0].__class__ in PLAIN and _in_memory(args[0]):
         return _view_at_once(o, args)
     with LOCK:
@@ -137,9 +140,10 @@ def record(o: Operator, args: tuple):
         if not held and o.numbers == "all":  # the first becomes a tensor
             values[0] = _tensor_of(values[0])
             held.append(values[0])
-        entered = {}  # all inside the trace before the state is read: entering may flush
+        entered = copies or {}  # all inside the trace before the state is read: entering may flush
         for x in held:
-            entered[id(x)] = x._s if x._tr is tr else enter(tr, x)
+            if id(x) not in entered:
+                entered[id(x)] = x._s if x._tr is tr else enter(tr, x)
         nodes = []
         for kind, x in zip(o.kinds, values, strict=True):
             if isinstance(x, Tensor) and kind <= OPTIONAL:
@@ -317,7 +321,8 @@ def missed(o: Operator, tr, key, args: tuple):
         facts = tuple(metas)
         known = o.inferred.get(facts)
         if known is None or known[4] is None:
-            return record(o, args)
+            return record(o, args, {id(value): x for x, value in zip(nodes, args)  # noqa: B905
+                                    if x.__class__ is Node and value._s is not x})
         saving = None
         if some and st.grad_on and known[3]:
             flags = tuple([x.__class__ is Node and x.rg for x in nodes])
@@ -575,9 +580,9 @@ class _Again(Exception):
 
 
 def _with_retry(plain):
-    def again(o, args):
+    def again(o, args, copies=None):
         try:
-            return plain(o, args)
+            return plain(o, args, copies)
         except _Again:
             return plain(o, args)
         except Exception as e:

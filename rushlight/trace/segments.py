@@ -170,16 +170,27 @@ def _snapshot(tr, t, storage, buf):
 
 
 def _unreferenced() -> int:
-    """The reference count of a tensor in a list that nobody else holds, in a comprehension."""
-    handles = [object()]
-    return [getrefcount(t) for t in handles][0]
+    """The reference count of a tensor that only a variable holds."""
+    t = [object()].pop()
+    return getrefcount(t)
 
 
 UNREFERENCED = _unreferenced()
 
 
 def _live(tr):
-    return [t for t in tr.ts if getrefcount(t) > UNREFERENCED and t._tr is tr]
+    """The handles that somebody else holds; the segment forgets the others.
+
+    The last ones first: a view holds its base, which must not live on because of it.
+    """
+    ts, live = tr.ts, []
+    while ts:
+        t = ts.pop()
+        if getrefcount(t) > UNREFERENCED and t._tr is tr:
+            live.append(t)
+    live.reverse()
+    ts.extend(live)
+    return live
 
 
 def drop_dead(tr) -> None:

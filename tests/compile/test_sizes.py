@@ -104,9 +104,12 @@ def test_without_sizes_nothing_waits():
     assert least(3, 2) == 2 and most(3, 2) == 3 and told("{}x{}", 2, 3) == "2x3"
 
 
-def test_texts_have_the_sizes_of_their_time():
-    _, evaluate = recorded(lambda n: (told("{} by {}", n, 4),), 3)
-    assert evaluate(9) == ("9 by 4",)
+def test_texts_are_written_when_they_are_read():
+    n = Record().input(3)
+    label = told("{} by {}", n, 4)
+    whole = told("a product {}", label)
+    assert str(whole) == "a product 3 by 4"
+    assert whole.names() == [n.name] and whole.written({n.name: 9}) == "a product 9 by 4"
 
 
 def test_floats():

@@ -12,7 +12,7 @@ W, PART = W * 0.03, PARTS[:, 2]
 
 
 def labels(function):
-    return [c.label.split(" ")[0] for p in check_native(function, 1e-4, 1e-4) for c in p.calls]
+    return [str(c.label).split(" ")[0] for p in check_native(function, 1e-4, 1e-4) for c in p.calls]
 
 
 @pytest.mark.parametrize("function", [

@@ -31,7 +31,7 @@ def shown(planned):
 
     return [
         (s.instructions, s.why, [
-            (c.function, [word(w) for w in c.words], c.chunks, bool(c.parallel), c.label, c.flops,
+            (c.function, [word(w) for w in c.words], c.chunks, bool(c.parallel), str(c.label), c.flops,
              c.nbytes) for c in s.calls
         ]) for s in planned
     ]

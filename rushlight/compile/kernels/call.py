@@ -54,7 +54,7 @@ class Call:
     words: list
     chunks: int = 1
     parallel: bool = False
-    label: str = ""
+    label: object = ""  # whose str() is for people
     flops: int = 0
     nbytes: int = 0
     exports: tuple[str, ...] = field(default=())  # all functions of the module that may be called
