@@ -93,5 +93,8 @@ class _Printer:
 
 
 def loops(nest: Nest) -> str:
-    """The loops of a nest, with its sizes and strides (in elements) of this call."""
+    """The loops of a nest, with its sizes and strides (in elements) of this call.
+
+    In a form that programs of several sizes share, ~n marks what was n when it was planned.
+    """
     return _Printer(nest).text()

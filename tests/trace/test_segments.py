@@ -270,3 +270,41 @@ def test_large_tensors_from_outside_end_no_segment(monkeypatch):
         trie.set_eager(eager)
         for _ in range(3):
             assert (x + 1).sum().item() == 10_000
+
+
+def test_a_view_that_nobody_holds_does_not_keep_its_base(monkeypatch):
+    from rushlight.trace import segments
+
+    results = []
+    execute = segments.execute
+
+    def counted(tr, st, wanted, handles, ended=True):
+        results.append([n.op.name for n in wanted])
+        return execute(tr, st, wanted, handles, ended)
+
+    monkeypatch.setattr(segments, "execute", counted)
+    x = torch.ones(4, 6)
+
+    def f():
+        y = x * 2
+        return y.view(24).view(2, 12).transpose(0, 1).sum()
+
+    for _ in range(3):
+        kept = f()
+        flush()
+        assert kept.item() == 48
+    assert results[-1] == ["sum"]
+
+
+def test_memory_that_numpy_sees_is_entered_once():
+    for n in (4, 5, 6):
+        a, b = (np.full((n, 3), value, np.float32) for value in (2, 3))
+
+        def f(a=a, b=b):
+            return (torch.from_numpy(a) * torch.from_numpy(b)).sum().item()
+
+        assert f() == 18 * n
+        before = Stats.snapshot()["nodes"]
+        a[:] = 4
+        assert f() == 36 * n
+        assert Stats.snapshot()["nodes"] == before, "the second visit took another path"
