@@ -30,7 +30,7 @@ def fresh_segment():
     from rushlight.trace import flush, trie
     from rushlight.trace.segments import set_grad
 
-    program.HOPES[0] = 0  # what is new runs at once, whatever other tests have made known
+    program.HOPES[0], program.DOUBT[0] = 0, 1  # what is new runs at once, whatever other tests have made known
     yield
     set_grad(True)
     if trie.EAGER:

@@ -20,7 +20,7 @@ from ..interpret import program as tier0_program
 MODE = os.environ.get("RUSHLIGHT_COMPILE", "background")
 SWITCH = 2e-4  # seconds that a step waits for the compiler to let go of the interpreter (usually 5e-3)
 STRETCH, REST = 1e-3, 1e-3  # seconds of work before the compiler looks up, and of rest if it is in the way
-PATIENCE = 4  # new programs without a family's form after which what is new runs at once again
+MOST_DOUBT = 64
 FEW = 8  # operations of a program that is not worth looking for its family
 STAY_OUT = [False]  # torch.use_deterministic_algorithms: programs stay in tier 0
 _queue: queue.Queue = queue.Queue()
@@ -65,8 +65,10 @@ def first_run(program, scalars) -> None:
         program.family.learn(made)
         if found is None:
             tier0_program.HOPES[0] -= 1
+            if tier0_program.HOPES[0] == 0:
+                tier0_program.DOUBT[0] = min(2 * tier0_program.DOUBT[0], MOST_DOUBT)
             return
-        tier0_program.HOPES[0] = PATIENCE
+        tier0_program.HOPES[0], tier0_program.DOUBT[0] = tier0_program.PATIENCE, 1
         results = (*program.wanted, *program.saved)
         steps, conditions = found
         program.native = native.assembled(program, steps, conditions, results)

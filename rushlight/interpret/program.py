@@ -20,10 +20,13 @@ from . import tier0
 
 HOT_AFTER = 2
 COST = 6e-5  # seconds in tier 0, for each operation, after which a program is compiled: a part of what that takes
+SHARED = 20  # times as much, for a form that programs of many sizes share
 LONG = 5e-3  # seconds: a program that takes longer may be compiled after its first run, and waits for it
 WATCH: list = []  # functions that see each run of a program first (`tools/explain.py`)
 TIER1: list = [None]  # the compiler's: takes a program and its numbers, says whether that is settled
 FAMILY: list = [None]  # the compiler's: told of a program's first run, may give it a native form at once
+PATIENCE = 6  # new programs without a shared form after which what is new runs at once again
+DOUBT = [1]  # how many times over that was in vain since
 HOPES = [0]  # above 0: programs that are new have lately got native forms at once (see `background.py`)
 MOST_COMPILED = 512  # functions that are kept for programs with the same source
 _COMPILED: dict[str, object] = {}
@@ -87,7 +90,7 @@ class Program:
             FAMILY[0](self, scalars)
             if self.native is not None:
                 return self.function(bufs, scalars, self.consts)
-        if not self.offered and max(self.runs, self.family.runs if self.family else 0) > HOT_AFTER:
+        if not self.offered and (self.runs > HOT_AFTER or self._in_a_large_family):
             self._offer(scalars)
         begin = clock()
         if self.function is None:
@@ -99,15 +102,21 @@ class Program:
         if self.family is not None:
             self.family.runs += 1
             self.family.spent += self.seconds
-        if not self.offered and self.seconds > LONG and self.worth_compiling:
+        again = self.runs > 1 or HOPES[0] <= 0 or self._in_a_large_family
+        if not self.offered and self.seconds > LONG and self.worth_compiling and again:
             self._offer(scalars)
         return made
 
     @property
     def worth_compiling(self) -> bool:
         """Whether so much time was spent in tier 0 that compiling it will probably pay."""
-        spent = self.spent if self.family is None else self.family.spent
-        return spent > COST * len(self.instructions)
+        return self.spent > COST * len(self.instructions) or self._in_a_large_family
+
+    @property
+    def _in_a_large_family(self) -> bool:
+        """Whether a form that all of its family share will probably pay: planning one takes longer."""
+        f = self.family
+        return f is not None and f.runs > HOT_AFTER and f.spent > SHARED * COST * len(self.instructions)
 
     def _offer(self, scalars):
         if self.function is None:

@@ -14,7 +14,7 @@ from sys import getrefcount
 import numpy as np
 
 from ..interpret import tier0
-from ..interpret.program import HOPES
+from ..interpret.program import DOUBT, HOPES, PATIENCE
 from . import out_of_memory, trie
 from .meta import Meta
 from .trie import (
@@ -349,8 +349,9 @@ def _note_likeness(st, count: int) -> None:
     """
     kind = (st.slot, st.op, count)
     times = _alike[kind] = _alike.get(kind, 0) + 1
-    if times >= ALIKE and st.slot >= LONG_SEGMENT:
-        HOPES[0] = max(HOPES[0], ALIKE)
+    if times >= ALIKE * DOUBT[0] and st.slot >= LONG_SEGMENT:
+        _alike[kind] = 0
+        HOPES[0] = max(HOPES[0], PATIENCE)
     if len(_alike) > 4096:
         _alike.clear()
 
