@@ -20,7 +20,7 @@ from ..interpret import program as tier0_program
 MODE = os.environ.get("RUSHLIGHT_COMPILE", "background")
 SWITCH = 2e-4  # seconds that a step waits for the compiler to let go of the interpreter (usually 5e-3)
 STRETCH, REST = 1e-3, 1e-3  # seconds of work before the compiler looks up, and of rest if it is in the way
-MOST_DOUBT = 64
+MOST_DOUBT = 64  # see `program.DOUBT`
 FEW = 8  # operations of a program that is not worth looking for its family
 STAY_OUT = [False]  # torch.use_deterministic_algorithms: programs stay in tier 0
 _queue: queue.Queue = queue.Queue()

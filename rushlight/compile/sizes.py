@@ -117,11 +117,6 @@ class Size:
     def __bool__(self) -> bool:
         return self != 0
 
-    def __round__(self) -> Size:
-        return self
-
-    __trunc__ = __floor__ = __ceil__ = __pos__ = __round__
-
     def __neg__(self):
         return 0 - self
 
@@ -199,11 +194,9 @@ def _comparison(sign: str, function: Callable):
 
 
 for _name, _sign in (("add", "+"), ("sub", "-"), ("mul", "*"), ("floordiv", "//"), ("mod", "%"),
-                     ("truediv", "/"),
-                     ("lshift", "<<"), ("rshift", ">>"), ("and_", "&"), ("or_", "|")):
-    _function = getattr(operator, _name)
-    setattr(Size, f"__{_name.strip('_')}__", _arithmetic(_sign, _function, False))
-    setattr(Size, f"__r{_name.strip('_')}__", _arithmetic(_sign, _function, True))
+                     ("truediv", "/")):
+    setattr(Size, f"__{_name}__", _arithmetic(_sign, getattr(operator, _name), False))
+    setattr(Size, f"__r{_name}__", _arithmetic(_sign, getattr(operator, _name), True))
 for _name, _sign in (("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">="), ("eq", "=="), ("ne", "!=")):
     setattr(Size, f"__{_name}__", _comparison(_sign, getattr(operator, _name)))
 
@@ -230,7 +223,6 @@ def later(function: Callable, *given):
             return _numbers(function(*rebuild(iter(numbers))))
 
         returned = function(*rebuild(iter([x.value for x in sizes])))
-        call(*[x.value for x in sizes])
         made = record.known[key] = _rebuilder(returned, True)(
             iter(record.call(call, sizes, _numbers(returned))))
     return made

@@ -47,7 +47,7 @@ class Outline:
     key: tuple
     numbers: list[int]
     nodes: list
-    place: dict  # node: its number
+    place: dict  # node: where it is in `nodes`
 
 
 def outline(program) -> Outline:
@@ -328,10 +328,11 @@ class Template:
                 columns.setdefault(column, []).append(at)
             else:
                 fixed.append(at)
-        self.fixed = fixed, [made.numbers[at] for at in fixed]
-        self.inputs = [places[0] for places in columns.values()]
+        self.inputs = _getter([places[0] for places in columns.values()])
+        self.fixed = _getter(fixed)
+        self.value = self.fixed(made.numbers)  # of what is fixed
         same = [(places[0], at) for places in columns.values() for at in places[1:]]
-        self.same = [a for a, _ in same], [b for _, b in same]
+        self.same = _getter([a for a, _ in same]), _getter([b for _, b in same])
         record = Record()
         numbers: list = list(made.numbers)
         for places in columns.values():
@@ -366,8 +367,7 @@ class Template:
         self.decided = eval(f"lambda scalars: {' and '.join(held) or True}")
         self.late: list[Late] = [p.call.label for _, calls, _, _ in self.pattern for p in calls
                                  if isinstance(p.call.label, Late)]
-        self.needed = _getter(self.inputs)
-        if self.values(*self.needed(made.numbers)) is None:
+        if self.values(*self.inputs(made.numbers)) is None:
             raise Unsuitable("conditions that the program itself does not meet")
 
     def _which(self, size: Size) -> int:
@@ -409,12 +409,12 @@ class Template:
     def steps(self, made: Outline, scalars) -> list[Step] | None:
         """The steps of another member; None if it is not what the template holds for."""
         numbers = made.numbers
-        if _getter(self.fixed[0])(numbers) != tuple(self.fixed[1]) \
-                or _getter(self.same[0])(numbers) != _getter(self.same[1])(numbers) \
+        one, other = self.same
+        if self.fixed(numbers) != self.value or one(numbers) != other(numbers) \
                 or not self.decided(scalars):
             return None
         try:
-            values = self.values(*self.needed(numbers))
+            values = self.values(*self.inputs(numbers))
         except (ArithmeticError, ValueError, IndexError):  # of sizes that the conditions exclude
             return None
         if values is None:
@@ -425,7 +425,7 @@ class Template:
             buffers.append(Temporary(nbytes) if isinstance(b, Temporary)
                            else Workspace(nbytes, b.per_thread))
         found = {"node": made.nodes, "buffer": buffers}
-        told = functools.cache(functools.partial(self._told, self.needed(numbers)))
+        told = functools.cache(functools.partial(self._told, self.inputs(numbers)))
         instructions = made.program.instructions
         return [
             Step([instructions[k] for k in which], [self._call(p, values, found, told) for p in calls],

@@ -26,8 +26,8 @@ WATCH: list = []  # functions that see each run of a program first (`tools/expla
 TIER1: list = [None]  # the compiler's: takes a program and its numbers, says whether that is settled
 FAMILY: list = [None]  # the compiler's: told of a program's first run, may give it a native form at once
 PATIENCE = 6  # new programs without a shared form after which what is new runs at once again
-DOUBT = [1]  # how many times over that was in vain since
-HOPES = [0]  # above 0: programs that are new have lately got native forms at once (see `background.py`)
+HOPES = [0]  # above 0: new programs may find a shared form, so they are deferred; each that does not takes one
+DOUBT = [1]  # doubles when hopes were in vain: so many times as many like segments until there are new ones
 MOST_COMPILED = 512  # functions that are kept for programs with the same source
 _COMPILED: dict[str, object] = {}
 
