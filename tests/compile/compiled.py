@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rushlight.compile import background
+from rushlight.compile import background, native
 from rushlight.interpret import program as tier0_program
 from rushlight.trace import array, flush, trie
 
@@ -16,6 +16,13 @@ class Watch:
 
     def __init__(self):
         self.programs = []
+
+
+def fresh_arena(monkeypatch) -> None:
+    """No memory for temporaries until the test's end: then the old block is back, with its address and size."""
+    monkeypatch.setattr(native.Arena, "block", np.empty(0, np.uint8))
+    monkeypatch.setattr(native.Arena, "address", 0)
+    monkeypatch.setattr(native.Arena, "room", 0)
 
 
 def values_of(made):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from compile.compiled import fresh_arena
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,9 +32,7 @@ def test_a_chain_needs_two_buffers():
 
 def test_the_arena_holds_what_was_reserved(monkeypatch):
     """Also where its slack is just used up: its first aligned byte is not the block's first one."""
-    monkeypatch.setattr(Arena, "block", np.empty(0, np.uint8))
-    monkeypatch.setattr(Arena, "address", 0)
-    monkeypatch.setattr(Arena, "room", 0)
+    fresh_arena(monkeypatch)
     for size in (1000, 1000 + 4000, 5096, 5096 + 4096, 9192 + 4096, 100, 30_000):
         for nbytes in range(size, size + 64, 8):
             address = Arena.reserve(nbytes)

@@ -100,7 +100,7 @@ def test_deferred_programs(mode, tmp_path):
 
 def test_arena(monkeypatch):
     """A compiled program whose temporaries find no room: it says so, and runs when there is some."""
-    from compile.compiled import run
+    from compile.compiled import fresh_arena, run
 
     from rushlight.compile import background, native
 
@@ -111,7 +111,7 @@ def test_arena(monkeypatch):
     monkeypatch.setattr(background, "MODE", "now")
     for _ in range(4):
         f().item()
-    monkeypatch.setattr(native.Arena, "room", 0)
+    fresh_arena(monkeypatch)
     reserve = native.Arena.reserve
 
     def refuse(nbytes):
