@@ -70,7 +70,7 @@ class Product:
     bias: Address | None = None  # n values, added to every row
     epilogue: tuple = (0, 0)  # words: address of the function, and of its argument block
     pairs: bool = False  # k and its strides count pairs of bfloat16 (set while planning)
-    wide: bool = False  # C and bias are float32 and the rest bfloat16, where `takes_bfloat16`
+    wide: bool = False  # C and bias are float32 and the rest bfloat16
     addend: Matrix | None = None  # C = E + A @ B, where `takes_addend` says so
     reused: bool = False  # other products have the same B: it is packed by a call that they share
 
@@ -120,8 +120,8 @@ def plan(product: Product, target: Target | None = None) -> list[Call]:
     p = _simplified(product)
     if 0 in (p.m, p.n, p.batches):
         return []
-    kind, swapped = _kind(p, target)
-    if p.wide or (kind == "tiles" and amx.suits(p, target)):
+    kind, swapped = ("tiles", False) if p.wide else _kind(p, target)
+    if kind == "tiles" and amx.suits(p, target):
         kind, swapped = "amx", _turned(p)
     work = _swapped(p) if swapped else p
     if kind == "tiles" and target.bfloat16_dot:
@@ -135,7 +135,7 @@ def plan(product: Product, target: Target | None = None) -> list[Call]:
     before, words = _sides(work, grid, tiles) if kind == "tiles" else ([], {})
     if kind == "amx":
         before, words = amx.words(work, grid, target, _text("amx", target, p.dtype))
-    rounds = kind == "amx" or not p.half  # or stores sums as they are
+    rounds = kind == "amx" or not p.half or p.wide  # or stores sums as they are
     direct = work.c.column == 1 and rounds and not (swapped and (p.bias or p.epilogue[0]))
     if kind == "dots" or (direct and grid.k_chunks == 1):
         return [*before, _call(kind, work, grid, target, swapped, words, p.sum_bytes * p.wide)]
@@ -165,7 +165,9 @@ def takes_addend(p: Product, target: Target | None = None) -> bool:
 def takes_bfloat16(p: Product, target: Target | None = None) -> bool:
     """Whether a product of bfloat16 is fast as it is; else its factors are better as float32."""
     target, p = target or host(), _simplified(p)
-    return _kind(p, target)[0] == "tiles" and amx.suits(p, target)
+    if _kind(p, target)[0] != "tiles":
+        return False
+    return amx.suits(p, target) or (target.bfloat16_dot and _paired(p).pairs)
 
 
 # ---------------------------------------------------------------- the shape of a product

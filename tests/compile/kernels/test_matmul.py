@@ -116,6 +116,26 @@ def test_pairs_of_bfloat16(level, data):
     check(a, b, c, None, draw(st.booleans()), replace(level, bfloat16_dot=True))
 
 
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("level", HERE, ids=lambda t: t.name)
+@given(data=st.data())
+@settings(max_examples=40)
+def test_sums_of_bfloat16_are_stored_as_they_are(level, pairs, data):
+    """C and bias float32, of any strides: nothing is rounded."""
+    draw = data.draw
+    array = Arrays(draw, "bfloat16", draw(st.integers(0, 99)))
+    m, k, n = draw(st.tuples(*[st.sampled_from(SIZES[1:])] * 3) | st.sampled_from([*LARGE, SHARED]))
+    batch = draw(st.sampled_from([(), (1,), (3,), (2, 3)])) if m * k * n < 5000 else ()
+    a, b = array(*batch, m, k), array(*batch, k, n)
+    array.dtype = DTYPES["float32"]
+    c, bias = array(*batch, m, n), array.numbers(n) if draw(st.booleans()) else None
+    accumulate = draw(st.booleans())
+    wanted = expected(a, b, c, bias, accumulate)
+    made = replace(product(a, b, c, bias, accumulate), wide=True)
+    run_calls(plan(made, replace(level, bfloat16_dot=pairs)), {"a": a, "b": b, "c": c, "bias": bias})
+    np.testing.assert_allclose(c, wanted, 1e-5, 1e-5 * np.sqrt(k))
+
+
 @pytest.mark.parametrize("shape", [*LARGE, SHARED], ids=str)
 def test_the_same_bits_in_any_order_and_number_of_threads(shape):
     m, k, n = shape
