@@ -1,32 +1,27 @@
 """Programs that keep coming back are compiled while tier 0 goes on running them.
 
 A program is hot once tier 0 has spent a part of the time on it that compiling takes. One daemon thread takes
-them in that order, and gives way to whoever needs the interpreter. RUSHLIGHT_COMPILE says when: "background"
-(the default), "now" (when it comes back, in the calling thread: for tests) or "never".
+them in that order, in turns with whoever needs the interpreter (`turns.py`). RUSHLIGHT_COMPILE says when:
+"background" (the default), "now" (when it comes back, in the calling thread: for tests) or "never".
 """
 
 from __future__ import annotations
 
 import os
 import queue
-import sys
 import threading
-import time
 import warnings
-from time import perf_counter as clock
 
 from ..interpret import program as tier0_program
+from . import turns
 
 MODE = os.environ.get("RUSHLIGHT_COMPILE", "background")
-SWITCH = 2e-4  # seconds that a step waits for the compiler to let go of the interpreter (usually 5e-3)
-STRETCH, REST = 1e-3, 1e-3  # seconds of work before the compiler looks up, and of rest if it is in the way
 MOST_DOUBT = 64  # see `program.DOUBT`
 FEW = 8  # operations of a program that is not worth looking for its family
 STAY_OUT = [False]  # torch.use_deterministic_algorithms: programs stay in tier 0
 _queue: queue.Queue = queue.Queue()
 _waiting: set = set()  # programs in the queue
 _worker: list = [None]
-_at_work: list = [None, 0.0]  # the thread, and when it looks up
 _lock = threading.Lock()
 failures: list = []  # (program, exception) of builds that went wrong: tier 0 goes on
 
@@ -40,7 +35,7 @@ def hot(program, scalars) -> bool:
         return True
     if not program.worth_compiling:
         return False
-    program.pending = threading.Event()
+    program.pending = turns.Pending()
     _waiting.add(program)
     _queue.put((program, list(scalars)))
     if _worker[0] is None or not _worker[0].is_alive():
@@ -109,7 +104,7 @@ def compile_now(program, scalars) -> None:
 
             program.function = check.checked(program, scalars)
             return
-        made = native.build(program, scalars, pause=breathe)
+        made = native.build(program, scalars, pause=turns.pause)
     except Exception as e:
         _failed(program, e)
         return
@@ -117,34 +112,17 @@ def compile_now(program, scalars) -> None:
     program.function = made.function
 
 
-def breathe() -> None:
-    """Called often while compiling: the compiler's thread gives way to one that needs the interpreter.
-
-    After each stretch of work it lets go for a moment. If it does not get the interpreter back at
-    once, somebody is computing in Python, and it rests.
-    """
-    if threading.get_ident() != _at_work[0] or clock() < _at_work[1]:
-        return
-    before = clock()
-    time.sleep(1e-5)
-    if clock() - before > SWITCH:
-        time.sleep(REST)
-    _at_work[1] = clock() + STRETCH
-
-
 def _work():
-    _at_work[0] = threading.get_ident()
+    turns.begin()
     while True:
         program, scalars = _queue.get()
-        before = sys.getswitchinterval()
-        sys.setswitchinterval(min(before, SWITCH))
         try:
             compile_now(program, scalars)
         finally:
-            sys.setswitchinterval(before)
             program.pending.set()
             program.pending = None
             _waiting.discard(program)
+            turns.end()
             _queue.task_done()
 
 
@@ -157,6 +135,7 @@ def after_fork() -> None:
     """In a forked child: the thread did not come along; its programs become hot once more."""
     global _queue
     _worker[0], _queue = None, queue.Queue()
+    turns.after_fork()
     for program in _waiting:
         program.offered, program.pending = False, None
     _waiting.clear()

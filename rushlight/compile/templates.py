@@ -334,18 +334,18 @@ class Template:
         same = [(places[0], at) for places in columns.values() for at in places[1:]]
         self.same = _getter([a for a, _ in same]), _getter([b for _, b in same])
         record = Record()
-        numbers: list = list(made.numbers)
-        for places in columns.values():
-            size = record.input(made.numbers[places[0]])
-            for at in places:
-                numbers[at] = size
-        twin = _TwinProgram(program, made, numbers)
-        self.where = twin.where
         try:
+            numbers: list = list(made.numbers)
+            for places in columns.values():
+                size = record.input(made.numbers[places[0]])
+                for at in places:
+                    numbers[at] = size
+            twin = _TwinProgram(program, made, numbers)
+            self.where = twin.where
             steps, self.conditions = steps_of(
                 twin, scalars, (*twin.wanted, *twin.saved), pause)
         finally:
-            record.open = False
+            record.close()
         index = {i: k for k, i in enumerate(twin.instructions)}
         for s in steps:
             if s.why is not None and s.why != BY_NUMBER and not isinstance(

@@ -17,7 +17,7 @@ def recorded(f, *numbers):
     """(what f returns for sizes, a function that evaluates it for other numbers)."""
     record = Record()
     made = f(*[record.input(n) for n in numbers])
-    record.open = False
+    record.close()
     names = [x.name for x in made if isinstance(x, Size)]
     values = record.compiled(names)
 
@@ -105,9 +105,11 @@ def test_without_sizes_nothing_waits():
 
 
 def test_texts_are_written_when_they_are_read():
-    n = Record().input(3)
+    record = Record()
+    n = record.input(3)
     label = told("{} by {}", n, 4)
     whole = told("a product {}", label)
+    record.close()
     assert str(whole) == "a product 3 by 4"
     assert whole.names() == [n.name] and whole.written({n.name: 9}) == "a product 9 by 4"
 
@@ -120,5 +122,5 @@ def test_floats():
 def test_closed_sizes_are_numbers():
     record = Record()
     n = record.input(4)
-    record.open = False
+    record.close()
     assert n + 1 == 5 and n * n == 16 and hash(n) == hash(4) and list(range(n)) == [0, 1, 2, 3]

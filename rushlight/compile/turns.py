@@ -1,0 +1,114 @@
+"""Turns: the compiler's thread and the thread that records programs take the interpreter one after the other.
+
+Two threads that both want Python's interpreter lock take it from each other again and again, and every change
+waits for another core to wake up: a step then takes twice as long, and compiling three times. So the compiler
+works in stretches. If somebody waited for the interpreter meanwhile, it rests until it is offered another
+stretch, where a program is about to run (`OFFER`): whoever offers waits for its end. Nobody offers while it
+rests for the first time after a stretch, nor if the interpreter is free, in kernels or in input.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from time import perf_counter as clock
+
+from ..interpret import program as tier0_program
+
+STRETCH = 2e-3  # seconds of work before the compiler looks up
+REST = 10e-3  # seconds between two stretches that others wait for: a fifth at most is lost to the compiler
+LATE = 2e-4  # seconds after which to get the interpreter back: somebody had it
+_thread: list = [None, 0.0]  # the compiler's, and when it looks up
+_owing: list = [False]  # whether somebody waits for the end of this stretch
+_waited: set = set()  # for whom the compiler goes on without rests
+_rests: list = []  # when the rest is over, while there is one
+_go, _done = threading.Lock(), threading.Lock()
+_go.acquire()
+_done.acquire()
+
+
+class Pending(threading.Event):
+    """Set when a program has been compiled."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for that; meanwhile the compiler need not rest."""
+        me = object()
+        _waited.add(me)
+        try:
+            _wake()
+            return super().wait(timeout)
+        finally:
+            _waited.discard(me)
+
+
+def begin() -> None:
+    """The calling thread is the compiler's."""
+    _thread[0] = threading.get_ident()
+
+
+def pause() -> None:
+    """Called often while compiling; outside the compiler's thread it does nothing."""
+    if threading.get_ident() != _thread[0] or clock() < _thread[1]:
+        return
+    end()
+    if not _waited:
+        before = clock()
+        time.sleep(1e-5)
+        if clock() - before > LATE:
+            _rest()
+    _thread[1] = clock() + STRETCH
+
+
+def end() -> None:
+    """A stretch is over: who waits for that goes on."""
+    if _owing[0]:
+        _owing[0] = False
+        _release(_done)
+
+
+def _rest() -> None:
+    _rests.append(clock() + REST)
+    tier0_program.OFFER[0] = offer
+    _owing[0] = _go.acquire(timeout=3 * REST)  # if nobody comes by, it takes a stretch in between
+    tier0_program.OFFER[0] = None
+    if _rests:
+        _rests.clear()
+    else:
+        _owing[0] = _owing[0] or _go.acquire(False)
+
+
+def offer() -> None:
+    """Let the compiler have a stretch, if it has rested enough; wait for its end."""
+    if not _rests or clock() < _rests[-1] or threading.get_ident() == _thread[0]:
+        return
+    _done.acquire(False)  # what an earlier offer, that gave up, has left
+    if _wake():
+        _done.acquire(timeout=5 * STRETCH)
+
+
+def _wake() -> bool:
+    """End the compiler's rest; whether there was one."""
+    try:
+        _rests.pop()
+    except IndexError:
+        return False
+    _release(_go)
+    return True
+
+
+def _release(lock) -> None:
+    try:
+        lock.release()
+    except RuntimeError:
+        pass  # who waited for it has given up
+
+
+def after_fork() -> None:
+    """In a forked child there is no compiler yet."""
+    global _go, _done
+    _thread[0], _owing[0], tier0_program.OFFER[0] = None, False, None
+    _waited.clear()
+    _rests.clear()
+    _go, _done = threading.Lock(), threading.Lock()
+    _go.acquire()
+    _done.acquire()

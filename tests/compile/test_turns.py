@@ -1,0 +1,96 @@
+"""The compiler's thread and one that runs programs take turns, and neither waits for ever."""
+
+from __future__ import annotations
+
+import threading
+from time import perf_counter as clock
+
+import pytest
+
+from rushlight.compile import turns
+from rushlight.interpret import program as tier0_program
+
+
+def work(seconds):
+    end = clock() + seconds
+    while clock() < end:
+        pass
+
+
+@pytest.fixture
+def compiler(monkeypatch):
+    """Starts a thread in the compiler's place, which works in so many pieces of 0.2 ms."""
+    background = turns._thread[:]
+    started = []
+
+    def start(pieces):
+        def run():
+            turns.begin()
+            for _ in range(pieces):
+                work(2e-4)
+                turns.pause()
+            turns.end()
+
+        started.append(threading.Thread(target=run, daemon=True))
+        started[0].start()
+        return started[0]
+
+    yield start
+    started[0].join(60)
+    assert not started[0].is_alive() and not turns._rests and tier0_program.OFFER[0] is None
+    turns._thread[:] = background
+
+
+def test_offered_stretches(compiler):
+    """Who runs programs all the time gives stretches away, and the work is done."""
+    thread, offers = compiler(300), 0
+    while thread.is_alive():
+        work(1e-4)
+        offer = tier0_program.OFFER[0]
+        if offer is not None:
+            before = len(turns._rests)
+            offer()
+            offers += before and not turns._rests
+    assert offers
+
+
+def test_without_offers(compiler):
+    """A thread that computes something else: the compiler goes on in between."""
+    thread = compiler(100)
+    while thread.is_alive():
+        work(1e-3)
+
+
+def test_who_waits_for_a_program_wakes_the_compiler(compiler, monkeypatch):
+    monkeypatch.setattr(turns, "REST", 1e3)
+    monkeypatch.setattr(turns, "LATE", -1.0)  # it rests after each stretch
+    thread, pending = compiler(100), turns.Pending()
+    while not turns._rests:
+        work(1e-4)
+    while thread.is_alive():
+        assert not pending.wait(1e-2)
+
+
+def test_two_threads_offer(compiler):
+    """Only one of them is taken, and both go on."""
+    thread = compiler(300)
+
+    def run():
+        while thread.is_alive():
+            work(1e-4)
+            offer = tier0_program.OFFER[0]
+            if offer is not None:
+                offer()
+
+    others = [threading.Thread(target=run, daemon=True) for _ in range(2)]
+    for t in others:
+        t.start()
+    for t in others:
+        t.join(60)
+    assert not any(t.is_alive() for t in others)
+
+
+def test_outside_the_compiler_nothing_happens(monkeypatch):
+    monkeypatch.setattr(turns, "_rest", None)
+    turns.pause()
+    turns.offer()
