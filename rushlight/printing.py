@@ -176,7 +176,7 @@ def tensor_str(t) -> str:
     indent = len(prefix)
     d, default = t.dtype, dtypes.get_default_dtype()
     a = array(t)
-    if d.is_half:
+    if d.is_half or d in dtypes.FLOAT8:
         a = a.astype(np.float32)
     suffixes = []
     if not a.size:

@@ -25,6 +25,7 @@ __all__ = ["SafetensorError", "load", "load_file", "load_model", "safe_open", "s
 _CODES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
     "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+    "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "F8_E8M0": "float8_e8m0fnu",
     "C64": "complex64", "U16": "uint16", "U32": "uint32", "U64": "uint64",
 }
 _NAMES = {name: code for code, name in _CODES.items()}

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from ..trace.graph import GradNode as Node
 from ..trace.tensor import Tensor
 
-__all__ = ["Node", "draw", "dot", "walk"]
+__all__ = ["Node", "draw", "dot", "save_on_cpu", "walk"]
+
+
+class save_on_cpu(nullcontext):
+    """What is saved for gradients in the block lies in the CPU's memory: everything does.
+
+    pin_memory, device_type: accepted.
+    """
+
+    def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
+        super().__init__()
 
 
 def walk(root: Tensor):

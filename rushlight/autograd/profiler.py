@@ -39,6 +39,20 @@ class record_function(ContextDecorator):
             collector.end(token)
 
 
+class emit_nvtx:
+    """A name only: it would mark ranges for another vendor's tool. Raises RuntimeError when called."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise RuntimeError(
+            f"torch.autograd.profiler.{type(self).__name__} marks ranges for other vendors' tools "
+            "and is not there; use torch.profiler.profile and export_chrome_trace"
+        )
+
+
+class emit_itt(emit_nvtx):
+    """A name only: it would mark ranges for another vendor's tool. Raises RuntimeError when called."""
+
+
 def __getattr__(name: str) -> Any:
     """`profile` and the kinds of events, which load the profiler."""
     if name == "profile":
@@ -49,9 +63,4 @@ def __getattr__(name: str) -> Any:
         from ..profiler import events
 
         return getattr(events, name)
-    if name in ("emit_nvtx", "emit_itt"):
-        raise RuntimeError(
-            f"torch.autograd.profiler.{name} marks ranges for other vendors' tools and is not "
-            "there; use torch.profiler.profile and export_chrome_trace"
-        )
     raise AttributeError(f"module 'torch.autograd.profiler' has no attribute '{name}'")

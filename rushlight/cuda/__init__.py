@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..trace.device import NoCuda
 from ..trace.out_of_memory import OutOfMemoryError as OutOfMemoryError
@@ -38,6 +38,10 @@ def get_device_name(device=None) -> NoReturn:
     raise NoCuda
 
 
+get_device_capability = get_device_properties = mem_get_info = get_device_name
+current_stream = default_stream = get_device_name
+
+
 def set_device(device) -> NoReturn:
     """Raises RuntimeError: there is no CUDA device."""
     raise NoCuda
@@ -49,6 +53,15 @@ def manual_seed(seed: int) -> None:
 
 def manual_seed_all(seed: int) -> None:
     """Accepted and ignored, as PyTorch does without CUDA."""
+
+
+def get_rng_state_all() -> list:
+    """The generators' states of all devices: none."""
+    return []
+
+
+def set_rng_state_all(new_states) -> None:
+    """Set the states of all devices: none."""
 
 
 def empty_cache() -> None:
@@ -63,6 +76,11 @@ def memory_allocated(device=None) -> int:
 max_memory_allocated = memory_reserved = max_memory_reserved = memory_allocated
 
 
+def memory_stats(device=None) -> dict[str, Any]:
+    """{}: there is no CUDA device."""
+    return {}
+
+
 def reset_peak_memory_stats(device=None) -> None:
     """Nothing to do without CUDA."""
 
@@ -70,6 +88,50 @@ def reset_peak_memory_stats(device=None) -> None:
 def synchronize(device=None) -> NoReturn:
     """Raises RuntimeError: there is no CUDA device."""
     raise NoCuda
+
+
+class _OfDevice:
+    """What only a CUDA device has: a class that programs name, and cannot make an object of."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise NoCuda
+
+
+class Stream(_OfDevice):
+    """Raises RuntimeError when called: there is no CUDA device."""
+
+
+class Event(_OfDevice):
+    """Raises RuntimeError when called: there is no CUDA device."""
+
+
+class CUDAGraph(_OfDevice):
+    """Raises RuntimeError when called: there is no CUDA device."""
+
+
+class graph(_OfDevice):
+    """Raises RuntimeError when called: there is no CUDA device."""
+
+
+class device(_OfDevice):
+    """Raises RuntimeError when called: there is no CUDA device."""
+
+
+class StreamContext:
+    """`stream(None)` does nothing; other streams need a CUDA device, so there are none."""
+
+    def __init__(self, stream: Stream | None) -> None:
+        if stream is not None:
+            raise NoCuda
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: Any) -> None:
+        pass
+
+
+stream = StreamContext
 
 
 def __getattr__(name: str):

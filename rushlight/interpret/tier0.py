@@ -48,9 +48,17 @@ def cast(x, d):
 
 
 def converted(a, d):
-    """An array in another dtype; float64 becomes float16 by way of float32, as in PyTorch."""
+    """An array in another dtype, as PyTorch casts.
+
+    float64 becomes float16 by way of float32; what is too large for float8_e4m3fn becomes its largest,
+    what float8_e8m0fnu lacks its nearest.
+    """
     if d.char == "e" and a.dtype.char == "d":
         a = a.astype(np.float32)
+    if d.kind == "V" and d.name == "float8_e4m3fn":
+        a = np.clip(a, -448, 448)
+    elif d.kind == "V" and d.name == "float8_e8m0fnu":  # powers of two, without sign and zero
+        a = np.maximum(np.abs(a.astype(np.float32)), np.float32(2.0**-127))
     return a.astype(d)
 
 

@@ -7,6 +7,7 @@ file is imported when one of its names is first used, so that `import rushlight.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import functional, init, modules, parameter, utils
@@ -36,6 +37,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(modules, name)
         globals()[name] = value
         return value
+    if name in ("parallel", "attention"):
+        return import_module(f"rushlight.nn.{name}")
     if name == "DataParallel":
         from .parallel import DataParallel
 

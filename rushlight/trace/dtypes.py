@@ -1,7 +1,8 @@
 """PyTorch's dtypes, memory formats and type promotion.
 
-A `dtype` wraps the NumPy dtype that stores it. bfloat16 comes from ml_dtypes, which is imported
-when a bfloat16 array is first needed.
+A `dtype` wraps the NumPy dtype that stores it. bfloat16 and the 8-bit floats come from ml_dtypes,
+which is imported when such an array is first needed. The 8-bit floats are for storage, as in PyTorch:
+they are made, cast, copied, indexed and saved, and arithmetic with them is a NotImplementedError.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class dtype:
         self.is_complex = category == COMPLEX
         self.is_signed = signed
         self.is_half = name in ("float16", "bfloat16")
-        self._np = None if name == "bfloat16" else np.dtype(name)
+        self._np = None if name.startswith(("bfloat", "float8")) else np.dtype(name)
 
     @property
     def np(self) -> np.dtype:
@@ -47,7 +48,7 @@ class dtype:
         if self._np is None:
             import ml_dtypes
 
-            self._np = np.dtype(ml_dtypes.bfloat16)
+            self._np = np.dtype(getattr(ml_dtypes, self.name))
             _FROM_NUMPY[self._np] = self
         return self._np
 
@@ -87,12 +88,18 @@ uint32 = dtype("uint32", INTEGER, 4, 3, signed=False)
 uint64 = dtype("uint64", INTEGER, 8, 4, signed=False)
 float16 = dtype("float16", FLOAT, 2, 0)
 bfloat16 = dtype("bfloat16", FLOAT, 2, 0)
+float8_e4m3fn = dtype("float8_e4m3fn", FLOAT, 1, 0)
+float8_e4m3fnuz = dtype("float8_e4m3fnuz", FLOAT, 1, 0)
+float8_e5m2 = dtype("float8_e5m2", FLOAT, 1, 0)
+float8_e5m2fnuz = dtype("float8_e5m2fnuz", FLOAT, 1, 0)
+float8_e8m0fnu = dtype("float8_e8m0fnu", FLOAT, 1, 0, signed=False)
 float32 = dtype("float32", FLOAT, 4, 1)
 float64 = dtype("float64", FLOAT, 8, 2)
 complex64 = dtype("complex64", COMPLEX, 8, 1)
 complex128 = dtype("complex128", COMPLEX, 16, 2)
 
 _NARROW = {uint16, uint32, uint64}  # PyTorch stores these, and promotes them to floats only
+FLOAT8 = {float8_e4m3fn, float8_e4m3fnuz, float8_e5m2, float8_e5m2fnuz, float8_e8m0fnu}
 ALL = {
     d.name: d
     for d in (
@@ -107,6 +114,11 @@ ALL = {
         uint64,
         float16,
         bfloat16,
+        float8_e4m3fn,
+        float8_e4m3fnuz,
+        float8_e5m2,
+        float8_e5m2fnuz,
+        float8_e8m0fnu,
         float32,
         float64,
         complex64,
@@ -139,8 +151,8 @@ def from_numpy_dtype(numpy_dtype) -> dtype:
     if found is not None:
         return found
     numpy_dtype = np.dtype(numpy_dtype)
-    if numpy_dtype.name == "bfloat16":
-        bfloat16.np  # noqa: B018 - registers itself
+    if numpy_dtype.name.startswith(("bfloat", "float8")) and numpy_dtype.name in ALL:
+        ALL[numpy_dtype.name].np  # noqa: B018 - registers itself
     elif not numpy_dtype.isnative:
         raise ValueError(
             "given numpy array has byte order different from the native byte order. "
@@ -195,6 +207,9 @@ def promote_types(a: dtype, b: dtype) -> dtype:
         return a
     if not isinstance(a, dtype) or not isinstance(b, dtype):
         raise TypeError("promote_types(): arguments must be torch.dtype")
+    if a in FLOAT8 or b in FLOAT8:
+        raise RuntimeError("Promotion for Float8 Types is not supported, attempted to promote "
+                           f"{type_name(a)} and {type_name(b)}")
     if (a in _NARROW or b in _NARROW) and FLOAT not in (a.category, b.category):
         raise RuntimeError("Promotion for uint16, uint32, uint64 types is not supported, attempted "
                            f"to promote {type_name(a)} and {type_name(b)}")
@@ -292,7 +307,7 @@ class finfo:
             )
         self.type = type
         real = type.to_real()
-        if real is bfloat16:
+        if real is bfloat16 or real in FLOAT8:
             import ml_dtypes
 
             info = ml_dtypes.finfo(real.np)
@@ -301,7 +316,7 @@ class finfo:
         self.bits = real.itemsize * 8
         self.eps, self.max, self.min = float(info.eps), float(info.max), float(info.min)
         self.tiny = self.smallest_normal = float(info.smallest_normal)
-        self.resolution = float(info.resolution)
+        self.resolution = 1.0 if real in FLOAT8 else float(info.resolution)
         self.dtype = real.name
 
     def __repr__(self) -> str:
@@ -342,4 +357,4 @@ _TYPE_NAMES = {
 
 def type_name(d: dtype) -> str:
     """A dtype as PyTorch's messages write it."""
-    return _TYPE_NAMES.get(d.name, d.name)
+    return _TYPE_NAMES.get(d.name, d.name.replace("float8", "Float8"))

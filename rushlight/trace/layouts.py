@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..interpret.tier0 import converted
 from . import dtypes
 from .dtypes import channels_last, channels_last_3d, contiguous_format
 from .meta import Meta, contiguous_strides, is_dense, meta, same_layout
@@ -16,6 +17,8 @@ from .operator import Scalar, Size, Tensor, op
 )
 def _filled(size: Size, value: Scalar, dtype: dtypes.dtype):
     """A new tensor of `size` filled with a number."""
+    if dtype in dtypes.FLOAT8:
+        value = converted(np.float64(value), dtype.np)
     return np.full(size, np.float32(value) if dtype is dtypes.float16 else value, dtype.np)
 
 

@@ -62,6 +62,12 @@ def cast_plan(o, out, metas):
     compute = o.compute
     if compute == "storage":
         return ()
+    for m in (out, *metas):
+        if m.__class__ is Meta and m.dtype in dtypes.FLOAT8:
+            raise NotImplementedError(
+                f'"{o.name}" not implemented for \'{dtypes.type_name(m.dtype)}\': 8-bit floats are '
+                "for storage; cast to a wider dtype first, e.g. with .float()"
+            )
     target = working_dtype(compute, out, metas, o.casts)
     plan = []
     for i, c in enumerate(o.casts):

@@ -468,19 +468,20 @@ class Tensor:
         buf = self._buf
         if buf is None:
             buf = array(self)
-        if m.dtype is dtypes.bfloat16:
+        if buf.dtype.kind == "V":  # of ml_dtypes
             return float(buf.reshape(-1)[0])
         return buf.item()
 
     def tolist(self):
         """The values as nested lists of Python numbers."""
         a = array(self)
-        return (a.astype(np.float32) if self.dtype is dtypes.bfloat16 else a).tolist()
+        return (a.astype(np.float32) if a.dtype.kind == "V" else a).tolist()
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The values as a NumPy array that shares this tensor's memory.
 
-        Raises RuntimeError if the tensor requires grad (unless `force`), TypeError for bfloat16.
+        Raises RuntimeError if the tensor requires grad (unless `force`), TypeError for bfloat16
+        and the 8-bit floats.
         """
         if self._s.rg:
             if not force:
@@ -489,8 +490,8 @@ class Tensor:
                     "Use tensor.detach().numpy() instead."
                 )
             return self.detach().numpy()
-        if self.dtype is dtypes.bfloat16:
-            raise TypeError("Got unsupported ScalarType BFloat16")
+        if self.dtype is dtypes.bfloat16 or self.dtype in dtypes.FLOAT8:
+            raise TypeError(f"Got unsupported ScalarType {dtypes.type_name(self.dtype)}")
         return expose(self)
 
     def __array__(self, dtype=None, copy=None):

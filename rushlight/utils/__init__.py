@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SUBMODULES = ("checkpoint", "data", "dlpack", "hooks", "tensorboard")
+_SUBMODULES = ("_pytree", "checkpoint", "data", "dlpack", "flop_counter", "hooks", "tensorboard")
 
 
 def __getattr__(name: str):

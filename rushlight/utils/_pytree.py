@@ -5,31 +5,121 @@ Tuples, named tuples, lists and dicts are nodes; `register_pytree_node` adds oth
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, namedtuple
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
+    "GetAttrKey",
+    "LeafSpec",
+    "MappingKey",
+    "NodeDef",
+    "PyTree",
+    "SUPPORTED_NODES",
+    "SequenceKey",
     "TreeSpec",
+    "keystr",
     "register_pytree_node",
     "tree_all",
     "tree_any",
     "tree_flatten",
+    "tree_flatten_with_path",
     "tree_leaves",
     "tree_map",
     "tree_map_only",
+    "tree_map_with_path",
     "tree_structure",
     "tree_unflatten",
 ]
 
-_NODES: dict[type, tuple[Callable, Callable]] = {
-    tuple: (lambda t: (list(t), None), lambda leaves, _: tuple(leaves)),
-    list: (lambda t: (t, None), lambda leaves, _: list(leaves)),
-    dict: (lambda t: (list(t.values()), list(t)), lambda leaves, keys: dict(zip(keys, leaves))),
-    OrderedDict: (
-        lambda t: (list(t.values()), list(t)),
-        lambda leaves, keys: OrderedDict(zip(keys, leaves)),
-    ),
+PyTree = Any
+
+
+class MappingKey(NamedTuple):
+    """A step of a path: a key of a dict."""
+
+    key: Any
+
+    def __str__(self) -> str:
+        return f"[{self.key!r}]"
+
+    def get(self, mapping: Any) -> Any:
+        """What `mapping` has there."""
+        return mapping[self.key]
+
+
+class SequenceKey(NamedTuple):
+    """A step of a path: a position in a list or tuple."""
+
+    idx: int
+
+    def __str__(self) -> str:
+        return f"[{self.idx}]"
+
+    def get(self, sequence: Any) -> Any:
+        """What `sequence` has there."""
+        return sequence[self.idx]
+
+
+class GetAttrKey(NamedTuple):
+    """A step of a path: an attribute, as of a named tuple."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f".{self.name}"
+
+    def get(self, obj: Any) -> Any:
+        """What `obj` has there."""
+        return getattr(obj, self.name)
+
+
+def keystr(kp: tuple) -> str:
+    """A path as one writes it in Python.
+
+    >>> torch.utils._pytree.keystr((MappingKey("a"), SequenceKey(0), GetAttrKey("x")))
+    "['a'][0].x"
+    """
+    return "".join(map(str, kp))
+
+
+class NodeDef(NamedTuple):
+    """What a class of nodes is flattened and built with."""
+
+    type: Any
+    flatten_fn: Callable
+    unflatten_fn: Callable
+    flatten_with_keys_fn: Callable | None
+
+
+def _sequence_with_keys(t: Any) -> tuple[list, Any]:
+    return [(SequenceKey(i), x) for i, x in enumerate(t)], None
+
+
+def _named_with_keys(t: Any) -> tuple[list, Any]:
+    return [(GetAttrKey(n), x) for n, x in zip(t._fields, t)], type(t)
+
+
+def _dict_flatten_with_keys(d: Any) -> tuple[list, list]:
+    """([(key, child), ...], context) of a dict; further mappings register with it."""
+    return [(MappingKey(k), x) for k, x in d.items()], list(d)
+
+
+def _dict_flatten(d: Any) -> tuple[list, list]:
+    return list(d.values()), list(d)
+
+
+SUPPORTED_NODES: dict[Any, NodeDef] = {
+    kind: NodeDef(kind, *functions) for kind, *functions in (
+        (tuple, lambda t: (list(t), None), lambda leaves, _: tuple(leaves), _sequence_with_keys),
+        (list, lambda t: (t, None), lambda leaves, _: list(leaves), _sequence_with_keys),
+        (namedtuple, lambda t: (list(t), type(t)), lambda leaves, kind: kind(*leaves),
+         _named_with_keys),
+        (dict, _dict_flatten, lambda leaves, keys: dict(zip(keys, leaves)),
+         _dict_flatten_with_keys),
+        (OrderedDict, _dict_flatten, lambda leaves, keys: OrderedDict(zip(keys, leaves)),
+         _dict_flatten_with_keys),
+    )
 }
 
 
@@ -65,16 +155,40 @@ class TreeSpec:
         return f"TreeSpec({self.type.__name__}, {self.context}, [{inner}])"
 
 
-_LEAF = TreeSpec(None, None, [])
+class LeafSpec(TreeSpec):
+    """The structure of a single leaf."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(None, None, [])
 
 
-def register_pytree_node(cls: type, flatten_fn: Callable, unflatten_fn: Callable, **_: Any) -> None:
-    """Make `cls` a node: flatten_fn gives (children, context), unflatten_fn takes them."""
-    _NODES[cls] = (flatten_fn, unflatten_fn)
+_LEAF = LeafSpec()
 
 
-def _is_named(tree: Any) -> bool:
-    return isinstance(tree, tuple) and hasattr(tree, "_fields")
+def register_pytree_node(
+    cls: type,
+    flatten_fn: Callable,
+    unflatten_fn: Callable,
+    *,
+    flatten_with_keys_fn: Callable | None = None,
+    **_: Any,
+) -> None:
+    """Make `cls` a node: flatten_fn gives (children, context), unflatten_fn takes them.
+
+    flatten_with_keys_fn: gives ([(key, child), ...], context), for paths. Names for serialised
+    structures are accepted, and not needed here.
+    """
+    SUPPORTED_NODES[cls] = NodeDef(cls, flatten_fn, unflatten_fn, flatten_with_keys_fn)
+
+
+def _get_node_type(tree: Any) -> Any:
+    """The key of a node in SUPPORTED_NODES: its class, `namedtuple` for named tuples."""
+    kind = type(tree)
+    if kind not in SUPPORTED_NODES and isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return namedtuple
+    return kind
 
 
 def tree_flatten(tree: Any, is_leaf: Callable | None = None) -> tuple[list, TreeSpec]:
@@ -86,18 +200,56 @@ def tree_flatten(tree: Any, is_leaf: Callable | None = None) -> tuple[list, Tree
     leaves: list = []
 
     def visit(node: Any) -> TreeSpec:
-        kind = type(node)
-        if is_leaf is not None and is_leaf(node) or kind not in _NODES and not _is_named(node):
+        kind = _get_node_type(node)
+        if kind not in SUPPORTED_NODES or is_leaf is not None and is_leaf(node):
             leaves.append(node)
             return _LEAF
-        if kind in _NODES:
-            children, context = _NODES[kind][0](node)
-        else:
-            children, context = list(node), None
+        children, context = SUPPORTED_NODES[kind].flatten_fn(node)
         return TreeSpec(kind, context, [visit(c) for c in children])
 
     spec = visit(tree)
     return leaves, spec
+
+
+def tree_flatten_with_path(
+    tree: Any, is_leaf: Callable | None = None
+) -> tuple[list[tuple[tuple, Any]], TreeSpec]:
+    """([(path, leaf), ...], structure); a path is a tuple of keys.
+
+    Raises ValueError for a registered class that came without `flatten_with_keys_fn`.
+
+    >>> pairs, spec = torch.utils._pytree.tree_flatten_with_path({"a": 1, "b": (2, [3])})
+    >>> [torch.utils._pytree.keystr(path) for path, leaf in pairs]
+    ["['a']", "['b'][0]", "['b'][1][0]"]
+    """
+    found: list[tuple[tuple, Any]] = []
+
+    def visit(path: tuple, node: Any) -> None:
+        kind = _get_node_type(node)
+        if kind not in SUPPORTED_NODES or is_leaf is not None and is_leaf(node):
+            found.append((path, node))
+            return
+        keyed = SUPPORTED_NODES[kind].flatten_with_keys_fn
+        if keyed is None:
+            raise ValueError(f"{kind} was registered without a flatten_with_keys_fn, so leaves of "
+                             "it have no path")
+        for key, child in keyed(node)[0]:
+            visit((*path, key), child)
+
+    visit((), tree)
+    return found, tree_structure(tree, is_leaf)
+
+
+def tree_map_with_path(
+    func: Callable, tree: Any, *rests: Any, is_leaf: Callable | None = None
+) -> Any:
+    """The tree of `func(path, leaf, ...)`, with the leaves of further trees at the same places."""
+    pairs, spec = tree_flatten_with_path(tree, is_leaf)
+    columns = [tree_flatten(r, is_leaf)[0] for r in rests]
+    return tree_unflatten(
+        [func(path, *each) for (path, *each) in
+         ((*pair, *more) for pair, *more in zip(pairs, *columns, strict=True))], spec
+    )
 
 
 def tree_unflatten(leaves: Any, treespec: TreeSpec) -> Any:
@@ -113,9 +265,7 @@ def tree_unflatten(leaves: Any, treespec: TreeSpec) -> Any:
         if spec.is_leaf():
             return next(rest)
         children = [build(c) for c in spec.children_specs]
-        if spec.type in _NODES:
-            return _NODES[spec.type][1](children, spec.context)
-        return spec.type(*children)
+        return SUPPORTED_NODES[spec.type].unflatten_fn(children, spec.context)
 
     return build(treespec)
 

@@ -42,3 +42,41 @@ def test_further_nodes():
     ours.register_pytree_node(Pair, lambda p: ([p.a, p.b], None), lambda leaves, _: Pair(*leaves))
     made = ours.tree_map(lambda x: x + 1, [Pair(1, 2)])
     assert (made[0].a, made[0].b) == (2, 3)
+
+
+@pytest.mark.parametrize("tree", TREES, ids=str)
+def test_paths(tree):
+    ours_found, theirs_found = (
+        [(p.keystr(path), leaf) for path, leaf in p.tree_flatten_with_path(tree)[0]]
+        for p in (ours, theirs)
+    )
+    assert ours_found == theirs_found
+    joined = ours.tree_map_with_path(lambda path, a, b: (ours.keystr(path), a, b), tree, tree)
+    assert joined == theirs.tree_map_with_path(
+        lambda path, a, b: (theirs.keystr(path), a, b), tree, tree)
+    for path, leaf in ours.tree_flatten_with_path(tree)[0]:
+        at = tree
+        for key in path:
+            at = key.get(at)
+        assert at is leaf
+
+
+def test_paths_of_further_nodes():
+    class Bag(OrderedDict):
+        pass
+
+    def flat(bag):
+        return list(bag.values()), list(bag)
+
+    def built(values, keys):
+        return Bag(zip(keys, values))
+
+    ours.register_pytree_node(Bag, flat, built)
+    with pytest.raises(ValueError, match="flatten_with_keys_fn"):
+        ours.tree_flatten_with_path(Bag(a=1))
+    ours.register_pytree_node(
+        Bag, flat, built, serialized_type_name="Bag",
+        flatten_with_keys_fn=ours._dict_flatten_with_keys,
+    )
+    assert ours.tree_flatten_with_path(Bag(a=1))[0] == [((ours.MappingKey("a"),), 1)]
+    assert type(ours.tree_map_with_path(lambda path, x: x, Bag(a=1))) is Bag

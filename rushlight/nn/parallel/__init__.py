@@ -1,10 +1,16 @@
-"""`DataParallel`, for programs that wrap their model in it: it just calls the model."""
+"""`DataParallel`, for programs that wrap their model in it: it just calls the model.
+
+`DistributedDataParallel` (`distributed.py`) is a name only.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .modules.module import Module
+from ..modules.module import Module
+from .distributed import DistributedDataParallel
+
+__all__ = ["DataParallel", "DistributedDataParallel"]
 
 
 class DataParallel(Module):

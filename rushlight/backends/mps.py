@@ -1,0 +1,7 @@
+"""torch.backends.mps: not there; this version computes on the CPU."""
+
+from __future__ import annotations
+
+from .mkl import is_available as is_available
+
+is_built = is_available
