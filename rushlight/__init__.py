@@ -114,6 +114,7 @@ _LAZY = {
     "set_rng_state": ("random", "set_rng_state"),
     "save": ("serialization", "save"),
     "load": ("serialization", "load"),
+    "PyTorchFileReader": ("serialization", "PyTorchFileReader"),
     "set_printoptions": ("printing", "set_printoptions"),
     "as_torch": ("alias", "as_torch"),
     "is_anomaly_enabled": ("autograd.anomaly", "is_anomaly_enabled"),

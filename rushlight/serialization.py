@@ -471,6 +471,31 @@ def _read(file, name, unrestricted, mapped):
         raise _corrupt(name, f"{type(e).__name__}: {e}") from None
 
 
+class PyTorchFileReader:
+    """The records of a file that `save` wrote: `data.pkl`, `data/0`, ...
+
+    file: a path or an open binary file. Raises zipfile.BadZipFile if it is no zip file.
+    """
+
+    def __init__(self, file) -> None:
+        self._archive = zipfile.ZipFile(file)
+        self._members = {m.filename.split("/", 1)[-1]: m for m in self._archive.infolist()}
+
+    def get_all_records(self) -> list[str]:
+        """The names of all records."""
+        return list(self._members)
+
+    def has_record(self, name: str) -> bool:
+        """Whether there is a record of this name."""
+        return name in self._members
+
+    def get_record(self, name: str) -> bytes:
+        """The bytes of a record. RuntimeError if there is none of this name."""
+        if name not in self._members:
+            raise RuntimeError(f"PytorchStreamReader failed locating file {name}: file not found")
+        return self._archive.read(self._members[name])
+
+
 def _content(archive, member, d, file, mapped):
     if mapped and member.compress_type == zipfile.ZIP_STORED and hasattr(file, "name"):
         file.seek(member.header_offset)

@@ -11,7 +11,7 @@ from rushlight.trace.tensor import Tensor
 from . import constraints
 from .distribution import Distribution
 from .transforms import ComposeTransform, Transform
-from .utils import sum_rightmost
+from .utils import _sum_rightmost
 
 __all__ = ["Independent", "TransformedDistribution"]
 
@@ -73,10 +73,10 @@ class Independent(Distribution):
         return self.base_dist.rsample(sample_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return sum_rightmost(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
+        return _sum_rightmost(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
 
     def entropy(self) -> Tensor:
-        return sum_rightmost(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
+        return _sum_rightmost(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         if self.reinterpreted_batch_ndims > 0:
@@ -174,10 +174,10 @@ class TransformedDistribution(Distribution):
             x = t.inv(y)
             inner = t.domain.event_dim
             event_dim += inner - t.codomain.event_dim
-            total = total - sum_rightmost(t.log_abs_det_jacobian(x, y), event_dim - inner)
+            total = total - _sum_rightmost(t.log_abs_det_jacobian(x, y), event_dim - inner)
             y = x
         extra = event_dim - len(self.base_dist.event_shape)
-        return total + sum_rightmost(self.base_dist.log_prob(y), extra)
+        return total + _sum_rightmost(self.base_dist.log_prob(y), extra)
 
     def _monotone(self, probability: Tensor) -> Tensor:
         """`1 - probability` where the transforms decrease."""

@@ -15,7 +15,7 @@ from rushlight.trace.meta import Size
 from rushlight.trace.tensor import Tensor
 
 from . import constraints
-from .utils import broadcast_all, lazy_property, sum_rightmost
+from .utils import _sum_rightmost, broadcast_all, lazy_property
 
 __all__ = ["Distribution", "ExponentialFamily"]
 
@@ -314,5 +314,5 @@ class ExponentialFamily(Distribution):
         parameters, value, means = self._normalizer_and_means()
         result = value - carrier
         for p, mean in zip(parameters, means, strict=True):
-            result = result - sum_rightmost(p * mean, p.ndim - len(self._batch_shape))
+            result = result - _sum_rightmost(p * mean, p.ndim - len(self._batch_shape))
         return result

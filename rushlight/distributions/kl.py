@@ -29,7 +29,7 @@ from .multivariate_normal import (
 from .positive import Exponential, Gamma, Pareto
 from .relaxed import ContinuousBernoulli
 from .simplex import Beta, Dirichlet
-from .utils import euler_constant, sum_rightmost
+from .utils import _sum_rightmost, euler_constant
 
 __all__ = ["kl_divergence", "register_kl"]
 
@@ -133,7 +133,7 @@ def _kl_expfamily(p, q):
     theirs = q._natural_params
     result = q._log_normalizer(*theirs) - value
     for mine, other, mean in zip(parameters, theirs, means, strict=True):
-        result = result - sum_rightmost((other - mine) * mean, len(q.event_shape))
+        result = result - _sum_rightmost((other - mine) * mean, len(q.event_shape))
     return result
 
 
@@ -154,7 +154,7 @@ def _kl_independent(p, q):
             "KL between Independent distributions needs equal reinterpreted_batch_ndims, but got "
             f"{p.reinterpreted_batch_ndims} and {q.reinterpreted_batch_ndims}"
         )
-    return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
+    return _sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
 
 
 # ---------------------------------------------------------------- discrete

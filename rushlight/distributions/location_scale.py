@@ -14,7 +14,7 @@ from .compound import TransformedDistribution
 from .distribution import Distribution, ExponentialFamily
 from .positive import Chi2
 from .transforms import AbsTransform, AffineTransform, ExpTransform
-from .utils import broadcast_all, euler_constant, standard_normal
+from .utils import _standard_normal, broadcast_all, euler_constant
 
 __all__ = [
     "Cauchy",
@@ -69,7 +69,7 @@ class Normal(_LocationScale, ExponentialFamily):
             return torch.normal(self.loc.expand(shape), self.scale.expand(shape))
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        eps = standard_normal(self._extended_shape(sample_shape), self.loc.dtype)
+        eps = _standard_normal(self._extended_shape(sample_shape), self.loc.dtype)
         return self.loc + eps * self.scale
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -199,7 +199,7 @@ class StudentT(_LocationScale):
         return torch.where(df > 2, finite, torch.where(df > 1, math.inf, math.nan).to(finite))
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        normal = standard_normal(self._extended_shape(sample_shape), self.df.dtype)
+        normal = _standard_normal(self._extended_shape(sample_shape), self.df.dtype)
         y = normal * torch.rsqrt(self._chi2.rsample(sample_shape) / self.df)
         return self.loc + self.scale * y
 

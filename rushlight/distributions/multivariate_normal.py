@@ -11,7 +11,7 @@ from rushlight.trace.tensor import Tensor
 
 from . import constraints
 from .distribution import Distribution
-from .utils import lazy_property, standard_normal
+from .utils import _standard_normal, lazy_property
 
 __all__ = ["LowRankMultivariateNormal", "MultivariateNormal"]
 
@@ -140,7 +140,7 @@ class MultivariateNormal(OfCovariance):
         return squares.expand(self._batch_shape + self._event_shape)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        eps = standard_normal(self._extended_shape(sample_shape), self.loc.dtype)
+        eps = _standard_normal(self._extended_shape(sample_shape), self.loc.dtype)
         return self.loc + matrix_vector(self._unbroadcasted_scale_tril, eps)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -264,8 +264,8 @@ class LowRankMultivariateNormal(Distribution):
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         shape = self._extended_shape(sample_shape)
-        of_factor = standard_normal(shape[:-1] + self.cov_factor.shape[-1:], self.loc.dtype)
-        of_diag = standard_normal(shape, self.loc.dtype)
+        of_factor = _standard_normal(shape[:-1] + self.cov_factor.shape[-1:], self.loc.dtype)
+        of_diag = _standard_normal(shape, self.loc.dtype)
         common = matrix_vector(self._unbroadcasted_cov_factor, of_factor)
         return self.loc + common + self._unbroadcasted_cov_diag.sqrt() * of_diag
 

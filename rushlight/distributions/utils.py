@@ -55,12 +55,12 @@ def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
     return torch.broadcast_tensors(*tensors)
 
 
-def standard_normal(shape: Any, dtype: Any) -> Tensor:
+def _standard_normal(shape: Any, dtype: Any, device: Any = None) -> Tensor:
     """Standard normal numbers."""
-    return torch.empty(shape, dtype=dtype).normal_()
+    return torch.empty(shape, dtype=dtype, device=device).normal_()
 
 
-def sum_rightmost(value: Tensor, dim: int) -> Tensor:
+def _sum_rightmost(value: Tensor, dim: int) -> Tensor:
     """The sum over the last `dim` dimensions."""
     return value if dim == 0 else value.reshape(value.shape[:-dim] + (-1,)).sum(-1)
 

@@ -11,7 +11,7 @@ import rushlight as torch
 from rushlight.trace.tensor import Tensor
 
 from .. import constraints
-from ..utils import lazy_property, sum_rightmost
+from ..utils import _sum_rightmost, lazy_property
 
 __all__ = [
     "CatTransform",
@@ -257,7 +257,7 @@ class ComposeTransform(Transform):
         terms, event_dim = [], self.domain.event_dim
         for part, a, b in zip(self.parts, points[:-1], points[1:], strict=True):
             inner = part.domain.event_dim
-            terms.append(sum_rightmost(part.log_abs_det_jacobian(a, b), event_dim - inner))
+            terms.append(_sum_rightmost(part.log_abs_det_jacobian(a, b), event_dim - inner))
             event_dim += part.codomain.event_dim - inner
         return functools.reduce(operator.add, terms)
 
@@ -322,7 +322,7 @@ class IndependentTransform(Transform):
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         inner = self.base_transform.log_abs_det_jacobian(x, y)
-        return sum_rightmost(inner, self.reinterpreted_batch_ndims)
+        return _sum_rightmost(inner, self.reinterpreted_batch_ndims)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_transform!r}, {self.reinterpreted_batch_ndims})"
@@ -425,7 +425,7 @@ class CatTransform(_Joined):
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         terms = [
-            sum_rightmost(term, max(self.event_dim - t.event_dim, 0))
+            _sum_rightmost(term, max(self.event_dim - t.event_dim, 0))
             for t, term in zip(self.transforms, self._jacobians(x, y), strict=True)
         ]
         dim = (self.dim - x.ndim if self.dim >= 0 else self.dim) + self.event_dim

@@ -9,7 +9,8 @@ import rushlight
 from rushlight.trace.tensor import Tensor
 
 __all__ = [
-    "BasePruningMethod", "Identity", "L1Unstructured", "RandomUnstructured", "custom_from_mask",
+    "BasePruningMethod", "CustomFromMask", "Identity", "L1Unstructured", "LnStructured",
+    "RandomStructured", "RandomUnstructured", "custom_from_mask",
     "global_unstructured", "identity", "is_pruned", "l1_unstructured", "ln_structured",
     "random_structured", "random_unstructured", "remove",
 ]  # fmt: skip
@@ -177,16 +178,25 @@ class RandomUnstructured(_Amount):
         return rushlight.rand(t.shape)
 
 
-class _Structured(BasePruningMethod):
-    """Prunes whole slices along `dim` with the smallest norms, or random ones."""
+class RandomStructured(BasePruningMethod):
+    """Prunes random whole slices along `dim`.
+
+    amount: their number, or their share in [0, 1].
+
+    >>> from rushlight.nn.utils import prune
+    >>> prune.RandomStructured(amount=2, dim=0).prune(torch.ones(3, 2)).sum()
+    tensor(2.)
+    """
 
     PRUNING_TYPE = "structured"
 
-    def __init__(self, amount: float, n: Any = None, dim: int = -1) -> None:
+    def __init__(self, amount: float, dim: int = -1) -> None:
         _count(amount, 1 << 62)
         self.amount = amount
-        self.n = n
         self.dim = dim
+
+    def _scores(self, slices: Tensor) -> Tensor:
+        return rushlight.rand(len(slices))
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         """Drops slices of `t`."""
@@ -195,12 +205,28 @@ class _Structured(BasePruningMethod):
         count = _count(self.amount, size)
         if count == 0:
             return default_mask
-        if self.n is None:
-            scores = rushlight.rand(size)
-        else:
-            scores = t.movedim(dim, 0).reshape(size, -1).norm(self.n, dim=1)
+        scores = self._scores(t.movedim(dim, 0).reshape(size, -1))
         lowest = scores.topk(count, largest=False).indices
         return default_mask.index_fill(dim, lowest, 0)
+
+
+class LnStructured(RandomStructured):
+    """Prunes whole slices along `dim` with the smallest n-norms.
+
+    amount: their number, or their share in [0, 1].
+
+    >>> from rushlight.nn.utils import prune
+    >>> prune.LnStructured(amount=1, n=2, dim=0).prune(torch.tensor([[3., 4.], [0., 1.]]))
+    tensor([[3., 4.],
+            [0., 0.]])
+    """
+
+    def __init__(self, amount: float, n: Any, dim: int = -1) -> None:
+        super().__init__(amount, dim)
+        self.n = n
+
+    def _scores(self, slices: Tensor) -> Tensor:
+        return slices.norm(self.n, dim=1)
 
 
 class CustomFromMask(BasePruningMethod):
@@ -240,7 +266,7 @@ def l1_unstructured(module: Any, name: str, amount: float, importance_scores: An
 
 def random_structured(module: Any, name: str, amount: float, dim: int) -> Any:
     """Prune `amount` random slices along `dim`; returns the module."""
-    _Structured.apply(module, name, amount, None, dim)
+    RandomStructured.apply(module, name, amount, dim)
     return module
 
 
@@ -248,7 +274,7 @@ def ln_structured(
     module: Any, name: str, amount: float, n: Any, dim: int, importance_scores: Any = None
 ) -> Any:
     """Prune the `amount` slices along `dim` with the smallest n-norm; returns the module."""
-    _Structured.apply(module, name, amount, n, dim, importance_scores=importance_scores)
+    LnStructured.apply(module, name, amount, n, dim, importance_scores=importance_scores)
     return module
 
 
