@@ -16,6 +16,7 @@ from ..trace.layouts import _filled, format_strides
 from ..trace.meta import contiguous_strides, is_dense, meta
 from ..trace.operator import Tensor, function, op
 from ..trace.record import sizes
+from ..trace.storage import UntypedStorage
 from ..trace.tensor import Tensor as TensorClass
 from ..trace.tensor import array, expose, wrap, wrap_shared
 from ..trace.write import write
@@ -206,7 +207,12 @@ def as_tensor(data, dtype=None, device=None):
 
 @function(api="torch")
 def asarray(obj, *, dtype=None, device=None, copy: bool | None = None, requires_grad: bool = False):
-    """`obj` as a tensor; copy True always copies, False never does."""
+    """`obj` as a tensor; copy True always copies, False never does.
+
+    The bytes of a storage are shared, as elements of `dtype`.
+    """
+    if isinstance(obj, UntypedStorage):
+        obj, dtype = from_numpy(obj._bytes()).view(dtype or dtypes.get_default_dtype()), None
     made = as_tensor(obj, dtype=dtype, device=device)
     if copy is False and isinstance(obj, TensorClass) and made is not obj:
         raise ValueError(

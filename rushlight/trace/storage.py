@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .tensor import array
+from .tensor import array, wrap_shared
 
 
 def memory(t) -> np.ndarray:
@@ -21,6 +21,35 @@ class UntypedStorage:
     def __init__(self, tensor):
         self._tensor = tensor
         self._memory = memory(tensor)
+
+    @classmethod
+    def from_file(cls, filename: str, shared: bool = False, nbytes: int = 0) -> UntypedStorage:
+        """The first `nbytes` bytes of a file, read when they are used.
+
+        shared: writes go to the file. Raises OSError if the file is not there, ValueError if it is
+        shorter.
+        """
+        mapped = np.memmap(filename, np.uint8, "r+" if shared else "c", 0, nbytes)
+        return cls(wrap_shared(mapped.view(np.ndarray)))
+
+    def __getitem__(self, index):
+        """A byte, or a storage of a slice of the bytes, which are shared."""
+        flat = self._bytes()
+        if isinstance(index, slice):
+            part = UntypedStorage(wrap_shared(flat[index]))
+            part._memory = flat[index]
+            return part
+        return int(flat[index])
+
+    def _bytes(self) -> np.ndarray:
+        """The memory as an array of bytes."""
+        return self._memory.reshape(-1, order="A").view(np.uint8)
+
+    def untyped(self) -> UntypedStorage:
+        """The same memory as bytes."""
+        same = UntypedStorage(self._tensor)
+        same._memory = self._memory
+        return same
 
     def data_ptr(self) -> int:
         """Address of the first byte."""
@@ -62,10 +91,6 @@ class TypedStorage(UntypedStorage):
         return self.nbytes() // self._tensor.element_size()
 
     __len__ = size
-
-    def untyped(self) -> UntypedStorage:
-        """The same memory as bytes."""
-        return UntypedStorage(self._tensor)
 
     def tolist(self) -> list:
         """The elements as a list."""
