@@ -48,6 +48,11 @@ from .trace.dtypes import (
     preserve_format,
     promote_types,
     set_default_dtype,
+    sparse_bsc,
+    sparse_bsr,
+    sparse_coo,
+    sparse_csc,
+    sparse_csr,
     strided,
 )
 from .trace.generator import Generator, default_generator
@@ -97,6 +102,17 @@ _LAZY = {
     "overrides": ("overrides", None),
     "_C": ("_C", None),
     "_dynamo": ("_dynamo", None),
+    "_tensor_str": ("_tensor_str", None),
+    "__config__": ("__config__", None),
+    "compiler": ("compiler", None),
+    "distributed": ("distributed", None),
+    "fx": ("fx", None),
+    "jit": ("jit", None),
+    "library": ("library", None),
+    "multiprocessing": ("multiprocessing", None),
+    "xpu": ("xpu", None),
+    "ScriptModule": ("jit", "ScriptModule"),
+    "ScriptFunction": ("jit", "ScriptFunction"),
     "version": ("version", None),
     "UntypedStorage": ("trace.storage", "UntypedStorage"),
     "TypedStorage": ("trace.storage", "TypedStorage"),
@@ -197,6 +213,22 @@ def result_type(tensor1, tensor2) -> dtype:
     return promote(*[
         t._s.m if isinstance(t, Tensor) else weak_meta(type(t)) for t in (tensor1, tensor2)
     ])
+
+
+def get_default_device() -> device:
+    """Where tensors are made unless told otherwise: the CPU.
+
+    >>> torch.get_default_device()
+    device(type='cpu')
+    """
+    return device("cpu")
+
+
+def set_default_device(device) -> None:
+    """Accepted if it is the CPU (or None); RuntimeError for others, which are not there."""
+    from .trace.device import require
+
+    require(device)
 
 
 def get_num_threads() -> int:

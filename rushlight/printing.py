@@ -169,15 +169,19 @@ def with_suffixes(text: str, suffixes: list[str], indent: int) -> str:
     return "".join(parts) + ")"
 
 
+def plain_values(t) -> np.ndarray:
+    """A tensor's values in a dtype that NumPy can format."""
+    narrow = t.dtype.is_half or t.dtype in dtypes.FLOAT8
+    return array(t).astype(np.float32) if narrow else array(t)
+
+
 def tensor_str(t) -> str:
     """`repr` of a tensor, as PyTorch writes it. Reads the values."""
     own = type(t).__module__.startswith("rushlight.")
     prefix = "tensor(" if own else f"{type(t).__name__}("
     indent = len(prefix)
     d, default = t.dtype, dtypes.get_default_dtype()
-    a = array(t)
-    if d.is_half or d in dtypes.FLOAT8:
-        a = a.astype(np.float32)
+    a = plain_values(t)
     suffixes = []
     if not a.size:
         if a.ndim != 1:

@@ -221,3 +221,13 @@ REFLECTED = set(BINARY) - COMPARISONS
 COMMUTATIVE = {"add", "mul", "and", "or", "xor"}
 UNARY = {"neg": "neg", "abs": "abs", "pos": "positive"}
 _attach()
+
+
+def __getattr__(name: str):
+    """`torch.ops.<namespace>`."""
+    if not name.startswith("__"):
+        from .namespaces import NAMESPACES
+
+        if name in NAMESPACES:
+            return NAMESPACES[name]
+    raise AttributeError(f"module 'torch.ops' has no attribute '{name}'")

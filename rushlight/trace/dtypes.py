@@ -270,6 +270,8 @@ def _format_named(name: str) -> memory_format:
 class layout:
     """How a tensor's elements are stored; Rushlight has strided tensors only.
 
+    Those of sparse tensors can be named, so that programs can compare with them.
+
     >>> torch.zeros(2).layout
     torch.strided
     """
@@ -283,10 +285,13 @@ class layout:
         return f"torch.{self.name}"
 
     def __reduce__(self):
-        return "strided"  # the only one
+        return self.name
 
 
 strided = layout("strided")
+sparse_coo, sparse_csr, sparse_csc, sparse_bsr, sparse_bsc = (
+    layout(f"sparse_{name}") for name in ("coo", "csr", "csc", "bsr", "bsc")
+)
 
 
 class finfo:
