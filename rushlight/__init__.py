@@ -107,8 +107,10 @@ _LAZY = {
     "compiler": ("compiler", None),
     "distributed": ("distributed", None),
     "fx": ("fx", None),
+    "futures": ("futures", None),
     "jit": ("jit", None),
     "library": ("library", None),
+    "onnx": ("onnx", None),
     "multiprocessing": ("multiprocessing", None),
     "xpu": ("xpu", None),
     "ScriptModule": ("jit", "ScriptModule"),
@@ -294,6 +296,19 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
     from .compile import background
 
     background.STAY_OUT[0] = mode
+    _warn_only[0] = bool(mode and warn_only)
+
+
+_warn_only = [False]
+
+
+def is_deterministic_algorithms_warn_only_enabled() -> bool:
+    """Whether `use_deterministic_algorithms(True, warn_only=True)` was said; nothing warns here.
+
+    >>> torch.is_deterministic_algorithms_warn_only_enabled()
+    False
+    """
+    return _warn_only[0]
 
 
 def are_deterministic_algorithms_enabled() -> bool:
