@@ -357,7 +357,7 @@ __all__ = [
     "promote_types",
     "set_default_dtype",
     "set_grad_enabled",
-    "strided",
+    "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_csc", "sparse_csr", "strided",
 ]
 del _math, _gc
 

@@ -21,6 +21,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+_LRScheduler = LRScheduler  # its name before PyTorch 2.0
+
+
 class _FunctionLR(LRScheduler):
     """Schedules given by functions of the epoch, one for all groups or one for each."""
 
