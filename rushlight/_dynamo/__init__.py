@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .eval_frame import OptimizedModule
+
 __all__ = [
     "OptimizedModule",
     "allow_in_graph",
@@ -23,16 +25,6 @@ __all__ = [
     "maybe_mark_dynamic",
     "reset",
 ]
-
-
-class OptimizedModule:
-    """The class of PyTorch's compiled modules, for `isinstance`; no module here is one.
-
-    Raises TypeError when called: `torch.compile(model)` is the way, and gives `model`.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise TypeError("OptimizedModule cannot be made: torch.compile(model) returns the model")
 
 
 def _unchanged(fn: Callable | None = None, *args: Any, **kwargs: Any) -> Callable:

@@ -264,11 +264,11 @@ def _second(g, grad, log_p, target, ignore_index):
     return g * log_p.exp() * (keep / keep.sum()).unsqueeze(1) * grad
 
 
-def _plain_gradient(g, out, target, ignore_index):
+def _plain_gradient(g, out1, target, ignore_index):
     if g[0] is None:
-        return _log_softmax_gradient(g[1], out[1])
-    made = _cross_entropy_backward(g[0], out[1], target, ignore_index)
-    return made if g[1] is None else made + _log_softmax_gradient(g[1], out[1])
+        return _log_softmax_gradient(g[1], out1)
+    made = _cross_entropy_backward(g[0], out1, target, ignore_index)
+    return made if g[1] is None else made + _log_softmax_gradient(g[1], out1)
 
 
 def _log_softmax_gradient(g, log_p):

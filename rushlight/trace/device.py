@@ -11,7 +11,8 @@ NO_CUDA = (
 class device:
     """`device("cpu")`, `device("cuda", 0)`, `device("cuda:1")`: where a tensor is kept.
 
-    `type` and `index` are its parts. Raises RuntimeError for other names.
+    `type` and `index` are its parts. Raises RuntimeError for other names. As a context manager it
+    takes the CPU, and "meta", in whose block tensors are made on the CPU too.
 
     >>> torch.device("cuda:1"), torch.zeros(2).device == torch.device("cpu")
     (device(type='cuda', index=1), True)
@@ -55,7 +56,11 @@ class device:
         return device, (self.type,) if self.index is None else (self.type, self.index)
 
     def __enter__(self):
-        require(self)
+        # In a block of the meta device, PyTorch makes tensors without memory, for programs that put
+        # others in their place. Here such a block changes nothing: what is made has memory, which is
+        # freed when it is replaced. (Asking for one such tensor, by device="meta", is an error.)
+        if self.type != "meta":
+            require(self)
         return self
 
     def __exit__(self, *error):

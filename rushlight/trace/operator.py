@@ -47,10 +47,11 @@ class GradientRule:
     """The gradient for one input, or jointly for several: `fn` and what it reads.
 
     reads: for each of fn's parameters a pair: the name of what it is (g, out, out_meta, need), or
-    "value" or "meta" and the number of an argument of the operator.
+    "value" or "meta" and the number of an argument of the operator, or "output" and the number of an
+    output (parameters out0, out1, ...: only these outputs are saved).
     """
 
-    __slots__ = ("fn", "params", "joint", "reads", "saves", "saves_out")
+    __slots__ = ("fn", "params", "joint", "reads", "saves", "saves_out", "outs")
 
     def __init__(self, params, fn, names):
         self.joint = isinstance(params, tuple)
@@ -62,6 +63,8 @@ class GradientRule:
         for r in reads:
             if r in ("g", "out", "out_meta", "need"):
                 found.append((r, -1))
+            elif r.startswith("out") and r[3:].isdigit():
+                found.append(("output", int(r[3:])))
             elif r in names:
                 found.append(("value", names.index(r)))
             elif r.removesuffix("_meta") in names:
@@ -70,7 +73,12 @@ class GradientRule:
                 raise TypeError(f"gradient reads unknown '{r}'; parameters are {names}")
         self.reads = tuple(found)
         self.saves = tuple(i for what, i in found if what == "value")
-        self.saves_out = "out" in reads
+        self.outs = tuple(i for what, i in found if what == "output")
+        self.saves_out = "out" in reads or bool(self.outs)
+
+    def saved_outputs(self, all_outputs):
+        """Those of an operation's outputs that the rule reads."""
+        return [all_outputs[i] for i in self.outs] if self.outs else all_outputs
 
 
 class Operator:

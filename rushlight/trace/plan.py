@@ -135,7 +135,7 @@ def rule_saves(v, r):
                 if n.__class__ is trie.Node:
                     yield n
     if r.saves_out:
-        yield from v.outs or (v,)
+        yield from r.saved_outputs(v.outs or (v,))
 
 
 def saved_nodes(values, freed):

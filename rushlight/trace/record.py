@@ -536,7 +536,8 @@ def _keep_saved(tr, o, v, nodes, values, arrays):
             elif v.args[i].__class__ is trie.Node:
                 saved[v.args[i]] = values[i]  # a Python number
         if r.saves_out:
-            for node, a in zip(v.outs, arrays, strict=True) if v.outs else ((v, arrays),):
+            pairs = tuple(zip(v.outs, arrays, strict=True)) if v.outs else ((v, arrays),)
+            for node, a in r.saved_outputs(pairs):
                 saved[node] = a
 
 

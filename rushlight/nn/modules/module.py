@@ -26,6 +26,7 @@ from ._hooks import (
     register_module_parameter_registration_hook,
     registered,
 )
+from ._state import EXTRA_STATE as _EXTRA_STATE_KEY_SUFFIX  # noqa: F401 - libraries read it
 from ._state import StateMixin, _IncompatibleKeys
 
 __all__ = [
