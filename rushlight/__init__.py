@@ -218,12 +218,14 @@ def result_type(tensor1, tensor2) -> dtype:
 
 
 def get_default_device() -> device:
-    """Where tensors are made unless told otherwise: the CPU.
+    """Where tensors are made unless told otherwise: the CPU, or what `with torch.device` says.
 
     >>> torch.get_default_device()
     device(type='cpu')
     """
-    return device("cpu")
+    from .trace.device import current
+
+    return current()
 
 
 def set_default_device(device) -> None:

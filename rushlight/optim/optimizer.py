@@ -60,6 +60,8 @@ def _with_hooks(step: Callable) -> Callable:
 
     @functools.wraps(step)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if "_optimizer_step_pre_hooks" not in self.__dict__:
+            return step(self, *args, **kwargs)  # a wrapper of an optimiser, never initialised itself
         if self._optimizer_step_pre_hooks or _global_pre_hooks:
             hooks = [*_global_pre_hooks.values(), *self._optimizer_step_pre_hooks.values()]
             for hook in hooks:

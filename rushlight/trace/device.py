@@ -12,7 +12,8 @@ class device:
     """`device("cpu")`, `device("cuda", 0)`, `device("cuda:1")`: where a tensor is kept.
 
     `type` and `index` are its parts. Raises RuntimeError for other names. As a context manager it
-    takes the CPU, and "meta", in whose block tensors are made on the CPU too.
+    takes the CPU and "meta". In a block of "meta", PyTorch makes tensors without memory, which programs
+    replace by others afterwards. Here tensors say so inside of the block, and have memory all the same.
 
     >>> torch.device("cuda:1"), torch.zeros(2).device == torch.device("cpu")
     (device(type='cuda', index=1), True)
@@ -56,15 +57,11 @@ class device:
         return device, (self.type,) if self.index is None else (self.type, self.index)
 
     def __enter__(self):
-        # In a block of the meta device, PyTorch makes tensors without memory, for programs that put
-        # others in their place. Here such a block changes nothing: what is made has memory, which is
-        # freed when it is replaced. (Asking for one such tensor, by device="meta", is an error.)
-        if self.type != "meta":
-            require(self)
+        _entered.append(require(self) if self.type != "meta" else self)
         return self
 
     def __exit__(self, *error):
-        return None
+        _entered.pop()
 
 
 class NoCuda(RuntimeError, AssertionError):
@@ -75,6 +72,12 @@ class NoCuda(RuntimeError, AssertionError):
 
 
 CPU = device("cpu")
+_entered = [CPU]  # whose blocks the program is in
+
+
+def current() -> device:
+    """The device of the innermost block: the CPU, or "meta"."""
+    return _entered[-1]
 
 
 def require(where) -> device:
@@ -82,7 +85,7 @@ def require(where) -> device:
     if where is None or where is CPU or where == "cpu":
         return CPU
     where = device(where)
-    if where.type == "cpu":
+    if where.type == "cpu" or where == _entered[-1]:
         return where
     if where.type == "cuda":
         raise NoCuda

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import dtypes, overrides, segments, trie
-from .device import CPU
+from .device import current
 from .meta import Meta, meta
 from .segments import array, end_segment, settle
 from .trie import LEAF, RECORDER, VARIABLE, Storage, idle
@@ -95,11 +95,12 @@ class Tensor:
     shape = property(lambda self: self._s.m.shape, doc="The size of each dimension, a torch.Size.")
     dtype = property(lambda self: self._s.m.dtype, doc="The element type.")
     ndim = property(lambda self: self._s.m.ndim, doc="Number of dimensions.")
-    device = property(lambda self: CPU, doc="Where the tensor is kept.")
+    is_meta = property(lambda self: current().type == "meta", doc="Whether this is the meta device.")
+    device = property(lambda self: current(), doc="Where the tensor is kept.")
     layout = property(lambda self: dtypes.strided, doc="torch.strided.")
     itemsize = property(lambda self: self._s.m.dtype.itemsize, doc="Bytes of one element.")
     nbytes = property(lambda self: self._s.m.nbytes, doc="Bytes of all elements.")
-    is_cuda = is_sparse = is_quantized = is_meta = is_mps = is_nested = is_mkldnn = False
+    is_cuda = is_sparse = is_quantized = is_mps = is_nested = is_mkldnn = False
     is_sparse_csr = is_xpu = is_xla = is_ipu = is_vulkan = is_maia = is_mtia = False
     is_cpu = True
     names = property(lambda self: (None,) * self.ndim, doc="None for each dimension.")
