@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench docs
+.PHONY: demo test lint bench docs compat
 
 demo: .venv/run
 	$(BIN)/rushlight demo
@@ -11,6 +11,9 @@ test: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy rushlight
 	$(BIN)/python -m pytest
+
+compat: .venv/compat
+	$(BIN)/python -m pytest tests/compat
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -25,6 +28,10 @@ docs: .venv/docs
 .venv/run: pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -e '.[plots,data]'
+	touch $@
+
+.venv/compat: .venv/dev
+	$(BIN)/pip install -q -e '.[dev,compat]'
 	touch $@
 
 .venv/docs: pyproject.toml
