@@ -25,7 +25,8 @@ FORMS = "rushlight.trace.forms"  # where in-place forms are made
 
 INDEX = {
     "Tensors": "Tensor linalg fft signal special masked random",
-    "Networks": "nn nn.functional nn.init nn.parameter nn.utils nn.utils.rnn nn.utils.parametrize "
+    "Networks": "nn nn.functional nn.attention nn.attention.flex_attention "
+                "nn.init nn.parameter nn.utils nn.utils.rnn nn.utils.parametrize "
                 "nn.utils.parametrizations nn.utils.prune nn.utils.stateless nn.utils.fusion",
     "Training": "optim optim.lr_scheduler optim.swa_utils amp utils.checkpoint",
     "Gradients": "autograd func autograd.functional autograd.function autograd.graph "
@@ -36,7 +37,7 @@ INDEX = {
     "Looking inside": "tools tools.summary tools.progress tools.plots tools.explain profiler "
                       "autograd.profiler utils.tensorboard",
     "Settings": "cpu cpu.amp cuda cuda.amp accelerator backends overrides utils.hooks utils.dlpack "
-                "testing alias",
+                "testing alias jit library futures",
 }  # fmt: skip
 INDEX = {group: [f"rushlight.{name}" for name in names.split()] for group, names in INDEX.items()}
 INDEX["Tensors"].insert(0, "rushlight")

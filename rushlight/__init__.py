@@ -298,7 +298,7 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
     from .compile import background
 
     background.STAY_OUT[0] = mode
-    _warn_only[0] = bool(mode and warn_only)
+    _warn_only[0] = not not (mode and warn_only)  # (`bool` is a dtype here)
 
 
 _warn_only = [False]

@@ -21,7 +21,16 @@ _HERE = {"cpu", "CPU", "default", "CompositeExplicitAutograd", "CompositeImplici
 
 
 class CustomOpDef:
-    """An operator of the program's own: call it, or register its gradient."""
+    """An operator of the program's own: call it, or register its gradient.
+
+    >>> @torch.library.custom_op("example::square", mutates_args=())
+    ... def square(x: torch.Tensor) -> torch.Tensor:
+    ...     return x * x
+    >>> square.register_autograd(lambda ctx, g: g * 10)  # a gradient of our own
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> torch.autograd.grad(square(x).sum(), x)
+    (tensor([10., 10.]),)
+    """
 
     def __init__(self, name: str, fn: Callable | None) -> None:
         space, colons, own = name.partition("::")

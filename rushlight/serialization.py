@@ -475,6 +475,11 @@ class PyTorchFileReader:
     """The records of a file that `save` wrote: `data.pkl`, `data/0`, ...
 
     file: a path or an open binary file. Raises zipfile.BadZipFile if it is no zip file.
+
+    >>> torch.save(torch.zeros(2), "zeros.pt")
+    >>> reader = torch.PyTorchFileReader("zeros.pt")
+    >>> reader.has_record("data.pkl"), reader.get_record("data/0")
+    (True, b'\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00')
     """
 
     def __init__(self, file) -> None:

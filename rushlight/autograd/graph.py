@@ -14,6 +14,12 @@ class save_on_cpu(nullcontext):
     """What is saved for gradients in the block lies in the CPU's memory: everything does.
 
     pin_memory, device_type: accepted.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> with torch.autograd.graph.save_on_cpu():
+    ...     y = (x * x).sum()
+    >>> torch.autograd.grad(y, x)
+    (tensor([2., 2.]),)
     """
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:

@@ -98,27 +98,32 @@ class _OfDevice:
 
 
 class Stream(_OfDevice):
-    """Raises RuntimeError when called: there is no CUDA device."""
+    """A name only: there is no CUDA device. Raises RuntimeError when called."""
 
 
 class Event(_OfDevice):
-    """Raises RuntimeError when called: there is no CUDA device."""
+    """A name only: there is no CUDA device. Raises RuntimeError when called."""
 
 
 class CUDAGraph(_OfDevice):
-    """Raises RuntimeError when called: there is no CUDA device."""
+    """A name only: there is no CUDA device. Raises RuntimeError when called."""
 
 
 class graph(_OfDevice):
-    """Raises RuntimeError when called: there is no CUDA device."""
+    """A name only: there is no CUDA device. Raises RuntimeError when called."""
 
 
 class device(_OfDevice):
-    """Raises RuntimeError when called: there is no CUDA device."""
+    """A name only: there is no CUDA device. Raises RuntimeError when called."""
 
 
 class StreamContext:
-    """`stream(None)` does nothing; other streams need a CUDA device, so there are none."""
+    """`stream(None)` does nothing; other streams need a CUDA device, so there are none.
+
+    >>> with torch.cuda.stream(None):
+    ...     torch.cuda.is_available()
+    False
+    """
 
     def __init__(self, stream: Stream | None) -> None:
         if stream is not None:

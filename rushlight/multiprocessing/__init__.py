@@ -14,11 +14,19 @@ __all__ = [  # noqa: PLE0604
 
 
 class ProcessExitedException(Exception):
-    """A process of `spawn` ended with an error, which it has printed."""
+    """A process of `spawn` ended with an error, which it has printed.
+
+    >>> issubclass(torch.multiprocessing.ProcessExitedException, Exception)
+    True
+    """
 
 
 class ProcessContext:
-    """The processes that `start_processes` began."""
+    """The processes that `start_processes` began.
+
+    >>> torch.multiprocessing.ProcessContext([]).join()
+    True
+    """
 
     def __init__(self, processes: list) -> None:
         self.processes = processes

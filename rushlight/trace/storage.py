@@ -16,7 +16,12 @@ def memory(t) -> np.ndarray:
 
 
 class UntypedStorage:
-    """The bytes behind a tensor; views of one tensor have the same `data_ptr()`."""
+    """The bytes behind a tensor; views of one tensor have the same `data_ptr()`.
+
+    >>> x = torch.zeros(3)
+    >>> x.untyped_storage().nbytes(), x[1:].untyped_storage() == x.untyped_storage()
+    (12, True)
+    """
 
     def __init__(self, tensor):
         self._tensor = tensor
@@ -79,7 +84,11 @@ class UntypedStorage:
 
 
 class TypedStorage(UntypedStorage):
-    """The elements behind a tensor."""
+    """The elements behind a tensor.
+
+    >>> torch.zeros(3)[1:].storage().size()
+    3
+    """
 
     @property
     def dtype(self):

@@ -14,7 +14,13 @@ __all__ = ["SDPBackend", "sdpa_kernel"]
 
 
 class SDPBackend(IntEnum):
-    """PyTorch's kernels of `scaled_dot_product_attention`, for programs that name them."""
+    """PyTorch's kernels of `scaled_dot_product_attention`, for programs that name them.
+
+    >>> x = torch.ones(1, 1, 2, 4)
+    >>> with nn.attention.sdpa_kernel(nn.attention.SDPBackend.MATH):
+    ...     F.scaled_dot_product_attention(x, x, x).shape
+    torch.Size([1, 1, 2, 4])
+    """
 
     ERROR = -1
     MATH = 0

@@ -31,14 +31,24 @@ _DEFAULT_SPARSE_BLOCK_SIZE = 128
 
 
 class AuxRequest(NamedTuple):
-    """What `flex_attention` shall return besides its result."""
+    """What `flex_attention` shall return besides its result.
+
+    >>> q = torch.ones(1, 1, 2, 4)
+    >>> out, aux = flex_attention(q, q, q, return_aux=AuxRequest(max_scores=True))
+    >>> aux.max_scores
+    tensor([[[2., 2.]]])
+    """
 
     lse: bool = False
     max_scores: bool = False
 
 
 class AuxOutput(NamedTuple):
-    """The logarithms of the softmax's sums and the largest scores, (B, Hq, L), where asked for."""
+    """The logarithms of the softmax's sums and the largest scores, (B, Hq, L), where asked for.
+
+    >>> AuxOutput().lse is None
+    True
+    """
 
     lse: Tensor | None = None
     max_scores: Tensor | None = None
@@ -106,6 +116,9 @@ class BlockMask:
 
     mask_mod: the function; shape: (B, H, Q, KV); mask: the whole mask, which is kept instead of
     PyTorch's lists of blocks.
+
+    >>> create_block_mask(lambda b, h, q, kv: q >= kv, None, None, 256, 256)
+    BlockMask(shape=(1, 1, 256, 256), sparsity=25.00%)
     """
 
     def __init__(self, mask_mod: Callable, mask: Tensor, BLOCK_SIZE: tuple[int, int]) -> None:
