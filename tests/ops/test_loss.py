@@ -265,3 +265,24 @@ def test_dtypes_of_weights_and_targets():
     x, y = rng.standard_normal((3, 4)), np.array([0, 3, 1])
     check_error("nn.functional.nll_loss", x, y, Given(np.ones(4), "float16"))
     check_error("nn.functional.cross_entropy", x, np.abs(x), ignore_index=1)
+
+
+def test_a_loss_may_be_scaled_in_place():
+    """The gradient of cross_entropy reads the log-softmax and not the loss."""
+    import torch as oracle
+
+    import rushlight
+
+    def gradient(t):
+        x = t.tensor([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]], requires_grad=True)
+        found = []
+        for _ in range(4):
+            loss = t.nn.functional.cross_entropy(x, t.tensor([1, 0]))
+            loss *= 3
+            found.append(t.autograd.grad(loss, x, create_graph=True)[0].square().sum())
+        t.autograd.grad(found[-1], x)
+        return [f.item() for f in found], t.autograd.grad(found[0], x)[0].flatten().tolist()
+
+    ours, theirs = gradient(rushlight), gradient(oracle)
+    assert ours[0] == pytest.approx(theirs[0], rel=1e-5)
+    assert ours[1] == pytest.approx(theirs[1], rel=1e-4)
