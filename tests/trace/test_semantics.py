@@ -994,6 +994,16 @@ def same_tensor_both_sides(T):
 
 
 @case
+def write_to_expanded_memory_without_elements(T):
+    return list(tensor(T, [1.0, 2.0]).expand(0, 2).expand(3, 0, 2).mul_(2).shape)
+
+
+@case
+def write_to_expanded_memory(T):
+    tensor(T, [1.0]).expand(3).mul_(2)
+
+
+@case
 def anomaly_error(T):
     w = tensor(T, [0.0], requires_grad=True)
     with T.autograd.detect_anomaly():
