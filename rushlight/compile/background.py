@@ -1,6 +1,6 @@
 """Programs that keep coming back are compiled while tier 0 goes on running them.
 
-A program is hot once tier 0 has spent a part of the time on it that compiling takes. One daemon thread takes
+A program is hot once tier 0 has spent about the time on it that compiling takes. One daemon thread takes
 them in that order, in turns with whoever needs the interpreter (`turns.py`). RUSHLIGHT_COMPILE says when:
 "background" (the default), "now" (when it comes back, in the calling thread: for tests) or "never".
 """

@@ -57,11 +57,14 @@ def pause() -> None:
         return
     if _stopping:
         raise Stopped
+    others = _owing[0]
     end()
     if not _waited:
-        before = clock()
-        time.sleep(1e-5)
-        if clock() - before > LATE:
+        if not others:
+            before = clock()
+            time.sleep(1e-5)
+            others = clock() - before > LATE
+        if others:
             _rest()
     _thread[1] = clock() + STRETCH
 
