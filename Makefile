@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench docs compat
+.PHONY: demo test compat lint bench docs
 
 demo: .venv/run
 	$(BIN)/rushlight demo
@@ -30,10 +30,6 @@ docs: .venv/docs
 	$(BIN)/pip install -q -e '.[plots,data]'
 	touch $@
 
-.venv/compat: .venv/dev
-	$(BIN)/pip install -q -e '.[dev,compat]'
-	touch $@
-
 .venv/docs: pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -e '.[plots,data,docs]'
@@ -45,3 +41,17 @@ docs: .venv/docs
 	$(BIN)/pip install -q torch==2.13.0
 	$(BIN)/pip install -q -e '.[dev]'
 	touch $@
+
+# The compat extra's packages, without the torch they would require: PyTorch stays the oracle's version.
+.venv/compat: .venv/dev
+	$(BIN)/pip install -q 'tomli; python_version < "3.11"' scipy packaging pyyaml tqdm
+	$(BIN)/python -c "$$COMPAT" | xargs $(BIN)/pip install -q --no-deps
+	touch $@
+
+define COMPAT
+try: import tomllib
+except ImportError: import tomli as tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+print("\n".join(project["optional-dependencies"]["compat"]))
+endef
+export COMPAT

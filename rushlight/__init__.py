@@ -149,7 +149,25 @@ _LAZY = {
     "get_autocast_dtype": ("amp", "get_autocast_dtype"),
     "set_autocast_dtype": ("amp", "set_autocast_dtype"),
     "set_autocast_enabled": ("amp", "set_autocast_enabled"),
+    "GradScaler": ("amp", "GradScaler"),
+    "to_dlpack": ("utils.dlpack", "to_dlpack"),
+    "set_anomaly_enabled": ("autograd.anomaly", "set_anomaly_enabled"),
+    "hub": ("hub", None),
 }
+_LAZY.update({_n: ("settings", _n) for _n in (
+    "autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache "
+    "compiled_with_cxx11_abi get_autocast_cpu_dtype get_autocast_gpu_dtype get_default_device "
+    "get_deterministic_debug_mode get_device_module get_float32_matmul_precision "
+    "get_num_interop_threads has_lapack has_mkl has_openmp has_spectral is_autocast_cpu_enabled "
+    "is_deterministic_algorithms_warn_only_enabled is_distributed is_vulkan_available "
+    "is_warn_always_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_gpu_dtype "
+    "set_default_device set_default_tensor_type set_deterministic_debug_mode "
+    "set_float32_matmul_precision set_flush_denormal set_num_interop_threads set_warn_always"
+).split()})
+_LAZY.update({_n: ("symbols", _n) for _n in (
+    "SymBool SymFloat SymInt cond sym_constrain_range sym_constrain_range_for_size sym_float sym_int "
+    "sym_ite sym_max sym_min sym_not sym_sqrt sym_sum while_loop"
+).split()})
 
 
 def __getattr__(name: str):

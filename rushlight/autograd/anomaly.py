@@ -27,6 +27,11 @@ def is_anomaly_check_nan_enabled() -> bool:
     return _mode[1]
 
 
+def set_anomaly_enabled(enabled: bool, check_nan: bool = True) -> None:
+    """Switch anomaly detection on or off, as `set_detect_anomaly` does."""
+    _switch(bool(enabled), check_nan)
+
+
 class set_detect_anomaly:
     """Switch anomaly detection on or off, at once and, as a context manager, until its end.
 

@@ -1,12 +1,13 @@
 """Programs that keep coming back are compiled while tier 0 goes on running them.
 
-A program is hot once tier 0 has spent a part of the time on it that compiling takes. One daemon thread takes
+A program is hot once tier 0 has spent about the time on it that compiling takes. One daemon thread takes
 them in that order, in turns with whoever needs the interpreter (`turns.py`). RUSHLIGHT_COMPILE says when:
 "background" (the default), "now" (when it comes back, in the calling thread: for tests) or "never".
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import queue
 import threading
@@ -114,16 +115,26 @@ def compile_now(program, scalars) -> None:
 
 def _work():
     turns.begin()
-    while True:
-        program, scalars = _queue.get()
+    while (job := _queue.get()) is not None:
+        program, scalars = job
         try:
             compile_now(program, scalars)
+        except turns.Stopped:
+            return
         finally:
             program.pending.set()
             program.pending = None
             _waiting.discard(program)
             turns.end()
             _queue.task_done()
+
+
+def stop() -> None:
+    """Before the process ends: LLVM's own data then goes away, under a compiler that is still at work."""
+    turns.stop()
+    _queue.put(None)
+    if _worker[0] is not None:
+        _worker[0].join()
 
 
 def wait() -> None:
@@ -142,4 +153,5 @@ def after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=after_fork)
+atexit.register(stop)
 tier0_program.TIER1[0], tier0_program.FAMILY[0] = hot, first_run

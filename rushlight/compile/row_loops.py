@@ -349,8 +349,9 @@ class Rows(Memory):
 
     def _write_node(self, n: Node, lanes: int, level: int) -> str:
         f = self.f
+        mask = self.mask if lanes > 1 else None
         if n in self.kept and n.stage < self.stage:
-            return self._load_value(n.dtype, self._scratch(n), lanes, self.mask)
+            return self._load_value(n.dtype, self._scratch(n), lanes, mask)
         if n.op in ("load", "take"):
             made = self._load(n, lanes, level)
         elif n.op in ("index", "inside", "within"):
@@ -362,15 +363,19 @@ class Rows(Memory):
             given = [self._operand(x, lanes) for x in n.ins]
             made = elements.apply(f, n.op, n.ins[-1].dtype, lanes, *given)
         if n in self.kept:
-            self._store_value(n.dtype, made, self._scratch(n), lanes, self.mask)
+            self._store_value(n.dtype, made, self._scratch(n), lanes, mask)
         return made
 
     def _scratch(self, n: Node) -> str:
-        """The scratch address of the value at the current place of the row."""
+        """The scratch address of the value at the current place of the row.
+
+        Of a value that is the same along the inner dims: of its first place there.
+        """
         f = self.f
-        linear = self.row_inner[0]
+        index = [*self.row_inner, *["0"] * (self.depth - len(self.row_inner))]
+        linear = index[0]
         for j in range(1, self.depth):
-            linear = f.add(f.mul(linear, self.sizes[len(self.nest.outer) + j]), self.row_inner[j])
+            linear = f.add(f.mul(linear, self.sizes[len(self.nest.outer) + j]), index[j])
         if self.flat:
             linear = f.sub(linear, self.range[0])
         return f.at(self.kept[n], f.mul(linear, n.dtype.itemsize))

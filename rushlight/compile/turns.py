@@ -21,10 +21,15 @@ LATE = 2e-4  # seconds after which to get the interpreter back: somebody had it
 _thread: list = [None, 0.0]  # the compiler's, and when it looks up
 _owing: list = [False]  # whether somebody waits for the end of this stretch
 _waited: set = set()  # for whom the compiler goes on without rests
+_stopping: list = []  # not empty once the process ends
 _rests: list = []  # when the rest is over, while there is one
 _go, _done = threading.Lock(), threading.Lock()
 _go.acquire()
 _done.acquire()
+
+
+class Stopped(BaseException):
+    """The process ends: the compiler leaves what it was doing."""
 
 
 class Pending(threading.Event):
@@ -50,13 +55,25 @@ def pause() -> None:
     """Called often while compiling; outside the compiler's thread it does nothing."""
     if threading.get_ident() != _thread[0] or clock() < _thread[1]:
         return
+    if _stopping:
+        raise Stopped
+    others = _owing[0]
     end()
     if not _waited:
-        before = clock()
-        time.sleep(1e-5)
-        if clock() - before > LATE:
+        if not others:
+            before = clock()
+            time.sleep(1e-5)
+            others = clock() - before > LATE
+        if others:
             _rest()
     _thread[1] = clock() + STRETCH
+
+
+def stop() -> None:
+    """The compiler has no further stretches, if it is at work."""
+    _stopping.append(True)
+    _thread[1] = 0.0
+    _wake()
 
 
 def end() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from . import tier0
 
 HOT_AFTER = 2
-COST = 1.2e-4  # seconds in tier 0, for each operation, after which a program is compiled: about half of what that takes
+COST = 2e-4  # seconds in tier 0, for each operation, after which a program is compiled: about what that takes
 SHARED = 20  # times as much, for a form that programs of many sizes share
 LONG = 5e-3  # seconds: a program that takes longer may be compiled after its first run, and waits for it
 WATCH: list = []  # functions that see each run of a program first (`tools/explain.py`)

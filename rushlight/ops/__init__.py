@@ -69,6 +69,7 @@ FURTHER_FAMILIES = (
     "short_time_fourier",
     "copies",
     "native_forms",
+    "layer_forms",
 )
 FURTHER_METHODS = (  # of Tensor, from those
     "bincount cholesky cholesky_inverse cholesky_solve corrcoef cov det dim_order "

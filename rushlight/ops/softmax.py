@@ -57,9 +57,9 @@ def _softmax(input: Tensor, dim: int):
         return input.copy()
     ax = _dim(input, dim)
     z = input - np.max(input, axis=ax, keepdims=True)
-    np.exp(z, out=z) if z.ndim else None
     if not z.ndim:
-        return np.ones_like(input)
+        return np.exp(z)
+    np.exp(z, out=z)
     z /= np.add.reduce(z, axis=ax, keepdims=True)
     return z
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from . import trie
 from .plan import make_plan, op_node, rule_saves
 from .record import needed_rules, site
-from .segments import end_segment, enter
+from .segments import end_segment, enter, entered
 from .sweep import ANOMALY, fitted, handles_here, handles_of, hooked, sweep
 from .tensor import Tensor
 from .trie import (
@@ -229,10 +229,10 @@ def _sweep_segment(tr, segment, seeds, wanted, retain, create):
         held = handles_of(segment, plan, create)
     saves = ()
     if segment is not None:
-        saves = tuple([h._s if h._tr is tr else enter(tr, h) for h in held.values()])
-    cotangents = tuple(
-        [None if g is None else g._s if g._tr is tr else enter(tr, g) for _, g in seeds]
-    )
+        held = {n: entered(tr, h) for n, h in held.items()}
+        saves = tuple([h._s for h in held.values()])
+    seeds = [(n, g if g is None else entered(tr, g)) for n, g in seeds]
+    cotangents = tuple([None if g is None else g._s for _, g in seeds])
     key = None
     if not hooks and not ANOMALY[0]:
         key = (MACRO, source, roots, cotangents, saves, wanted, create, retain)

@@ -113,7 +113,7 @@ def meta(shape, dtype, strides=None, offset=0) -> Meta:
         m.contiguous = same_layout(strides, plain, shape)
         m.nbytes = m.numel * dtype.itemsize
         m.np_strides = tuple(s * dtype.itemsize for s in strides)
-        m.overlaps = any(s == 0 and n > 1 for s, n in zip(strides, shape, strict=True))
+        m.overlaps = m.numel > 0 and any(s == 0 and n > 1 for s, n in zip(strides, shape, strict=True))
         _interned[full] = m
     _interned[key] = m
     return m

@@ -110,6 +110,22 @@ def enter(tr, t, real: bool = False):
         return v
 
 
+def entered(tr, t):
+    """A handle on a tensor's value in the running segment: on the copy, if NumPy sees its memory.
+
+    For what is recorded as one macro edge: operations inside would take another copy, a part of the edge.
+    """
+    if t._tr is tr:
+        return t
+    v = enter(tr, t)
+    if t._s is v:
+        return t
+    copy = new(t.__class__)
+    copy._s, copy._tr, copy._buf = v, tr, tr.bufs[v.number]
+    tr.ts.append(copy)
+    return copy
+
+
 def _references(buf) -> tuple[int, int]:
     """Reference counts of an array and of the array that owns its memory."""
     return getrefcount(buf), 0 if buf.base is None else getrefcount(buf.base)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .record import written_to
-from .segments import end_segment, enter
+from .segments import end_segment, enter, entered
 from .trie import LOCK, MACRO, RECORDER, Macro, add_child, child
 
 new = object.__new__
@@ -26,20 +26,29 @@ def record_step(op, calls) -> None:
     tr = RECORDER.tr
     with LOCK:
         key = [MACRO, o]
-        scalars = []
-        for call in calls:
+        scalars, copies = [], []
+        for j, call in enumerate(calls):
             for i in tensors:
                 t = call[i]
                 if t is None:
                     key.append(None)
+                elif t._tr is tr:
+                    key.append(t._s)
+                elif i in o.mutates:
+                    key.append(enter(tr, t, real=True))
                 else:
-                    key.append(t._s if t._tr is tr else enter(tr, t))
+                    copy = entered(tr, t)
+                    key.append(copy._s)
+                    if copy is not t:
+                        copies.append((j, i, copy))
             for i in numbers:
                 key.append(call[i].__class__)
                 scalars.append(call[i])
             for i in others:
                 key.append(call[i])
         key = tuple(key)
+        for j, i, copy in copies:
+            calls[j] = (*calls[j][:i], copy, *calls[j][i + 1 :])
         st = tr.st
         macro = child(st, key)
         if macro is not None:

@@ -341,8 +341,9 @@ def _moved(buf: np.ndarray, move: int, m) -> np.ndarray:
 
 
 def _bytes_of(owner: np.ndarray):
-    flat = owner.reshape(-1, order="A") if owner.flags.forc else owner
-    return flat.view(np.uint8) if flat.dtype.itemsize != 1 else flat
+    """All memory of an array, from its first element to its last one."""
+    count = 1 + sum((n - 1) * s for n, s in zip(owner.shape, owner.strides, strict=True)) // owner.itemsize
+    return np.lib.stride_tricks.as_strided(owner, (count,), (owner.itemsize,)).view(np.uint8)
 
 
 def contiguous_meta(m):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .both import check, needs
+from compat.programs import needs, same
 
-pytestmark = needs("gpytorch")
+needs("gpytorch")
 
 
 def test_exact_gp(tmp_path):
-    made = check("""
+    made = same("""
 import math
 import gpytorch
 x = torch.linspace(0, 1, 40)
@@ -37,7 +37,7 @@ for _ in range(10):
 model.eval(), likelihood.eval()
 with torch.no_grad(), gpytorch.settings.fast_pred_var():
     p = likelihood(model(torch.linspace(0.05, 0.9, 7)))
-    report(losses=losses, mean=p.mean.tolist(), variance=p.variance.tolist(),
+    numbers.update(losses=losses, mean=p.mean.tolist(), variance=p.variance.tolist(),
            low=p.confidence_region()[0].tolist())
-""", tmp_path, tolerance=1e-3)
+""", tmp_path, rtol=1e-3)
     assert made["losses"][9] < made["losses"][0]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .both import check, needs
+from compat.programs import needs, same
 
-pytestmark = needs("peft", "transformers")
+needs("peft", "transformers")
 
 
 def test_lora(tmp_path):
-    made = check("""
+    made = same("""
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -24,8 +24,7 @@ model = get_peft_model(base(), LoraConfig(
     target_modules=["q_proj", "v_proj"]))
 fill(model)
 x = torch.arange(3, 27).reshape(2, 12)
-trained = [p for p in model.parameters() if p.requires_grad]
-losses = train(lambda: model(input_ids=x, labels=x).loss, trained, lr=1e-2)
+losses = train(model, lambda: model(input_ids=x, labels=x).loss, lr=0.1)
 model.save_pretrained("lora")
 with torch.no_grad():
     after = model(input_ids=x, labels=x).loss.item()
@@ -37,7 +36,7 @@ with torch.no_grad():
             dict(loaded.named_parameters())[name].copy_(p)
     restored = loaded(input_ids=x, labels=x).loss.item()
     merged = loaded.merge_and_unload()(input_ids=x, labels=x).loss.item()
-report(losses=losses, count=sum(p.numel() for p in trained), after=after, restored=restored,
+numbers.update(losses=losses, count=sum(p.numel() for p in model.parameters() if p.requires_grad), after=after, restored=restored,
        merged=merged)
 """, tmp_path)
     assert made["losses"][2] < made["losses"][0]

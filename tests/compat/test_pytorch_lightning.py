@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .both import check, needs
+from compat.programs import needs, same
 
-pytestmark = needs("pytorch-lightning")
+needs("pytorch_lightning")
 
 
 def test_fit_validate_and_restore(tmp_path):
-    made = check("""
+    made = same("""
 import pytorch_lightning as pl
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -48,6 +48,6 @@ validated = trainer.validate(model, data, verbose=False)[0]["val_loss"]
 trainer.save_checkpoint("model.ckpt")
 again = Model.load_from_checkpoint("model.ckpt", hidden=16)
 same = all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters()))
-report(losses=model.losses, metrics=metrics, validated=validated, same=same)
+numbers.update(losses=model.losses, **metrics, validated=validated, same=same)
 """, tmp_path)
     assert made["same"] and len(made["losses"]) == 12

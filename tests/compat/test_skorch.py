@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .both import check, needs
+from compat.programs import needs, same
 
-pytestmark = needs("skorch")
+needs("skorch")
 
 
 def test_fit_search_and_save(tmp_path):
-    made = check("""
+    made = same("""
 import pickle
 from skorch import NeuralNetClassifier
 from sklearn.datasets import make_classification
@@ -37,8 +37,8 @@ copied = pickle.loads(pickle.dumps(net)).predict_proba(X)
 net.save_params(f_params="net.pt")
 net.initialize()
 net.load_params(f_params="net.pt")
-report(losses=[float(x) for x in net.history[:, "train_loss"]] if len(net.history) else [],
-       score=float(net.score(X, y)), best=search.best_params_, copied=bool(np.allclose(p, copied)),
+numbers.update(losses=net.history[:, "train_loss"],
+       score=float(net.score(X, y)), best=str(search.best_params_), copied=bool(np.allclose(p, copied)),
        loaded=bool(np.allclose(p, net.predict_proba(X))), p=p[:20].flatten().tolist())
 """, tmp_path)
     assert made["copied"] and made["loaded"] and made["score"] > 0.6

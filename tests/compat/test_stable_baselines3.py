@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from .both import check, needs
+from compat.programs import needs, same
 
-pytestmark = needs("stable-baselines3", "gymnasium")
+needs("stable_baselines3", "gymnasium")
 LEARN = {
     "PPO": "PPO('MlpPolicy', 'CartPole-v1', seed=0, n_steps=64, batch_size=32, n_epochs=2, "
            "device='cpu').learn(256)",
@@ -16,7 +16,7 @@ LEARN = {
 
 @pytest.mark.parametrize("name", LEARN)
 def test_learn_and_save(name, tmp_path):
-    made = check(f"""
+    made = same(f"""
 from stable_baselines3 import {name}
 model = {LEARN[name]}
 states = np.random.RandomState(0).uniform(-0.1, 0.1, (20, 4)).astype(np.float32)
@@ -25,6 +25,6 @@ model.save("model.zip")
 loaded = {name}.load("model.zip", device="cpu").predict(states, deterministic=True)[0].tolist()
 rewards = [float(e["r"]) for e in model.ep_info_buffer]
 weights = [p.abs().sum().item() for p in model.policy.parameters()]
-report(actions=actions, same=actions == loaded, rewards=rewards, weights=weights)
-""", tmp_path, tolerance=1e-3)
+numbers.update(actions=actions, same=actions == loaded, rewards=rewards, weights=weights)
+""", tmp_path, rtol=1e-3)
     assert made["same"] and len(made["rewards"]) > 3

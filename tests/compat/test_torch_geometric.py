@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from .both import check, needs
+from compat.programs import needs, same
 
-pytestmark = needs("torch-geometric")
+needs("torch_geometric")
 GRAPH = """
 r = np.random.RandomState(0)
 edges = torch.from_numpy(r.randint(0, 30, (2, 120)))
@@ -17,7 +17,7 @@ y = torch.from_numpy(r.randint(0, 3, 30))
 
 @pytest.mark.parametrize("layer", ["GCNConv", "GATConv", "SAGEConv", "GINConv"])
 def test_classify_nodes(layer, tmp_path):
-    made = check(GRAPH + f"""
+    made = same(GRAPH + f"""
 import torch.nn.functional as F
 from torch_geometric.nn import {layer}
 
@@ -34,23 +34,24 @@ class Net(torch.nn.Module):
 
 net = Net()
 fill(net)
-losses = train(lambda: F.cross_entropy(net(), y), net.parameters(), lr=1e-2)
-report(losses=losses, out=net().flatten().tolist())
-""", tmp_path, tolerance=1e-3)
+losses = train(net, lambda: F.cross_entropy(net(), y), lr=0.1)
+numbers.update(losses=losses, out=net())
+""", tmp_path, rtol=1e-3)
     assert made["losses"][2] < made["losses"][0]
 
 
 def test_batches_of_graphs(tmp_path):
-    check(GRAPH + """
+    same(GRAPH + """
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import global_max_pool, global_mean_pool
 from torch_geometric.utils import add_self_loops, degree, to_dense_adj
 graph = Data(x=x, edge_index=edges, y=y)
-found = []
+texts, means, largest = [], [], []
 for batch in DataLoader([graph, graph, graph], batch_size=2):
-    found.append([str(batch), global_mean_pool(batch.x, batch.batch).tolist(),
-                  global_max_pool(batch.x, batch.batch).tolist()])
-report(found=found, degree=degree(edges[0], 30).tolist(), dense=to_dense_adj(edges)[0].tolist(),
-       loops=add_self_loops(edges)[0].tolist())
+    texts.append(str(batch))
+    means.append(global_mean_pool(batch.x, batch.batch))
+    largest.append(global_max_pool(batch.x, batch.batch))
+numbers.update(texts=str(texts), means=torch.cat(means), largest=torch.cat(largest),
+               degree=degree(edges[0], 30), dense=to_dense_adj(edges), loops=add_self_loops(edges)[0])
 """, tmp_path)

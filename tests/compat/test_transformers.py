@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from .both import check, needs
+from compat.programs import needs, same
 
-pytestmark = needs("transformers")
+needs("transformers")
 MODELS = {
     "bert": """
 from transformers import BertConfig, BertForSequenceClassification
@@ -57,7 +57,7 @@ with torch.no_grad():
     logits = again(**given).logits
     same = torch.equal(logits, model(**given).logits)
 model.train()
-losses = train(lambda: model(**given).loss, model.parameters())
+losses = train(model, lambda: model(**given).loss)
 model.eval()
 texts = []
 if GENERATES:
@@ -65,7 +65,7 @@ if GENERATES:
     texts = [model.generate(x, do_sample=False, **ask).tolist(),
              model.generate(x, do_sample=False, num_beams=3, **ask).tolist()]
     model.generate(x, do_sample=True, top_k=20, top_p=0.9, **ask)
-report(losses=losses, logits=logits.flatten()[:200].tolist(), same=same, texts=texts)
+numbers.update(losses=losses, logits=logits, same=same, texts=str(texts))
 """
 
 
@@ -73,9 +73,9 @@ report(losses=losses, logits=logits.flatten()[:200].tolist(), same=same, texts=t
 def test_train_save_and_generate(name, tmp_path):
     generates = name in ("gpt2", "llama", "t5")
     start = f"x = torch.arange(3, 27).reshape(2, 12)\nGENERATES = {generates}\n"
-    made = check(start + MODELS[name] + TRAIN, tmp_path)
+    made = same(start + MODELS[name] + TRAIN, tmp_path)
     assert made["same"] and made["losses"][2] < made["losses"][0]
-    assert len(made["texts"]) == 2 * generates
+    assert (made["texts"] != "[]") == generates
 
 
 @pytest.mark.parametrize("attention", ["eager", "flex_attention"])
@@ -83,17 +83,17 @@ def test_other_attention(attention, tmp_path):
     """Without gradients: PyTorch's flexible attention has none on the CPU."""
     program = MODELS["llama"].replace(
         "max_position", f"attn_implementation={attention!r}, max_position")
-    check("x = torch.arange(3, 27).reshape(2, 12)\n" + program + """
+    same("x = torch.arange(3, 27).reshape(2, 12)\n" + program + """
 fill(model)
 given["attention_mask"][1, :5] = 0
 with torch.no_grad():
-    report(loss=model(**given).loss.item())
+    numbers.update(loss=model(**given).loss.item())
 """, tmp_path)
 
 
 def test_trainer(tmp_path):
     """transformers' own loop, with accelerate; dropout is off, the order of examples is fixed."""
-    made = check("""
+    made = same("""
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
 model = BertForSequenceClassification(BertConfig(
     vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
@@ -106,6 +106,6 @@ trainer = Trainer(model=model, train_dataset=data, eval_dataset=data, args=Train
     logging_steps=2, save_strategy="epoch", disable_tqdm=True, learning_rate=1e-3))
 trainer.train()
 logged = [e["loss"] for e in trainer.state.log_history if "loss" in e]
-report(logged=logged, after=trainer.evaluate()["eval_loss"])
-""", tmp_path, tolerance=1e-3)
+numbers.update(logged=logged, after=trainer.evaluate()["eval_loss"])
+""", tmp_path, rtol=1e-3)
     assert len(made["logged"]) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -217,3 +218,33 @@ def test_a_forked_child_compiles_for_itself(monkeypatch):
     monkeypatch.setattr(background, "_waiting", [program])
     background.after_fork()
     assert not program.offered and program.pending is None and not background._waiting
+
+
+def test_the_process_ends_while_the_compiler_is_at_work(tmp_path):
+    """LLVM's own data goes away at the end of a process: under a compiler at work, that crashed it."""
+    program = textwrap.dedent("""
+        import threading
+        import rushlight as torch
+        from rushlight.compile.llvm import objects
+
+        at_work, compile_text = threading.Event(), objects.compile_text
+
+        def noted(text, *more):
+            if len(text) > 500_000:  # takes LLVM longer than the interpreter needs to end
+                at_work.set()
+            return compile_text(text, *more)
+
+        objects.compile_text = noted
+        x, w = torch.ones(64, 3, 16, 16), torch.ones(8, 3, 3, 3, requires_grad=True)
+        while not at_work.is_set():
+            y = torch.relu(torch.nn.functional.conv2d(x, w, padding=1))
+            torch.nn.functional.max_pool2d(y, 2).logsumexp(1).sum().backward()
+            w.grad.sum().item()
+        print("end")
+    """)
+    for k in range(4):
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True,
+            env={**os.environ, "RUSHLIGHT_COMPILE": "background", "RUSHLIGHT_CACHE": str(tmp_path / str(k))},
+        )
+        assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr

@@ -317,3 +317,16 @@ def test_what_was_computed_before_an_error_is_kept(monkeypatch):
 def test_masks_that_select_stay_in_tier_0():
     """How many elements they select is not known when a program is compiled."""
     check_native(lambda: torch.histc(X, 3, -1, 1), fallbacks=("histc",))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_values_of_a_part_of_a_row_are_kept_between_passes(dtype):
+    """The standard deviation visits its row twice; what is the same along the last dim is kept for each place."""
+    x = torch.linspace(0.1, 1.0, 33).reshape(33, 1).to(dtype)
+    y = (torch.linspace(0.2, 2.0, 33).reshape(33, 1) + 1).to(dtype)
+
+    def f():
+        near = torch.lerp(y, (0.1 * x).exp(), 0.3).expand(2, 2, 33, 4)
+        return torch.atan2(near, y * near.contiguous() + 1.0).std()
+
+    check_native(f, rtol=1e-5 if dtype is torch.float32 else 2e-2)

@@ -994,6 +994,28 @@ def same_tensor_both_sides(T):
 
 
 @case
+def write_to_expanded_memory_without_elements(T):
+    return list(tensor(T, [1.0, 2.0]).expand(0, 2).expand(3, 0, 2).mul_(2).shape)
+
+
+@case
+def write_to_expanded_memory(T):
+    tensor(T, [1.0]).expand(3).mul_(2)
+
+
+@case
+def write_to_a_part_of_a_dense_permuted_copy(T):
+    x = (T.arange(15.0).reshape(5, 3) + 1).requires_grad_().unfold(0, 2, 1).clone()
+    x[1:] *= 0.5
+    return num(x)
+
+
+@case
+def softmax_of_one_nan(T):
+    return str(T.softmax(tensor(T, float("nan")), -1).item())
+
+
+@case
 def anomaly_error(T):
     w = tensor(T, [0.0], requires_grad=True)
     with T.autograd.detect_anomaly():
