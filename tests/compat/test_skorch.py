@@ -28,6 +28,7 @@ class Net(torch.nn.Module):
 torch.manual_seed(0)
 net = NeuralNetClassifier(Net, max_epochs=5, lr=0.1, verbose=0)
 net.fit(X, y)
+losses = net.history[:, "train_loss"]  # gone when the net is initialised again
 search = GridSearchCV(
     NeuralNetClassifier(Net, max_epochs=3, verbose=0, train_split=False),
     {"lr": [0.05, 0.1], "module__hidden": [4, 8]}, cv=2, scoring="accuracy", refit=False)
@@ -37,7 +38,7 @@ copied = pickle.loads(pickle.dumps(net)).predict_proba(X)
 net.save_params(f_params="net.pt")
 net.initialize()
 net.load_params(f_params="net.pt")
-numbers.update(losses=net.history[:, "train_loss"],
+numbers.update(losses=losses,
        score=float(net.score(X, y)), best=str(search.best_params_), copied=bool(np.allclose(p, copied)),
        loaded=bool(np.allclose(p, net.predict_proba(X))), p=p[:20].flatten().tolist())
 """, tmp_path)
