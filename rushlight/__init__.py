@@ -235,24 +235,6 @@ def result_type(tensor1, tensor2) -> dtype:
     ])
 
 
-def get_default_device() -> device:
-    """Where tensors are made unless told otherwise: the CPU, or what `with torch.device` says.
-
-    >>> torch.get_default_device()
-    device(type='cpu')
-    """
-    from .trace.device import current
-
-    return current()
-
-
-def set_default_device(device) -> None:
-    """Accepted if it is the CPU (or None); RuntimeError for others, which are not there."""
-    from .trace.device import require
-
-    require(device)
-
-
 def get_num_threads() -> int:
     """Number of threads that native kernels use (NumPy's own library decides for tier 0)."""
     from .compile.threads import threads
@@ -316,19 +298,6 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
     from .compile import background
 
     background.STAY_OUT[0] = mode
-    _warn_only[0] = not not (mode and warn_only)  # (`bool` is a dtype here)
-
-
-_warn_only = [False]
-
-
-def is_deterministic_algorithms_warn_only_enabled() -> bool:
-    """Whether `use_deterministic_algorithms(True, warn_only=True)` was said; nothing warns here.
-
-    >>> torch.is_deterministic_algorithms_warn_only_enabled()
-    False
-    """
-    return _warn_only[0]
 
 
 def are_deterministic_algorithms_enabled() -> bool:

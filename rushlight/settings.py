@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from .trace import dtypes
-from .trace.device import CPU, device, require
+from .trace.device import CPU, current, device, require
 
 _precision, _debug, _warn_always, _interop = ["highest"], [0], [False], [1]
 has_lapack = has_spectral = True  # (NumPy's, and the FFTs of NumPy)
@@ -21,12 +21,12 @@ TYPES = {"HalfTensor": dtypes.float16, "FloatTensor": dtypes.float32, "DoubleTen
 
 
 def get_default_device() -> device:
-    """The device of new tensors: the CPU.
+    """The device of new tensors: the CPU, or what an enclosing `with torch.device(...)` says.
 
     >>> torch.get_default_device()
     device(type='cpu')
     """
-    return CPU
+    return current()
 
 
 def set_default_device(device: Any) -> None:
