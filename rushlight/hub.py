@@ -26,11 +26,13 @@ _dir: builtins.list = [None]
 
 def get_dir() -> str:
     """Where files are kept: `set_dir`'s folder, $TORCH_HOME/hub, or torch/hub in the user's cache."""
-    if _dir[0] is not None:
-        return _dir[0]
+    return os.path.join(_get_torch_home(), "hub") if _dir[0] is None else _dir[0]
+
+
+def _get_torch_home() -> str:
+    """$TORCH_HOME, or torch in the user's cache; torchvision keeps its files there."""
     cache = os.environ.get("XDG_CACHE_HOME", os.path.join("~", ".cache"))
-    home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
-    return os.path.join(os.path.expanduser(home), "hub")
+    return os.path.expanduser(os.environ.get("TORCH_HOME", os.path.join(cache, "torch")))
 
 
 def set_dir(d: str | os.PathLike) -> None:
