@@ -26,11 +26,13 @@ numbers = {}
 
 
 def fill(module, scale=0.1):
-    """Weights that depend only on their shapes and places: matrices random, vectors left as they are."""
+    """Weights that depend only on their shapes and places: matrices random, biases zero."""
     random = np.random.RandomState(0)
     with torch.no_grad():
-        for parameter in module.parameters():
-            if parameter.ndim > 1:
+        for name, parameter in module.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+            elif parameter.ndim > 1:
                 values = random.standard_normal(tuple(parameter.shape)).astype("float32") * scale
                 parameter.copy_(torch.from_numpy(values))
     return module
