@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from compat.programs import needs, same
 
 needs("torch_geometric")
