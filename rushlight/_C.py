@@ -1,5 +1,6 @@
 """torch._C: the few names that programs take from PyTorch's C extension."""
 
+import enum
 from types import SimpleNamespace
 
 from .trace.overrides import DisableTorchFunction
@@ -14,6 +15,25 @@ def _log_api_usage_once(event: str) -> None:
     """Accepted: no use is logged."""
 
 
+class DispatchKey(enum.Enum):
+    """Parts of PyTorch's dispatcher that packages name; nothing here is dispatched by them."""
+
+    AutocastCPU = "AutocastCPU"
+    AutocastCUDA = "AutocastCUDA"
+    AutocastXPU = "AutocastXPU"
+
+
+class DispatchKeySet(frozenset):
+    """A set of dispatch keys, from one; `|` joins sets."""
+
+    def __new__(cls, key: DispatchKey):
+        return super().__new__(cls, (key,))
+
+
+def _get_tracing_state() -> None:
+    """None: nothing is traced by torch.jit."""
+
+
 def _parse_to(*args, **kwargs):
     """(device, dtype, non_blocking, memory_format) of the arguments of `Module.to`."""
     from .nn.modules._convert import _parse_to
@@ -25,5 +45,5 @@ def _parse_to(*args, **kwargs):
 _nn = SimpleNamespace(_parse_to=_parse_to)
 
 __all__ = [
-    "_TensorMeta", "DisableTorchFunction", "DisableTorchFunctionSubclass", "_disabled_torch_function_impl",
+    "DispatchKey", "DispatchKeySet", "_TensorMeta", "DisableTorchFunction", "DisableTorchFunctionSubclass", "_disabled_torch_function_impl",
 ]

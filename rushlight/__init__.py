@@ -111,6 +111,7 @@ _LAZY = {
     "jit": ("jit", None),
     "library": ("library", None),
     "onnx": ("onnx", None),
+    "ao": ("ao", None),
     "multiprocessing": ("multiprocessing", None),
     "xpu": ("xpu", None),
     "ScriptModule": ("jit", "ScriptModule"),
@@ -165,7 +166,7 @@ _LAZY.update({_n: ("settings", _n) for _n in (
     "set_float32_matmul_precision set_flush_denormal set_num_interop_threads set_warn_always"
 ).split()})
 _LAZY.update({_n: ("symbols", _n) for _n in (
-    "SymBool SymFloat SymInt cond sym_constrain_range sym_constrain_range_for_size sym_float sym_int "
+    "_check _check_index _check_type _check_value SymBool SymFloat SymInt cond sym_constrain_range sym_constrain_range_for_size sym_float sym_int "
     "sym_ite sym_max sym_min sym_not sym_sqrt sym_sum while_loop"
 ).split()})
 

@@ -19,18 +19,20 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlparse
 
-HASH = re.compile(r"-([a-f0-9]*)\.")  # of a file's name: the first digits of its SHA-256
+HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")  # of a file's name: the first digits of its SHA-256
 BLOCK = 1 << 17
 _dir: builtins.list = [None]
 
 
 def get_dir() -> str:
     """Where files are kept: `set_dir`'s folder, $TORCH_HOME/hub, or torch/hub in the user's cache."""
-    if _dir[0] is not None:
-        return _dir[0]
+    return os.path.join(_get_torch_home(), "hub") if _dir[0] is None else _dir[0]
+
+
+def _get_torch_home() -> str:
+    """$TORCH_HOME, or torch in the user's cache; torchvision keeps its files there."""
     cache = os.environ.get("XDG_CACHE_HOME", os.path.join("~", ".cache"))
-    home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
-    return os.path.join(os.path.expanduser(home), "hub")
+    return os.path.expanduser(os.environ.get("TORCH_HOME", os.path.join(cache, "torch")))
 
 
 def set_dir(d: str | os.PathLike) -> None:
@@ -143,7 +145,7 @@ def load_state_dict_from_url(url: str, model_dir: str | None = None, map_locatio
     name = file_name or os.path.basename(urlparse(url).path)
     path = os.path.join(folder, name)
     if not os.path.exists(path):
-        found = HASH.search(name) if check_hash else None
+        found = HASH_REGEX.search(name) if check_hash else None
         download_url_to_file(url, path, found.group(1) if found else None, progress)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as z:  # a zip of one file, as old weights were published

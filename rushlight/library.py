@@ -132,8 +132,11 @@ def _found(op: Any) -> CustomOpDef:
 
 
 def register_fake(op: Any, func: Callable | None = None, /, **_: Any) -> Any:
-    """Accepted: shapes are known from running the operator. A decorator without `func`."""
-    _found(op)
+    """Accepted: shapes are known from running the operator. A decorator without `func`.
+
+    Unlike PyTorch's, also for operators that are not there: packages say the shapes of those in their
+    compiled extension, which is not loaded here (`torch.ops.load_library`).
+    """
     return (lambda given: given) if func is None else func
 
 

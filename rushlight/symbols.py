@@ -120,3 +120,28 @@ def while_loop(cond_fn: Callable, body_fn: Callable, carried_inputs: Sequence) -
         made = body_fn(*carried)
         carried = tuple(made) if isinstance(made, (tuple, list)) else (made,)
     return carried
+
+
+def _check(cond: Any, message: Callable[[], Any] | None = None, error: type = RuntimeError) -> None:
+    """Raises RuntimeError with what `message()` gives, unless `cond`. TypeError if that is no bool."""
+    if not isinstance(cond, bool | SymBool):
+        raise TypeError(f"cond must be a bool, but got {type(cond)}")
+    if not cond:
+        if message is not None and not callable(message):
+            raise TypeError("message must be a callable")
+        raise error("Expected cond to be True, but got False" if message is None else str(message()))
+
+
+def _check_index(cond: Any, message: Callable[[], Any] | None = None) -> None:
+    """`_check` that raises IndexError."""
+    _check(cond, message, IndexError)
+
+
+def _check_value(cond: Any, message: Callable[[], Any] | None = None) -> None:
+    """`_check` that raises ValueError."""
+    _check(cond, message, ValueError)
+
+
+def _check_type(cond: Any, message: Callable[[], Any] | None = None) -> None:
+    """`_check` that raises TypeError."""
+    _check(cond, message, TypeError)

@@ -143,3 +143,48 @@ def test_an_optimizer_around_another():
     w.grad = torch.ones(1)
     Around(inner).step()
     assert w.item() == 0.5 and seen == [1]
+
+
+def test_libraries_compiled_for_pytorch_are_refused():
+    with pytest.raises(OSError, match="compiled for PyTorch"):
+        torch.ops.load_library("there.so")
+
+    def fake(x):
+        return x
+
+    assert torch.library.register_fake("answers_absent::op")(fake) is fake  # torchvision's are so
+    with pytest.raises(RuntimeError, match="does not exist"):
+        torch.library.register_autograd("answers_absent::op", fake)
+
+
+def test_onnx_symbolics_are_accepted():
+    from rushlight.onnx import symbolic_helper
+
+    def symbolic(g, x):
+        return g, x
+
+    assert symbolic_helper.parse_args("v")(symbolic) is symbolic
+    torch.onnx.register_custom_op_symbolic("answers::op", symbolic, 11)
+
+
+def test_quantization_marks_are_identities():
+    from rushlight.ao.quantization import DeQuantStub, QuantStub, convert
+
+    x = torch.ones(2)
+    assert QuantStub()(x) is x and DeQuantStub()(x) is x
+    with pytest.raises(RuntimeError, match="no quantized layers"):
+        convert(torch.nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("name, error", [
+    ("_check", RuntimeError), ("_check_index", IndexError), ("_check_value", ValueError), ("_check_type", TypeError)])
+def test_checks_raise_as_in_pytorch(name, error):
+    import torch as real
+
+    for module in (torch, real):
+        check = getattr(module, name)
+        check(True)
+        with pytest.raises(error, match="seven"):
+            check(False, lambda: "seven")
+        with pytest.raises(TypeError):
+            check(1)

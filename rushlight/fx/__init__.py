@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from ..nn import Module
 
 __all__ = ["Graph", "GraphModule", "Interpreter", "Node", "Proxy", "Tracer", "Transformer",
-           "symbolic_trace", "wrap"]
+           "graph_module", "node", "proxy", "symbolic_trace", "wrap"]
 
 _REFUSED = (
     "torch.fx is not there: modules are not traced symbolically. Forward hooks give the values in a "
@@ -62,3 +62,6 @@ def symbolic_trace(root: Any, concrete_args: dict | None = None) -> NoReturn:
 def wrap(fn_or_name: Any) -> Any:
     """What is given, unchanged: no tracer looks into functions."""
     return fn_or_name
+
+
+from . import graph_module, node, proxy  # noqa: E402 (they take the names above)

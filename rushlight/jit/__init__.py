@@ -72,7 +72,17 @@ def _marked(fn: Any = None, *args: Any, **kwargs: Any) -> Any:
 
 
 export = ignore = unused = interface = script_if_tracing = script_method = _marked
-_overload = _overload_method = _marked
+_overload = _overload_method = _script_if_tracing = _marked
+
+
+class _Broadcasting:
+    """`BroadcastingList2[int]`: one int, or a list of two."""
+
+    def __getitem__(self, item: Any) -> Any:
+        return item | list[item]
+
+
+BroadcastingList2 = BroadcastingList3 = _Broadcasting()
 
 
 def annotate(the_type: Any, the_value: T) -> T:

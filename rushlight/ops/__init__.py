@@ -227,8 +227,10 @@ _attach()
 def __getattr__(name: str):
     """`torch.ops.<namespace>`."""
     if not name.startswith("__"):
-        from .namespaces import NAMESPACES
+        from .namespaces import NAMESPACES, load_library
 
+        if name == "load_library":
+            return load_library
         if name in NAMESPACES:
             return NAMESPACES[name]
     raise AttributeError(f"module 'torch.ops' has no attribute '{name}'")

@@ -8,7 +8,7 @@ name may be looked up there, as libraries do in tables; calling one that is miss
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from ..trace.operator import PUBLISHED
 from ..trace.tensor import Tensor
@@ -126,3 +126,11 @@ NAMESPACES: dict[str, Namespace] = {"aten": Namespace("aten")}
 def namespace(name: str) -> Namespace:
     """The namespace of this name, made if need be."""
     return NAMESPACES.setdefault(name, Namespace(name))
+
+
+def load_library(path: str) -> NoReturn:
+    """Raises OSError: a library of operators is compiled for PyTorch's own memory and dispatcher."""
+    raise OSError(
+        f"torch.ops.load_library: {path} is compiled for PyTorch and cannot be loaded here. Write the "
+        "operator in Python with torch.library.custom_op."
+    )

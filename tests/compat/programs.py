@@ -26,11 +26,13 @@ numbers = {}
 
 
 def fill(module, scale=0.1):
-    """Weights that depend only on their shapes and places: matrices random, vectors left as they are."""
+    """Weights that depend only on their shapes and places: matrices random, biases zero."""
     random = np.random.RandomState(0)
     with torch.no_grad():
-        for parameter in module.parameters():
-            if parameter.ndim > 1:
+        for name, parameter in module.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+            elif parameter.ndim > 1:
                 values = random.standard_normal(tuple(parameter.shape)).astype("float32") * scale
                 parameter.copy_(torch.from_numpy(values))
     return module
@@ -51,6 +53,17 @@ def train(module, loss, steps=3, lr=0.01):
         optimizer.step()
         losses.append(value.item())
     return losses
+'''
+
+# torchvision's wheels may be compiled for a PyTorch with CUDA; its import then misses two declarations.
+DECLARE = '''
+try:
+    import torchvision
+except RuntimeError:
+    import torch
+    declared = torch.library.Library("torchvision", "FRAGMENT")
+    declared.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    declared.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 '''
 
 AFTER = '''
@@ -79,7 +92,8 @@ def needs(*packages: str) -> None:
 def run(program: str, folder: Path, real: bool = False, timeout: int = 250) -> dict:
     """What the program leaves in `numbers`, under the alias or with the real PyTorch."""
     path = Path(folder) / "program.py"
-    path.write_text(BEFORE + textwrap.dedent(program) + AFTER)
+    declare = DECLARE if real and importlib.util.find_spec("torchvision") else ""
+    path.write_text(declare + BEFORE + textwrap.dedent(program) + AFTER)
     command = [sys.executable, str(path)] if real else [sys.executable, "-m", "rushlight", "run", str(path)]
     paths = [str(ROOT)] + [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(paths), OMP_NUM_THREADS="1",
