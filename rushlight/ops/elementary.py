@@ -316,7 +316,7 @@ def _frexp_rule(input: Meta):
 
 @op(
     _frexp_rule,
-    gradient={"input": lambda g, out: None if g[0] is None else g[0] / exp2(out[1].to(g[0].dtype))},
+    gradient={"input": lambda g, exponent: None if g[0] is None else g[0] / exp2(exponent.to(g[0].dtype))},
     returns=("mantissa", "exponent"),
 )
 def frexp(input: Tensor):

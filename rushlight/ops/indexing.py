@@ -14,7 +14,7 @@ import numpy as np
 
 from ..trace import array, overrides, wrap
 from ..trace import tensor as _tensor
-from ..trace.dtypes import bool_, float16, int32, int64, type_name, uint8
+from ..trace.dtypes import bool_, fit, float16, int32, int64, type_name, uint8
 from ..trace.meta import Meta, meta
 from ..trace.operator import PUBLISHED, IntTensors, Tensor, function, op
 from ..trace.trie import RECORDER
@@ -506,18 +506,8 @@ def value_tensor(x, value):
     if not isinstance(value, NUMBERS):
         kind = type_name(d)
         raise TypeError(f"can't assign a {type(value).__name__} to a torch.{kind}Tensor")
-    if isinstance(value, complex) and not d.is_complex:
-        if value.imag:
-            raise RuntimeError(
-                f"value cannot be converted to type {d.name} without overflow"
-            )
-        value = value.real
-    try:
-        return wrap(np.array(np.float32(value) if d is float16 else value, d.np))
-    except (OverflowError, ValueError):
-        raise RuntimeError(
-            f"value cannot be converted to type {d.name} without overflow"
-        ) from None
+    value = fit(value, d)
+    return wrap(np.array(np.float32(value) if d is float16 else value, d.np))
 
 
 def trimmed(value, rank: int):

@@ -18,15 +18,15 @@ def _sort_rule(input: Meta, dim, descending, stable):
     return meta(input.shape, input.dtype), meta(input.shape, dtypes.int64)
 
 
-def scatter_back(g, out, input_meta, dim):
-    """Gradient of values picked along `dim` by the indices out[1]."""
+def scatter_back(g, indices, input_meta, dim):
+    """Gradient of values picked along `dim` by the indices."""
     if g[0] is None:
         return None
     if input_meta.ndim == 0:
         return g[0]
     from ..trace.layouts import filled
 
-    return filled(input_meta.shape, 0, g[0].dtype).scatter_add(dim, out[1], g[0])
+    return filled(input_meta.shape, 0, g[0].dtype).scatter_add(dim, indices, g[0])
 
 
 @native("order_of")
@@ -106,10 +106,10 @@ def _kth_rule(input: Meta, k, dim, keepdim):
     return meta(shape, input.dtype), meta(shape, dtypes.int64)
 
 
-def _kth_gradient(g, out, input_meta, dim, keepdim):
+def _kth_gradient(g, indices, input_meta, dim, keepdim):
     from .reduction import _put_back
 
-    return _put_back(g, out, input_meta, dim, keepdim)
+    return _put_back(g, indices, input_meta, dim, keepdim)
 
 
 @op(_kth_rule, gradient={"input": _kth_gradient}, returns=("values", "indices"))

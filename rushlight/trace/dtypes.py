@@ -222,6 +222,40 @@ def can_cast(from_: dtype, to: dtype) -> bool:
     return not (from_.category != BOOL and to.category == BOOL)
 
 
+def fit(number, to: dtype):
+    """A Python number as an element of a dtype that is filled with it, in PyTorch's rules.
+
+    Negative integers wrap around in unsigned dtypes. RuntimeError for what does not fit.
+    """
+    if to is bool_:
+        return bool(number)
+    if number.__class__ is int and not -(1 << 63) <= number < 1 << 64:
+        raise OverflowError("int too big to convert")
+    if number.__class__ is complex and not to.is_complex:
+        if number.imag:
+            raise _unfit(to)
+        number = number.real
+    if to.category == INTEGER:
+        limits = np.iinfo(to.np)
+        if number.__class__ is float:
+            if not limits.min <= number <= limits.max:  # (nor NaN)
+                raise _unfit(to)
+            return int(number)
+        if not (limits.min or -limits.max) <= number <= limits.max:
+            raise _unfit(to)
+        return int(number) % (limits.max + 1) if not limits.min else int(number)
+    if to is float32 and number.__class__ is float and FLOAT32_MAX < abs(number) < float("inf"):
+        raise _unfit(to)
+    return number
+
+
+def _unfit(to: dtype) -> RuntimeError:
+    return RuntimeError(f"value cannot be converted to type {to.name} without overflow")
+
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
 class memory_format:
     """How a tensor's dimensions are ordered in memory.
 

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from oracle import Given, check, check_error
+from oracle import Given, check, check_error, check_program
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 rng = np.random.default_rng(8)
@@ -265,3 +265,14 @@ def test_dtypes_of_weights_and_targets():
     x, y = rng.standard_normal((3, 4)), np.array([0, 3, 1])
     check_error("nn.functional.nll_loss", x, y, Given(np.ones(4), "float16"))
     check_error("nn.functional.cross_entropy", x, np.abs(x), ignore_index=1)
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"])
+def test_dtypes_of_expanded_targets(name):
+    """Losses expand both before they promote: a 0-dim input counts like any other."""
+
+    def program(T):
+        f = getattr(T.nn.functional, name)
+        return f(T.tensor(1.5, dtype=T.float64), T.ones(2, 2, dtype=T.bfloat16))
+
+    check_program(program)
