@@ -13,7 +13,6 @@ from ..trace.dtypes import uint8
 from ..trace.tensor import Tensor
 from .max_pooling import _put_flat
 from .native_forms import native_batch_norm
-from .pointwise import where
 from .resampling import _smooth, by_matrix
 from .softmax import _softmax_backward, softmax
 from .view import _slice
@@ -45,8 +44,8 @@ def _batch_norm_with_update(input: Tensor, weight: Tensor | None, bias: Tensor |
 @_overload("default")
 def _safe_softmax(input: Tensor, dim: int, dtype: dtype_class | None = None) -> Tensor:
     """`softmax` with zeros where all inputs are -inf."""
-    made = softmax(input, dim, dtype=dtype)
-    return where((input == -float("inf")).all(dim, keepdim=True), 0.0, made)
+    none = (input == -float("inf")).all(dim, keepdim=True)
+    return softmax(input.masked_fill(none, 0), dim, dtype=dtype).masked_fill(none, 0)
 
 
 @_overload("default")

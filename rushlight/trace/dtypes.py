@@ -227,10 +227,10 @@ def fit(number, to: dtype):
 
     Negative integers wrap around in unsigned dtypes. RuntimeError for what does not fit.
     """
-    if to is bool_:
-        return bool(number)
     if number.__class__ is int and not -(1 << 63) <= number < 1 << 64:
         raise OverflowError("int too big to convert")
+    if to is bool_:
+        return bool(number)
     if number.__class__ is complex and not to.is_complex:
         if number.imag:
             raise _unfit(to)
