@@ -66,6 +66,9 @@ ELEMENTWISE, OTHERS = ([p for line in t.splitlines() for p in line.strip().split
                        for t in (ELEMENTWISE, OTHERS))
 ELEMENTWISE.append("{i} | {i}")
 ELEMENTWISE = [p for p in ELEMENTWISE if p != "{x}"]
+KNOWN = {  # expressions whose outcome in PyTorch depends on vectorization or order, or that it computes oddly
+    "T.gcd", "F.gelu", "T.ldexp", "T.trapezoid", "T.nextafter", "T.bucketize", "T.searchsorted", "T.cdist", "F.embedding",
+}
 NUMBERS = ("0", "1", "-1", "2", "-3", "255", "300", "0.5", "-2.5", "True", "2**40", "1e10", "float('inf')", "float('nan')", "1j")
 SHAPES = ((), (), (1,), (3,), (4,), (0,), (2, 3), (2, 3), (3, 1), (1, 3), (3, 3), (0, 3), (2, 0), (2, 1, 3), (4, 2, 3), (1, 1))
 VIEWS = {  # of an input: made of a larger tensor of the given shape
@@ -124,12 +127,12 @@ class Input:
         return [r.choice(odd) if odd and r.random() < 0.4 else x for x in tame]
 
 
-def draw_input(r: random.Random, kind: str, values: str, shapes) -> Input:
+def draw_input(r: random.Random, kind: str, values: str, shapes, without=()) -> Input:
     dtype = {"x": r.choice(DTYPES), "f": r.choice(FLOATS), "i": r.choice(INTEGERS), "b": "bool"}[kind]
     if r.random() < 0.4:
         dtype = {"x": "float32", "f": "float32", "i": "int64", "b": "bool"}[kind]
     shape = r.choice(shapes)
-    views = [v for v in VIEWS if shape or v in ("", "transposed")]
+    views = [v for v in VIEWS if shape and v not in without or v in ("", "transposed")]
     return Input(shape, dtype, r.choice(["", *views]), values, r.randrange(1 << 30))
 
 
@@ -167,14 +170,15 @@ def draw(seed: int) -> Case:
     """A random case."""
     r = random.Random(seed)
     elementwise = r.random() < 0.5
-    pattern = r.choice(ELEMENTWISE if elementwise else OTHERS)
+    pattern = r.choice([p for p in (ELEMENTWISE if elementwise else OTHERS) if p.split("(")[0] not in KNOWN])
     values = r.choice(["tame", "odd", "extreme"] if elementwise else ["tame", "tame", "odd"])
+    shared = ("expanded", "overlapping") if "_(" in pattern else ()  # written in an order that is undefined
     near = r.choice([SHAPES, [r.choice(SHAPES)], [(), (3,), (1, 3), (2, 3)]])
     inputs: list[Input] = []
     for kind in "xfib":
         while "{" + kind + "}" in pattern:
             pattern = pattern.replace("{" + kind + "}", f"{{{len(inputs)}}}", 1)
-            inputs.append(draw_input(r, kind, values, near))
+            inputs.append(draw_input(r, kind, values, near, shared))
     while "{n}" in pattern:
         pattern = pattern.replace("{n}", r.choice(NUMBERS), 1)
     while "{d}" in pattern:
@@ -194,7 +198,7 @@ def plain(T, x):
 
 
 # Said by PyTorch where a dtype, or a pair of them, has no kernel: Rushlight computes most of these.
-UNSUPPORTED = ("not implemented", "not supported", "not support", "dtype", "scalar type", "Expected a long tensor",
+UNSUPPORTED = ("MKL FFT error", "setStorage", "not implemented", "view size is not compatible", "not supported", "not support", "dtype", "scalar type", "Expected a long tensor",
                "invalid combination of arguments", "Float did not match", "same type")
 
 

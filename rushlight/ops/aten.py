@@ -80,6 +80,8 @@ def max_pool2d_with_indices_backward(grad_output: Tensor, input: Tensor, kernel_
                                      dilation, ceil_mode: bool, indices: Tensor) -> Tensor:
     """Gradients of maxima put to where the maxima were; the input's shape."""
     shape = tuple(input.shape)
+    if grad_output.dtype is not input.dtype:
+        raise RuntimeError(f"expected gradients of {input.dtype}, but got {grad_output.dtype}")
     if input.ndim == 3:
         return _put_flat(grad_output[None], indices[None], (1, *shape))[0]
     return _put_flat(grad_output, indices, shape)

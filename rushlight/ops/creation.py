@@ -550,6 +550,8 @@ def arange(start, end=None, step=1, *, out=None, dtype=None, layout=None, device
         made = arange(start, end, step, dtype=out.dtype if dtype is None else dtype)
         return write_out("arange", made, out)
     start, end, step = _plain(start), _plain(end), _plain(step)
+    if complex in (start.__class__, end.__class__, step.__class__):
+        raise RuntimeError(f"arange(): bounds and step must be real, got {start}, {end} and {step}")
     given_step = step
     if dtype is not None and dtype.category == dtypes.INTEGER:
         start, end, step = int(start), int(end), int(step)

@@ -8,6 +8,8 @@ from ..trace import dtypes
 from ..trace.meta import Meta, meta
 from ..trace.modes import is_grad_enabled
 from ..trace.operator import BoolTensor, Scalar, Tensor, function, op
+from ..trace.promotion import promote
+from ..trace.record import NUMBERS
 from . import rules
 from .values import found
 
@@ -613,10 +615,16 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor):
     return np.where(np.abs(weight) < 0.5, near, far)
 
 
+def _common(*tensors):
+    """The dtype of a result of all these: PyTorch computes in it from the start."""
+    return promote(*[t._s.m for t in tensors])
+
+
 @function(inplace=True, out=True)
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1):
     """`input + value * tensor1 * tensor2`."""
-    product = tensor1 * tensor2
+    common = _common(input, tensor1, tensor2)
+    product = tensor1.to(common) * tensor2.to(common)
     return _add(input, product if value == 1 else product * value)
 
 
@@ -628,7 +636,8 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 
             "Integer division with addcdiv is no longer supported, and in a future  release "
             "addcdiv will perform a true division of tensor1 and tensor2."
         )
-    quotient = tensor1 / tensor2
+    common = _common(input, tensor1, tensor2)
+    quotient = tensor1.to(common) / tensor2.to(common)
     return _add(input, quotient if value == 1 else quotient * value)
 
 
@@ -690,6 +699,13 @@ def clamp(input: Tensor, min=None, max=None):
     """
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if min.__class__ in NUMBERS or max.__class__ in NUMBERS:
+        if complex in (min.__class__, max.__class__):
+            raise RuntimeError(f"clamp(): limits must be real numbers, got {min} and {max}")
+        d = input.dtype
+        if d.category == dtypes.INTEGER and float not in (min.__class__, max.__class__):
+            min = dtypes.fit(min, d) if min.__class__ is int else min
+            max = dtypes.fit(max, d) if max.__class__ is int else max
     return _clamp(input, min, max)
 
 

@@ -239,6 +239,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src=None, *, value=None, red
     if reduce is not None and reduce not in ("add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
     if not isinstance(src, TensorType):
+        rules.wrap_dim(dim, input.ndim)
         src = fit(src, input.dtype)
         if reduce is None:
             return _scatter_value(input, dim, index, src)
@@ -370,7 +371,7 @@ def vector_index(name: str, input: Meta, dim: int, index: Meta) -> int:
     dim = rules.wrap_dim(dim, input.ndim)
     if index.ndim > 1:
         rules.fail(
-            IndexError,
+            RuntimeError if name == "index_fill_" else IndexError,
             f"{name}(): Index is supposed to be a vector, but got shape {list(index.shape)}",
         )
     if index.dtype is not int64 and index.dtype is not int32:
