@@ -240,7 +240,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src=None, *, value=None, red
         raise RuntimeError("reduce argument must be either add or multiply.")
     if not isinstance(src, TensorType):
         rules.wrap_dim(dim, input.ndim)
-        src = fit(src, input.dtype)
+        src = fit(src, input.dtype) if index.numel() else 0
         if reduce is None:
             return _scatter_value(input, dim, index, src)
         src = index.new_full(index.shape, src, dtype=input.dtype)
@@ -567,6 +567,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value):
 
     Raises IndexError for indices out of range.
     """
+    rules.wrap_dim(dim, input.ndim)
     if not isinstance(value, TensorType):
         value = fit(value, input.dtype)
     elif value.is_complex() and not input.is_complex():

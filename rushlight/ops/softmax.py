@@ -59,7 +59,7 @@ def _softmax(input: Tensor, dim: int):
     z = input - np.max(input, axis=ax, keepdims=True)
     np.exp(z, out=z) if z.ndim else None
     if not z.ndim:
-        return np.ones_like(input)
+        return np.exp(input - input)  # (NaN for what is not finite)
     z /= np.add.reduce(z, axis=ax, keepdims=True)
     return z
 
@@ -88,7 +88,7 @@ def _log_softmax(input: Tensor, dim: int):
     if not input.size:
         return input.copy()
     if not input.ndim:
-        return np.zeros_like(input)
+        return input - input
     z = input - np.max(input, axis=dim, keepdims=True)
     z -= np.log(np.add.reduce(np.exp(z), axis=dim, keepdims=True))
     return z

@@ -244,7 +244,7 @@ def fit(number, to: dtype):
         if not (limits.min or -limits.max) <= number <= limits.max:
             raise _unfit(to)
         return int(number) % (limits.max + 1) if not limits.min else int(number)
-    if to is float32 and number.__class__ is float and FLOAT32_MAX < abs(number) < float("inf"):
+    if to in LARGEST and number.__class__ is not complex and LARGEST[to] < abs(number) < float("inf"):
         raise _unfit(to)
     return number
 
@@ -253,7 +253,7 @@ def _unfit(to: dtype) -> RuntimeError:
     return RuntimeError(f"value cannot be converted to type {to.name} without overflow")
 
 
-FLOAT32_MAX = float(np.finfo(np.float32).max)
+LARGEST = {float16: 65504.0, bfloat16: 2.0**128 - 2.0**120, float32: 2.0**128 - 2.0**104}
 
 
 class memory_format:

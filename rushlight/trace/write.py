@@ -257,10 +257,6 @@ def _check_expands(m, sm) -> None:
         a == b or a == 1
         for a, b in zip(sm.shape, m.shape[m.ndim - sm.ndim:], strict=True)
     )
-    extra = sm.shape[: max(0, sm.ndim - m.ndim)]
-    if not ok and all(n == 1 for n in extra) and sm.ndim > m.ndim:
-        rest = sm.shape[len(extra):]
-        ok = all(a == b or a == 1 for a, b in zip(rest, m.shape, strict=True))
     if not ok:
         for i in range(1, min(m.ndim, sm.ndim) + 1):
             if sm.shape[-i] not in (1, m.shape[-i]):
