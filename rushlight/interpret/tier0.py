@@ -40,11 +40,21 @@ UNKNOWN = "unknown"  # whether there are fixes: they are tried
 
 def cast(x, d):
     """An array, or a tuple of arrays, in another dtype; complex to real drops the imaginary part."""
+    if x.__class__ is int:
+        return wrapped(x, d)
     if d.__class__ is tuple:
         return tuple([a if e is None else cast(a, e) for a, e in zip(x, d, strict=True)])
     if x.dtype.kind == "c" and d.kind != "c":
         x = x.real
     return converted(x, d)
+
+
+def wrapped(number: int, d) -> int:
+    """An integer modulo 2 to the bits of an integer dtype, as PyTorch casts operands."""
+    limits = np.iinfo(d)
+    if not -(1 << 63) <= number < 1 << 64:
+        raise OverflowError(f"int too big to convert: {number}")
+    return (number - int(limits.min)) % (1 << limits.bits) + int(limits.min)
 
 
 def converted(a, d):

@@ -102,6 +102,12 @@ def load_further() -> None:
         setattr(Tensor, name, PUBLISHED["Tensor"][name])
 
 
+def __getattr__(name: str):
+    if name == "aten":
+        return importlib.import_module(".aten", __name__)
+    raise AttributeError(f"module 'rushlight.ops' has no attribute '{name}'")
+
+
 def _method_later(name: str):
     def method(self, *args, **kwargs):
         load_further()
@@ -122,6 +128,8 @@ def _reflected(name: str, swapped=None):
     function = PUBLISHED["torch"][name]
 
     def method(self, other):
+        if not isinstance(self, Tensor):
+            raise TypeError(f"__r{name}__ of a Tensor called with a '{type(self).__name__}' object")
         if isinstance(other, Tensor):
             return function(other, self)
         if isinstance(other, OPERANDS):

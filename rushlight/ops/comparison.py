@@ -182,6 +182,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
         raise RuntimeError(
             f"isclose(): rtol and atol must not be negative, but got rtol={rtol}, atol={atol}"
         )
+    rules.broadcast_shapes(input.shape, other.shape)
     return wrap(np.isclose(_wide(input), _wide(other), rtol=rtol, atol=atol, equal_nan=equal_nan))
 
 

@@ -23,6 +23,10 @@ def _copying(name: str) -> None:
     view = _method(name)
 
     def copy(input, *args, **kwargs):
+        if name == "narrow" and args and isinstance(args[0], int) and 0 < input.ndim <= args[0]:
+            raise RuntimeError(  # (`narrow` itself raises IndexError)
+                f"narrow_copy(): dim {args[0]} is out of range for shape {list(input.shape)}"
+            )
         return view(input, *args, **kwargs).clone(memory_format=contiguous_format)
 
     def copies(input, *args, out=None, **kwargs):

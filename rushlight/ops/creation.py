@@ -78,16 +78,22 @@ def _values(data, dtype):
     if dtype.category == dtypes.BOOL:
         flat = [bool(x) for x in flat]
     elif dtype.category == dtypes.INTEGER:
-        flat = [int(x) if not isinstance(x, complex) else x for x in flat]
-    try:
-        made = np.array(flat, np.float32 if dtype is dtypes.float16 else dtype.np).astype(dtype.np)
-    except OverflowError:
-        if any(not -(1 << 63) <= x < 1 << 63 for x in flat):
-            raise ValueError("Overflow when unpacking long long") from None
-        raise RuntimeError(
-            f"value cannot be converted to type {dtype.name} without overflow"
-        ) from None
+        flat = [_element(x, dtype) for x in flat]
+    made = np.array(flat, np.float32 if dtype is dtypes.float16 else dtype.np).astype(dtype.np)
     return made.reshape(shape)
+
+
+def _element(x, dtype):
+    """A number as `tensor` makes it an element of an integer dtype."""
+    if isinstance(x, complex):
+        raise TypeError("'complex' object cannot be interpreted as an integer")
+    if not isinstance(x, float):
+        if dtype is dtypes.uint64:
+            if x < 0:
+                raise OverflowError("can't convert negative int to unsigned")
+        elif not -(1 << 63) <= x < 1 << 63:
+            raise ValueError("Overflow when unpacking long long")
+    return dtypes.fit(x, dtype)
 
 
 def _quick(data, dtype):
@@ -109,7 +115,7 @@ def _quick(data, dtype):
         return None
     try:
         return np.array(data, dtype.np).reshape(shape)
-    except OverflowError:
+    except (OverflowError, ValueError):
         return None
 
 
@@ -291,8 +297,8 @@ def _fill(shape, value, dtype, requires_grad, out=None):
     if out is not None:
         from ..trace.forms import write_out
 
-        return write_out("full", _filled(shape, value, out.dtype), out)
-    return _finish(_filled(shape, value, dtype), requires_grad)
+        return write_out("full", _filled(shape, dtypes.fit(value, out.dtype), out.dtype), out)
+    return _finish(_filled(shape, dtypes.fit(value, dtype), dtype), requires_grad)
 
 
 @function(api="torch")
@@ -358,6 +364,7 @@ def _filled_strided(size: tuple, value: float, dtype: dtype_class, strides: tupl
 def _like(t, value, dtype, device, requires_grad, memory_format):
     require(device)
     dtype = dtype or t.dtype
+    value = dtypes.fit(value, dtype)
     strides = _like_strides(t, memory_format)
     if strides is None or strides == contiguous_strides(t.shape):
         made = _filled(tuple(t.shape), value, dtype)
@@ -447,7 +454,7 @@ def fill_(self, value):
         shared = value._storage is not None and value._storage is self._storage
         _places(self).copy_(value.clone() if shared else value)
     else:
-        _places(self).copy_(_filled((), value, self.dtype))
+        _places(self).copy_(_filled((), dtypes.fit(value, self.dtype), self.dtype))
     return self
 
 
@@ -532,8 +539,8 @@ def _plain(x):
     return x.item() if isinstance(x, (TensorClass, np.generic)) else x
 
 
-@function(api="torch", out=True)
-def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None,
+@function(api="torch")
+def arange(start, end=None, step=1, *, out=None, dtype=None, layout=None, device=None,
            requires_grad: bool = False, pin_memory: bool = False):
     """Numbers from start (0) below end by step. Integers give int64.
 
@@ -543,7 +550,14 @@ def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None,
     require(device)
     if end is None:
         start, end = 0, start
+    if out is not None:
+        from ..trace.forms import write_out
+
+        made = arange(start, end, step, dtype=out.dtype if dtype is None else dtype)
+        return write_out("arange", made, out)
     start, end, step = _plain(start), _plain(end), _plain(step)
+    if complex in (start.__class__, end.__class__, step.__class__):
+        raise RuntimeError(f"arange(): bounds and step must be real, got {start}, {end} and {step}")
     given_step = step
     if dtype is not None and dtype.category == dtypes.INTEGER:
         start, end, step = int(start), int(end), int(step)

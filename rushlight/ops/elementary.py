@@ -63,7 +63,9 @@ def abs(input: Tensor):
 def sign(input: Tensor):
     """-1, 0 or 1 with the sign of each element."""
     if input.dtype.kind == "c":
-        raise RuntimeError("Unlike NumPy, torch.sign doesn't allow complex; use torch.sgn")
+        raise NotImplementedError(
+            "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn"
+        )
     if input.dtype.kind == "b":
         return input.copy()
     return np.where(np.isnan(input), input.dtype.type(0), np.sign(input))
@@ -316,7 +318,7 @@ def _frexp_rule(input: Meta):
 
 @op(
     _frexp_rule,
-    gradient={"input": lambda g, out: None if g[0] is None else g[0] / exp2(out[1].to(g[0].dtype))},
+    gradient={"input": lambda g, exponent: None if g[0] is None else g[0] / exp2(exponent.to(g[0].dtype))},
     returns=("mantissa", "exponent"),
 )
 def frexp(input: Tensor):
@@ -349,15 +351,25 @@ def rad2deg(input: Tensor):
 @op(
     rules.same,
     gradient={"input": lambda g, input: g * (input.isfinite())},
-    inplace=True,
+    api="",
 )
+def _nan_to_num(input: Tensor, nan: float | None, posinf: float | None, neginf: float | None):
+    """`nan_to_num`, with NumPy's limits by default."""
+    if input.dtype.kind not in "fc":
+        return input.copy()
+    return np.nan_to_num(input, nan=nan or 0.0, posinf=posinf, neginf=neginf)
+
+
+@function(inplace=True, out=True)
 def nan_to_num(
     input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
 ):
     """NaN and infinities replaced by numbers (0 and the dtype's limits by default)."""
-    if input.dtype.kind not in "fc":
-        return input.copy()
-    return np.nan_to_num(input, nan=nan or 0.0, posinf=posinf, neginf=neginf)
+    if input.dtype.is_half:  # computed in float32, whose limits are infinite in float16
+        limits = dtypes.finfo(input.dtype)
+        posinf = limits.max if posinf is None else posinf
+        neginf = limits.min if neginf is None else neginf
+    return _nan_to_num(input, nan, posinf, neginf)
 
 
 @function(inplace=True, out=True, api="torch Tensor special")

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..trace import array, overrides, wrap
 from ..trace import tensor as _tensor
-from ..trace.dtypes import bool_, float16, int32, int64, type_name, uint8
+from ..trace.dtypes import bool_, fit, float16, int8, int16, int32, int64, type_name, uint8
 from ..trace.meta import Meta, meta
 from ..trace.operator import PUBLISHED, IntTensors, Tensor, function, op
 from ..trace.trie import RECORDER
@@ -275,6 +275,8 @@ def index_tensor(x):
             raise TypeError(f"an index of type {type(x).__name__} is not a tensor of integers")
         x = wrap(np.array(a))
     d = x._s.m.dtype
+    if (d is int16 or d is int8) and not x.ndim:  # one integer, of any width
+        x, d = x.to(int64), int64
     if d is not int64 and d is not bool_ and d is not int32 and d is not uint8:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     return x
@@ -506,18 +508,8 @@ def value_tensor(x, value):
     if not isinstance(value, NUMBERS):
         kind = type_name(d)
         raise TypeError(f"can't assign a {type(value).__name__} to a torch.{kind}Tensor")
-    if isinstance(value, complex) and not d.is_complex:
-        if value.imag:
-            raise RuntimeError(
-                f"value cannot be converted to type {d.name} without overflow"
-            )
-        value = value.real
-    try:
-        return wrap(np.array(np.float32(value) if d is float16 else value, d.np))
-    except (OverflowError, ValueError):
-        raise RuntimeError(
-            f"value cannot be converted to type {d.name} without overflow"
-        ) from None
+    value = value if d.is_half else fit(value, d)
+    return wrap(np.array(np.float32(value) if d is float16 else value, d.np))
 
 
 def trimmed(value, rank: int):

@@ -60,13 +60,17 @@ def _pair(input, target):
             "Please ensure they have the same size.",
             stacklevel=5,
         )
+        if input.dtype is not target.dtype:  # PyTorch expands them first: 0-dim tensors count in full
+            common = dtypes.promote_types(input.dtype, target.dtype)
+            return input.to(common), target.to(common)
+    return input, target
 
 
 @function(api=NN)
 def mse_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
              reduction: str = "mean", weight=None):
     """`(input - target)^2`."""
-    _pair(input, target)
+    input, target = _pair(input, target)
     d = input - target
     return _weighted(d * d, weight, _legacy(size_average, reduce, reduction))
 
@@ -75,7 +79,7 @@ def mse_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
 def l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
             reduction: str = "mean", weight=None):
     """`|input - target|`."""
-    _pair(input, target)
+    input, target = _pair(input, target)
     loss = (input - target).abs()
     return _weighted(loss, weight, _legacy(size_average, reduce, reduction))
 
@@ -86,7 +90,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None
     """Half the square over beta where |d| < beta, else `|d| - beta / 2`."""
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta")
-    _pair(input, target)
+    input, target = _pair(input, target)
     d = (input - target).abs()
     loss = d if beta == 0 else where(d < beta, d * d * (0.5 / beta), d - 0.5 * beta)
     return reduced(loss, _legacy(size_average, reduce, reduction))
@@ -98,7 +102,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     """Half the square where |d| <= delta, else `delta (|d| - delta / 2)`."""
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    _pair(input, target)
+    input, target = _pair(input, target)
     d = (input - target).abs()
     loss = where(d <= delta, d * d * 0.5, (d - 0.5 * delta) * delta)
     if weight is not None:  # PyTorch's mean is a plain one here

@@ -11,12 +11,12 @@ import math
 import numpy as np
 
 from ..trace import array, wrap
-from ..trace.dtypes import INTEGER, bool_, int32, int64, type_name
+from ..trace.dtypes import INTEGER, bool_, fit, int32, int64, type_name
 from ..trace.meta import Meta, meta
 from ..trace.operator import BoolTensor, IntTensor, Tensor, function, op
 from . import rules
 from .indexing import TensorType, _index, add_rows, combined
-from .scatter import _scalar_fits, gather
+from .scatter import gather
 from .values import bounded, found, zeros
 
 
@@ -58,9 +58,9 @@ def masked_fill(input: Tensor, mask: Tensor, value):
     tensor([-1.,  0., -1.])
     """
     if not isinstance(value, TensorType):
-        _scalar_fits(input, value)
+        value = fit(value, input.dtype)
     elif value.is_complex() and not input.is_complex():
-        _scalar_fits(input, value.item())
+        value = fit(value.item(), input.dtype)
     return _masked_fill(input, mask, value)
 
 

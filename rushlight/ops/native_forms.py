@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 from ..trace.operator import Tensor, function
+from . import rules
 from .dropout import dropout
 from .grid_sampling import grid_sample
 from .normalization import batch_norm, group_norm, layer_norm
 from .resampling import channel_shuffle
+from .shape import cat, pad
 
 INTERPOLATION = ("bilinear", "nearest", "bicubic")
 PADDING = ("zeros", "border", "reflection")
@@ -97,6 +99,66 @@ def _grid_sampler(rank):
 
 for _rank in (0, 2, 3):
     _grid_sampler(_rank)
+
+
+@function(api="torch", out=True)
+def _chunk_cat(tensors, dim: int, num_chunks: int):
+    """Each tensor padded with zeros along `dim`, cut in `num_chunks` and flattened; chunks side by side.
+
+    The result has `dim + 1` dims. RuntimeError for what PyTorch refuses: see the messages.
+    """
+    if not len(tensors):
+        raise RuntimeError("_chunk_cat expects a non-empty input tensor list")
+    if num_chunks < 1:
+        raise RuntimeError(f"_chunk_cat expects positive num_chunks, got {num_chunks}")
+    shapes = [list(t.shape) for t in tensors]
+    if len({t.ndim for t in tensors}) == 1:
+        dim = rules.wrap_dim(dim, tensors[0].ndim)
+    elif dim < 0:
+        raise RuntimeError(
+            "_chunk_cat expects non-negative dim when input tensors have different ndims, "
+            f"got dim {dim} for shapes {shapes}"
+        )
+    for t in tensors:
+        if not t.numel():
+            raise RuntimeError(f"_chunk_cat expects non-empty tensor, got shapes {shapes}")
+        if not 0 <= dim < t.ndim:
+            raise RuntimeError(
+                f"_chunk_cat expects dim < ndim for all input tensors, got dim {dim} for {shapes}"
+            )
+        if t.shape[:dim] != tensors[0].shape[:dim]:
+            raise RuntimeError(
+                "_chunk_cat expects same sizes of 0,...,dim-1 dimensions for all tensors, got "
+                f"{shapes} with dim {dim}"
+            )
+    parts = []
+    for t in tensors:
+        rest = t.ndim - dim - 1
+        t = pad(t, (0, 0) * rest + (0, -t.shape[dim] % num_chunks))
+        parts.append(t.reshape(*t.shape[:dim], num_chunks, -1))
+    return cat(parts, dim + 1)
+
+
+@function(api="torch")
+def _unsafe_masked_index(input: Tensor, mask: Tensor, indices, fill):
+    """`input[indices]` with `fill` where the mask is False (indices there may be out of range)."""
+    return input[_inside(input, indices)].masked_fill(~mask, fill)
+
+
+@function(api="torch")
+def _unsafe_masked_index_put_accumulate(input: Tensor, mask: Tensor, indices, values: Tensor):
+    """A copy of `input` with `values` added at `indices` where the mask is True."""
+    if input.ndim == 0:
+        return input.clone()
+    return input.index_put(_inside(input, indices), values.masked_fill(~mask, 0), accumulate=True)
+
+
+def _inside(input, indices):
+    """Indices brought into range; None stays (it stands for all of a dim)."""
+    return tuple(
+        slice(None) if i is None else i.clamp(-n, n - 1)
+        for i, n in zip(indices, input.shape, strict=False)
+    )
 
 
 # ---------------------------------------------------------------- segments

@@ -8,6 +8,8 @@ from ..trace import dtypes
 from ..trace.meta import Meta, meta
 from ..trace.modes import is_grad_enabled
 from ..trace.operator import BoolTensor, Scalar, Tensor, function, op
+from ..trace.promotion import promote
+from ..trace.tensor import Tensor as TensorClass
 from . import rules
 from .values import found
 
@@ -114,7 +116,11 @@ def _scaled(other, alpha, like):
         raise RuntimeError(
             "For integral input tensors, argument alpha must not be a floating point number."
         )
-    return other * alpha
+    if isinstance(other, TensorClass) and isinstance(like, TensorClass) and other.dtype is not like.dtype:
+        other = other.to(promote(like._s.m, other._s.m))  # (not rounded to a narrower dtype between)
+    made = other * alpha
+    bools = all(isinstance(t, TensorClass) and t.dtype is dtypes.bool_ for t in (like, other))
+    return made.bool() if bools and isinstance(alpha, int) else made
 
 
 def _may_be_float(x) -> bool:
@@ -586,6 +592,10 @@ def where(condition: Tensor, input=None, other=None):  # noqa: F811 - not the me
     if not hasattr(condition, "dtype"):
         raise TypeError("where(): argument 'condition' (position 1) must be Tensor, not "
                         + type(condition).__name__)
+    if input.__class__ is int and isinstance(other, TensorClass) and other.dtype.category == dtypes.INTEGER:
+        input = dtypes.fit(input, other.dtype)
+    elif other.__class__ is int and isinstance(input, TensorClass) and input.dtype.category == dtypes.INTEGER:
+        other = dtypes.fit(other, input.dtype)
     return _where(condition, input, other)
 
 
@@ -613,10 +623,16 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor):
     return np.where(np.abs(weight) < 0.5, near, far)
 
 
+def _common(*tensors):
+    """The dtype of a result of all these: PyTorch computes in it from the start."""
+    return promote(*[t._s.m for t in tensors])
+
+
 @function(inplace=True, out=True)
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1):
     """`input + value * tensor1 * tensor2`."""
-    product = tensor1 * tensor2
+    common = _common(input, tensor1, tensor2)
+    product = tensor1.to(common) * tensor2.to(common)
     return _add(input, product if value == 1 else product * value)
 
 
@@ -628,7 +644,8 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 
             "Integer division with addcdiv is no longer supported, and in a future  release "
             "addcdiv will perform a true division of tensor1 and tensor2."
         )
-    quotient = tensor1 / tensor2
+    common = _common(input, tensor1, tensor2)
+    quotient = tensor1.to(common) / tensor2.to(common)
     return _add(input, quotient if value == 1 else quotient * value)
 
 
@@ -690,6 +707,15 @@ def clamp(input: Tensor, min=None, max=None):
     """
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if min.__class__ in NUMBERS or max.__class__ in NUMBERS:
+        if complex in (min.__class__, max.__class__):
+            raise RuntimeError(f"clamp(): limits must be real numbers, got {min} and {max}")
+        d = input.dtype
+        if d.category == dtypes.FLOAT or (
+            d.category == dtypes.INTEGER and float not in (min.__class__, max.__class__)
+        ):
+            min = dtypes.fit(min, d) if min.__class__ in NUMBERS else min
+            max = dtypes.fit(max, d) if max.__class__ in NUMBERS else max
     return _clamp(input, min, max)
 
 

@@ -141,9 +141,9 @@ def _dim_rule(name):
     return rule
 
 
-def _put_back(g, out, input_meta, dim, keepdim):
-    """Gradient of values picked along `dim` by the indices out[1]."""
-    g, index = g[0], out[1]
+def _put_back(g, indices, input_meta, dim, keepdim):
+    """Gradient of values picked along `dim` by the indices."""
+    g, index = g[0], indices
     if g is None:
         return None
     if input_meta.ndim == 0:

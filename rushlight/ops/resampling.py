@@ -72,6 +72,12 @@ def _smooth(n, o, scale, align, cubic):
     return w / w.sum(0)
 
 
+def by_matrix(x, dim: int, m):
+    """A dim of `x` multiplied by a matrix, an array of float64."""
+    weights = wrap(m if x.dtype is float64 else m.astype(np.float32)).to(x.dtype)
+    return (x.transpose(dim, -1) @ weights).transpose(dim, -1)
+
+
 @function(api="nn.functional")
 def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "nearest",
                 align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
@@ -141,8 +147,7 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
                 m = _smooth(n, o, f, bool(align_corners), mode == "bicubic")
             else:
                 m = (_cubic if mode == "bicubic" else _linear)(n, o, f, bool(align_corners))
-            weights = wrap(m if x.dtype is float64 else m.astype(np.float32)).to(x.dtype)
-            x = (x.transpose(2 + i, -1) @ weights).transpose(2 + i, -1)
+            x = by_matrix(x, 2 + i, m)
         else:
             raise NotImplementedError(
                 f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.ndim}D) for "

@@ -135,6 +135,8 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend=None, append=None):
     """The n-th difference of neighbours along `dim`."""
     from .shape import cat
 
+    if not input.ndim:
+        raise RuntimeError("diff expects input to be at least one-dimensional, got a 0-dim tensor")
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
     if n == 0:

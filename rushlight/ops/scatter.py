@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..trace.dtypes import bool_, int32, int64, type_name
+from ..trace.dtypes import bool_, fit, int32, int64, type_name
 from ..trace.meta import Meta, meta
 from ..trace.operator import IntTensor, Tensor, function, op
 from . import rules
@@ -224,13 +224,6 @@ def _scatter_sum(src: Tensor, dim, index: IntTensor, size):
     return scattered(made, dim, index, src.reshape(index.shape), _at("add"))
 
 
-def _scalar_fits(input, value) -> None:
-    if isinstance(value, complex) and value.imag and not input.dtype.is_complex:
-        raise RuntimeError(
-            f"value cannot be converted to type {input.dtype.name} without overflow"
-        )
-
-
 @function(inplace=True, out=True)
 def scatter(input: Tensor, dim: int, index: Tensor, src=None, *, value=None, reduce=None):
     """A copy of `input` with `out[index[i][j]][j] = src[i][j]` (dim 0).
@@ -246,7 +239,8 @@ def scatter(input: Tensor, dim: int, index: Tensor, src=None, *, value=None, red
     if reduce is not None and reduce not in ("add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
     if not isinstance(src, TensorType):
-        _scalar_fits(input, src)
+        rules.wrap_dim(dim, input.ndim)
+        src = fit(src, input.dtype) if index.numel() else 0
         if reduce is None:
             return _scatter_value(input, dim, index, src)
         src = index.new_full(index.shape, src, dtype=input.dtype)
@@ -377,7 +371,7 @@ def vector_index(name: str, input: Meta, dim: int, index: Meta) -> int:
     dim = rules.wrap_dim(dim, input.ndim)
     if index.ndim > 1:
         rules.fail(
-            IndexError,
+            RuntimeError if name == "index_fill_" else IndexError,
             f"{name}(): Index is supposed to be a vector, but got shape {list(index.shape)}",
         )
     if index.dtype is not int64 and index.dtype is not int32:
@@ -573,7 +567,11 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value):
 
     Raises IndexError for indices out of range.
     """
-    _scalar_fits(input, value)
+    rules.wrap_dim(dim, input.ndim)
+    if not isinstance(value, TensorType):
+        value = fit(value, input.dtype)
+    elif value.is_complex() and not input.is_complex():
+        value = fit(value.item(), input.dtype)
     return _index_fill(input, dim, index, value)
 
 

@@ -715,6 +715,12 @@ def meshgrid(*tensors, indexing: str | None = None):
         raise RuntimeError(
             f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
         )
+    for t in tensors:
+        if t.ndim > 1:
+            raise RuntimeError(
+                "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got shape "
+                f"{list(t.shape)}"
+            )
     swap = indexing == "xy" and len(tensors) > 1
     if swap:  # the grid of (y, x, ...), and its first two results swapped
         tensors = (tensors[1], tensors[0], *tensors[2:])

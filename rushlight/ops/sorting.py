@@ -18,15 +18,15 @@ def _sort_rule(input: Meta, dim, descending, stable):
     return meta(input.shape, input.dtype), meta(input.shape, dtypes.int64)
 
 
-def scatter_back(g, out, input_meta, dim):
-    """Gradient of values picked along `dim` by the indices out[1]."""
+def scatter_back(g, indices, input_meta, dim):
+    """Gradient of values picked along `dim` by the indices."""
     if g[0] is None:
         return None
     if input_meta.ndim == 0:
         return g[0]
     from ..trace.layouts import filled
 
-    return filled(input_meta.shape, 0, g[0].dtype).scatter_add(dim, out[1], g[0])
+    return filled(input_meta.shape, 0, g[0].dtype).scatter_add(dim, indices, g[0])
 
 
 @native("order_of")
@@ -100,16 +100,18 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 def _kth_rule(input: Meta, k, dim, keepdim):
     d = rules.wrap_dim(dim, input.ndim)
     size = input.shape[d] if input.ndim else 1
+    if not size:
+        rules.fail(IndexError, f"kthvalue(): Expected reduction dim {d} to have non-zero size.")
     if not 1 <= k <= size:
         rules.fail(RuntimeError, f"kthvalue(): selected number k out of range for dimension {dim}")
     shape = rules.reduce_shape(input.shape, dim, keepdim)
     return meta(shape, input.dtype), meta(shape, dtypes.int64)
 
 
-def _kth_gradient(g, out, input_meta, dim, keepdim):
+def _kth_gradient(g, indices, input_meta, dim, keepdim):
     from .reduction import _put_back
 
-    return _put_back(g, out, input_meta, dim, keepdim)
+    return _put_back(g, indices, input_meta, dim, keepdim)
 
 
 @op(_kth_rule, gradient={"input": _kth_gradient}, returns=("values", "indices"))
@@ -131,7 +133,8 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False,
     (tensor([1, 3]), tensor([1, 2]))
     """
     a = array(input.detach())
-    values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, axis=dim)
+    values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, axis=dim,
+                                        equal_nan=False)
     inverse = inverse.reshape(a.shape if dim is None else -1)
     made = [wrap(values)]
     if return_inverse:
@@ -170,6 +173,10 @@ def searchsorted(sorted_sequence: Tensor, input, *, out_int32: bool = False, rig
     >>> torch.searchsorted(torch.tensor([1, 3, 5]), torch.tensor([0, 3, 4, 9]))
     tensor([0, 1, 2, 3])
     """
+    if sorted_sequence.ndim == 0:
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 dimension"
+        )
     rows, values = array(sorted_sequence), input
     values = array(values) if isinstance(values, TensorClass) else np.asarray(values)
     how = "right" if right or side == "right" else "left"

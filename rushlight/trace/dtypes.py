@@ -237,6 +237,40 @@ def can_cast(from_: dtype, to: dtype) -> bool:
     return not (from_.category != BOOL and to.category == BOOL)
 
 
+def fit(number, to: dtype):
+    """A Python number as an element of a dtype that is filled with it, in PyTorch's rules.
+
+    Negative integers wrap around in unsigned dtypes. RuntimeError for what does not fit.
+    """
+    if number.__class__ is int and not -(1 << 63) <= number < 1 << 64:
+        raise OverflowError("int too big to convert")
+    if to is bool_:
+        return bool(number)
+    if number.__class__ is complex and not to.is_complex:
+        if number.imag:
+            raise _unfit(to)
+        number = number.real
+    if to.category == INTEGER:
+        limits = np.iinfo(to.np)
+        if number.__class__ is float:
+            if not limits.min <= number <= limits.max:  # (nor NaN)
+                raise _unfit(to)
+            return int(number)
+        if not (limits.min or -limits.max) <= number <= limits.max:
+            raise _unfit(to)
+        return int(number) % (limits.max + 1) if not limits.min else int(number)
+    if to in LARGEST and number.__class__ is not complex and LARGEST[to] < abs(number) < float("inf"):
+        raise _unfit(to)
+    return number
+
+
+def _unfit(to: dtype) -> RuntimeError:
+    return RuntimeError(f"value cannot be converted to type {to.name} without overflow")
+
+
+LARGEST = {float16: 65504.0, bfloat16: 2.0**128 - 2.0**120, float32: 2.0**128 - 2.0**104}
+
+
 class memory_format:
     """How a tensor's dimensions are ordered in memory.
 

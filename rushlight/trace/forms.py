@@ -130,11 +130,14 @@ def write_out(name: str, result, out, inputs=()):
         )
     from .dtypes import can_cast, type_name
 
-    if not can_cast(result.dtype, out.dtype):
+    if not can_cast(result.dtype, out.dtype) or (name in EXACT and out.dtype is not result.dtype):
         raise RuntimeError(
-            f"result type {type_name(result.dtype)} can't be cast to the desired output type "
+            f"{name}(): result type {type_name(result.dtype)} can't be cast to the desired output type "
             f"{type_name(out.dtype)}"
         )
+    if name in APART:
+        out.check_writable(name)
+        refuse_overlap(out, inputs, True)
     if out.shape != result.shape:
         if out.numel() and out.storage_identity().version >= 0:
             import warnings
@@ -146,8 +149,14 @@ def write_out(name: str, result, out, inputs=()):
                 stacklevel=3,
             )
         out.resize_(result.shape)
-    refuse_overlap(out, inputs)
+    refuse_overlap(out, inputs, name in APART)
     return out.copy_(result)
+
+
+APART = {  # functions whose `out` may not be an input: PyTorch reads elements elsewhere than it writes
+    "gather", "take", "index_select", "masked_select", "cat", "kthvalue", "stack"
+}
+EXACT = {"complex", "polar", "gather", "aminmax"}  # whose `out` must have the result's dtype
 
 
 def inplace_form(public, name: str, saves_first: bool):

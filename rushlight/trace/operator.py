@@ -47,13 +47,13 @@ class GradientRule:
     """The gradient for one input, or jointly for several: `fn` and what it reads.
 
     reads: for each of fn's parameters a pair: the name of what it is (g, out, out_meta, need), or
-    "value" or "meta" and the number of an argument of the operator, or "output" and the number of an
-    output (parameters out0, out1, ...: only these outputs are saved).
+    "value" or "meta" and the number of an argument of the operator, or "one" and the number of an
+    output (named as in the operator's `returns`, or out0, out1, ...: only that one is saved).
     """
 
-    __slots__ = ("fn", "params", "joint", "reads", "saves", "saves_out", "outs")
+    __slots__ = ("fn", "params", "joint", "reads", "saves", "saves_out", "some")
 
-    def __init__(self, params, fn, names):
+    def __init__(self, params, fn, names, returns=()):
         self.joint = isinstance(params, tuple)
         self.params = tuple(names.index(p) for p in (params if self.joint else (params,)))
         self.fn = fn
@@ -64,21 +64,27 @@ class GradientRule:
             if r in ("g", "out", "out_meta", "need"):
                 found.append((r, -1))
             elif r.startswith("out") and r[3:].isdigit():
-                found.append(("output", int(r[3:])))
+                found.append(("one", int(r[3:])))
             elif r in names:
                 found.append(("value", names.index(r)))
             elif r.removesuffix("_meta") in names:
                 found.append(("meta", names.index(r.removesuffix("_meta"))))
+            elif r in returns:
+                found.append(("one", returns.index(r)))
             else:
                 raise TypeError(f"gradient reads unknown '{r}'; parameters are {names}")
         self.reads = tuple(found)
         self.saves = tuple(i for what, i in found if what == "value")
-        self.outs = tuple(i for what, i in found if what == "output")
-        self.saves_out = "out" in reads or bool(self.outs)
+        self.some = tuple(i for what, i in found if what == "one")
+        self.saves_out = "out" in reads or bool(self.some)
 
-    def saved_outputs(self, all_outputs):
-        """Those of an operation's outputs that the rule reads."""
-        return [all_outputs[i] for i in self.outs] if self.outs else all_outputs
+    def outputs(self, v) -> tuple:
+        """The outputs of a node `v` of the operator whose values `fn` reads."""
+        if not self.saves_out:
+            return ()
+        if self.some:
+            return tuple([v.outs[i] for i in self.some])
+        return v.outs or (v,)
 
 
 class Operator:
@@ -198,7 +204,7 @@ def op(
         o.view, o.random, o.returns, o.api = view, random, returns, api
         o.lower = lower
         o.mutates = tuple(names.index(m) for m in mutates)
-        o.gradients = tuple(GradientRule(p, f, names) for p, f in (gradient or {}).items())
+        o.gradients = tuple(GradientRule(p, f, names, returns or ()) for p, f in (gradient or {}).items())
         o.tensor_params = tuple(
             i for i, k in enumerate(o.kinds) if k in (TENSOR, OPTIONAL, LIST)
         )

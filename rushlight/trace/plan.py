@@ -134,8 +134,7 @@ def rule_saves(v, r):
             for n in x:
                 if n.__class__ is trie.Node:
                     yield n
-    if r.saves_out:
-        yield from r.saved_outputs(v.outs or (v,))
+    yield from r.outputs(v)
 
 
 def saved_nodes(values, freed):

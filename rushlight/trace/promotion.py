@@ -48,8 +48,9 @@ def working_dtype(compute: str, out, metas, casts):
 
 def _cast_to(m, target):
     """The NumPy dtype that an input with Meta `m` is cast to, or None."""
-    if m.weak:
-        return None
+    if m.weak:  # an integer beside a narrow integer dtype wraps around
+        narrow = target is not None and target.category == dtypes.INTEGER and m.dtype is dtypes.int64
+        return target.np if narrow and target is not dtypes.int64 else None
     d = m.dtype
     want = d if target is None else target
     if want.is_half:
@@ -60,7 +61,7 @@ def _cast_to(m, target):
 def cast_plan(o, out, metas):
     """((argument, dtype) ...) that must be cast; a tuple of dtypes for a list of tensors."""
     compute = o.compute
-    if compute == "storage":
+    if compute == "storage" or o.name == "pow" and out.dtype.category == dtypes.INTEGER:
         return ()
     for m in (out, *metas):
         if m.__class__ is Meta and m.dtype in dtypes.FLOAT8:

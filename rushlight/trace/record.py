@@ -535,9 +535,9 @@ def _keep_saved(tr, o, v, nodes, values, arrays):
                         saved[n] = t._buf
             elif v.args[i].__class__ is trie.Node:
                 saved[v.args[i]] = values[i]  # a Python number
-        if r.saves_out:
-            pairs = tuple(zip(v.outs, arrays, strict=True)) if v.outs else ((v, arrays),)
-            for node, a in r.saved_outputs(pairs):
+        read = r.outputs(v)
+        for node, a in zip(v.outs, arrays, strict=True) if v.outs else ((v, arrays),):
+            if node in read:
                 saved[node] = a
 
 
@@ -632,6 +632,9 @@ def operand(o: Operator, args: tuple):
     So `x == None` is False, and NumPy's arrays and others' classes get their turn.
     """
     input, other = args
+    if not isinstance(input, Tensor) and not overrides.found_late(args, None):
+        name = (o.public or o.record).__name__.strip("_")
+        raise TypeError(f"__{name}__ of a Tensor called with a '{type(input).__name__}' object first")
     if isinstance(other, np.ndarray) and o.name in ("eq", "ne"):
         return record(o, (input, wrap_shared(other)))
     if isinstance(other, OPERANDS) or overrides.found_late(args, None):

@@ -174,7 +174,7 @@ def call_rule(v, r, g, held):
                 x = tuple([held[n] for n in x])
         elif what == "out":
             x = tuple([held[n] for n in v.outs]) if v.outs else held[v]
-        elif what == "output":
+        elif what == "one":
             x = held[v.outs[i]]
         elif what == "out_meta":
             x = tuple([n.m for n in v.outs]) if v.outs else v.m

@@ -135,16 +135,20 @@ def set_leaf(t, requires_grad: bool):
         return t
 
 
-def refuse_overlap(out, inputs) -> None:
+def refuse_overlap(out, inputs, whole: bool = False) -> None:
     """RuntimeError if `out` shares some memory with an input, but not all of it in the same order.
 
-    As PyTorch, this looks at tensors without gaps only.
+    As PyTorch, this looks at tensors without gaps only. whole: refuse all of the memory, too.
     """
     storage = out._storage
-    if storage is None:
+    if storage is None and not whole:
         return
     for x in inputs:
-        if getattr(x, "_storage", None) is not storage or x is out:
+        if whole and isinstance(x, (tuple, list)):
+            refuse_overlap(out, x, True)
+        if whole and x is out:
+            raise _overlap(out, x)
+        if getattr(x, "_storage", None) is not storage or x is out or storage is None:
             continue
         a, b = out._s.m, x._s.m
         if not (a.numel and b.numel and is_dense(a.shape, a.strides)
@@ -152,15 +156,19 @@ def refuse_overlap(out, inputs) -> None:
             continue
         start, other = (t.storage_offset() * t._s.m.dtype.itemsize for t in (out, x))
         if start == other and a.nbytes == b.nbytes:
-            if a.strides == b.strides:
+            if a.strides == b.strides and not whole:
                 continue
         elif start + a.nbytes <= other or other + b.nbytes <= start:
             continue
-        raise RuntimeError(
-            "unsupported operation: some elements of the input tensor and the written-to tensor "
-            f"refer to a single memory location (shapes {list(b.shape)} and {list(a.shape)}). "
-            "Please clone() the tensor before performing the operation."
-        )
+        raise _overlap(out, x)
+
+
+def _overlap(out, x) -> RuntimeError:
+    return RuntimeError(
+        "unsupported operation: some elements of the input tensor and the written-to tensor refer to "
+        f"a single memory location (shapes {list(x.shape)} and {list(out.shape)}). Please clone() the "
+        "tensor before performing the operation."
+    )
 
 
 def _rests(t) -> bool:
@@ -249,10 +257,6 @@ def _check_expands(m, sm) -> None:
         a == b or a == 1
         for a, b in zip(sm.shape, m.shape[m.ndim - sm.ndim:], strict=True)
     )
-    extra = sm.shape[: max(0, sm.ndim - m.ndim)]
-    if not ok and all(n == 1 for n in extra) and sm.ndim > m.ndim:
-        rest = sm.shape[len(extra):]
-        ok = all(a == b or a == 1 for a, b in zip(rest, m.shape, strict=True))
     if not ok:
         for i in range(1, min(m.ndim, sm.ndim) + 1):
             if sm.shape[-i] not in (1, m.shape[-i]):

@@ -119,3 +119,28 @@ def test_inclusive_ranges():
     check("range", 1, 4, 0.5)
     check("range", 0, 7, 2, dtype=torch.int64)
     check_error("range", 0, 3, -1)
+
+
+@pytest.mark.parametrize("number", [-5, 300, -300, 2**40, -(2**63), 2**70, 3.7, 300.5, -1.0, 1e300, float("nan"),
+                                    float("inf"), 1j, True])
+def test_numbers_that_do_not_fit(number):
+    """They wrap around, or are refused, as in PyTorch."""
+    for name in ("uint8", "int8", "int32", "int64", "float32", "bool"):
+        same(lambda T, d=name: T.tensor([number], dtype=getattr(T, d)))
+        same(lambda T, d=name: T.full((2,), number, dtype=getattr(T, d)))
+        same(lambda T, d=name: T.zeros(2, dtype=getattr(T, d)).fill_(number))
+        same(lambda T, d=name: T.zeros(2, dtype=getattr(T, d)).masked_fill(T.tensor([True, False]), number))
+
+
+@pytest.mark.parametrize("number", [-5, 300, 2**40])
+def test_operands_wrap_around(number):
+    for name in ("uint8", "int8", "int32"):
+        for f in ("add", "sub", "mul", "gt", "eq", "bitwise_and"):
+            same(lambda T, d=name, f=f: getattr(T, f)(T.tensor([1, 3, 127], dtype=getattr(T, d)), number))
+            same(lambda T, d=name, f=f: [getattr(T, f)(T.tensor([1, 3, 127], dtype=getattr(T, d)), k)
+                                         for k in (2, number, 3)])
+
+
+def test_out_of_arange():
+    check_error(lambda T: T.arange(0, 64, 0.5, out=T.ones(0, dtype=T.int64)))
+    same(lambda T: T.arange(0, 4, 0.5, out=T.ones(0, dtype=T.float64)))

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from oracle import Given, check, check_error
+from oracle import Given, check, check_error, check_program
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 rng = np.random.default_rng(8)
@@ -286,3 +286,14 @@ def test_a_loss_may_be_scaled_in_place():
     ours, theirs = gradient(rushlight), gradient(oracle)
     assert ours[0] == pytest.approx(theirs[0], rel=1e-5)
     assert ours[1] == pytest.approx(theirs[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"])
+def test_dtypes_of_expanded_targets(name):
+    """Losses expand both before they promote: a 0-dim input counts like any other."""
+
+    def program(T):
+        f = getattr(T.nn.functional, name)
+        return f(T.tensor(1.5, dtype=T.float64), T.ones(2, 2, dtype=T.bfloat16))
+
+    check_program(program)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from oracle import Given, check, check_error
+from oracle import Given, check, check_error, check_program
 
 rng = np.random.default_rng(4)
 A = rng.permutation(24).reshape(2, 3, 4).astype(float)
@@ -61,3 +61,29 @@ def test_search():
     check("searchsorted", np.sort(A, axis=-1), A[:, :, :2], grad=False)
     check("searchsorted", edges, 3.0, grad=False, out_int32=True)
     check_error("bucketize", A, A)
+
+
+@pytest.mark.parametrize("pick", [
+    lambda x: x.sort(), lambda x: x.topk(2), lambda x: x.max(0), lambda x: x.kthvalue(1), lambda x: x.cummax(0),
+    lambda x: x.median(0), lambda x: x.frexp(),
+])
+def test_writes_to_what_was_picked(pick):
+    """Gradients read the indices, not the values."""
+
+    def program(T):
+        x = T.tensor([3.0, 1.0, 2.0], requires_grad=True)
+        values, _ = pick(x)
+        values.mul_(2)
+        values.sum().backward()
+        return x.grad
+
+    check_program(program)
+
+
+def test_out_that_is_an_input():
+    at = np.array([0, 1, 2])
+    for f in (lambda T, x: T.gather(x, 0, T.tensor(at), out=x), lambda T, x: T.take(x, T.tensor(at), out=x),
+              lambda T, x: T.masked_select(x, x > -9, out=x), lambda T, x: T.cat([x, x[:0]], out=x),
+              lambda T, x: T.index_select(x, 0, T.tensor(at), out=x[:3]),
+              lambda T, x: T.kthvalue(x, 1, out=(x, T.tensor(0)))):
+        check_error(f, Given(np.ones(3), grad=False))
