@@ -37,7 +37,7 @@ INDEX = {
     "Looking inside": "tools tools.summary tools.progress tools.plots tools.explain profiler "
                       "autograd.profiler utils.tensorboard",
     "Settings": "cpu cpu.amp cuda cuda.amp accelerator backends overrides utils.hooks utils.dlpack "
-                "testing alias jit library futures",
+                "testing alias jit library futures ao",
 }  # fmt: skip
 INDEX = {group: [f"rushlight.{name}" for name in names.split()] for group, names in INDEX.items()}
 INDEX["Tensors"].insert(0, "rushlight")

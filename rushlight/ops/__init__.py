@@ -102,12 +102,6 @@ def load_further() -> None:
         setattr(Tensor, name, PUBLISHED["Tensor"][name])
 
 
-def __getattr__(name: str):
-    if name == "aten":
-        return importlib.import_module(".aten", __name__)
-    raise AttributeError(f"module 'rushlight.ops' has no attribute '{name}'")
-
-
 def _method_later(name: str):
     def method(self, *args, **kwargs):
         load_further()

@@ -8,6 +8,7 @@ name may be looked up there, as libraries do in tables; calling one that is miss
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NoReturn
 
 from ..trace.operator import PUBLISHED
@@ -81,6 +82,10 @@ def _of_aten(name: str) -> Callable:
 
     if name in _OTHER_NAMES:
         return _OTHER_NAMES[name]
+    further = import_module(".aten_forms", __package__)
+    own = getattr(further, name, None)
+    if own is not None and own.__module__ == further.__name__:
+        return own
     load_layers()
     load_further()
     for space in ("torch", "nn.functional", "linalg", "special", "fft"):

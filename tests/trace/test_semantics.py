@@ -1011,6 +1011,28 @@ def write_to_a_part_of_a_dense_permuted_copy(T):
 
 
 @case
+def picked_values_may_be_written(T):
+    found = []
+    for pick in (lambda x: x.sort(1), lambda x: x.topk(2, 1), lambda x: x.cummax(1), lambda x: x.cummin(1),
+                 lambda x: x.max(1), lambda x: x.min(1), lambda x: x.kthvalue(2, 1), lambda x: x.median(1),
+                 lambda x: x.mode(1)):
+        x = tensor(T, [[3.0, 1.0, 2.0], [1.0, 5.0, 4.0]], requires_grad=True)
+        values = pick(x)[0]
+        values.mul_(2)
+        (values * values.detach()).sum().backward()
+        found.append(num(x.grad))
+    return found
+
+
+@case
+def picked_indices_may_not_be_written(T):
+    x = tensor(T, [[3.0, 1.0, 2.0]], requires_grad=True)
+    values, indices = x.sort(1)
+    indices.zero_()
+    values.sum().backward()
+
+
+@case
 def softmax_of_one_nan(T):
     return str(T.softmax(tensor(T, float("nan")), -1).item())
 

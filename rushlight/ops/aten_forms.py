@@ -1,7 +1,5 @@
-"""`torch.ops.aten`: some of the functions that PyTorch's gradients and layers call themselves.
-
-Each is made of public operators, for programs that call it by name. What is missing raises
-AttributeError; the public function that it stands behind does the same work.
+"""Operators of `torch.ops.aten` (see `namespaces.py`) that have no public name: some of the functions that
+PyTorch's gradients and layers call themselves. Each is made of public operators.
 """
 
 from __future__ import annotations
@@ -23,17 +21,6 @@ __all__ = [
 ]
 
 
-def _overload(name: str):
-    """Also reachable as `function.<name>`, as PyTorch's overloads are."""
-
-    def mark(fn):
-        setattr(fn, name, fn)
-        return fn
-
-    return mark
-
-
-@_overload("default")
 def _batch_norm_with_update(input: Tensor, weight: Tensor | None, bias: Tensor | None,
                             running_mean: Tensor, running_var: Tensor, momentum: float, eps: float):
     """(`native_batch_norm` in training mode, and an empty reserve); updates the running statistics."""
@@ -41,21 +28,18 @@ def _batch_norm_with_update(input: Tensor, weight: Tensor | None, bias: Tensor |
     return *made, input.new_empty(0, dtype=uint8)
 
 
-@_overload("default")
 def _safe_softmax(input: Tensor, dim: int, dtype: dtype_class | None = None) -> Tensor:
     """`softmax` with zeros where all inputs are -inf."""
     none = (input == -float("inf")).all(dim, keepdim=True)
     return softmax(input.masked_fill(none, 0), dim, dtype=dtype).masked_fill(none, 0)
 
 
-@_overload("default")
 def _softmax_backward_data(grad_output: Tensor, output: Tensor, dim: int,
                            input_dtype: dtype_class) -> Tensor:
     """The gradient of `softmax` from its result."""
     return _softmax_backward(grad_output, output, dim).to(input_dtype)
 
 
-@_overload("default")
 def _upsample_bilinear2d_aa(input: Tensor, output_size: Sequence[int] | None, align_corners: bool,
                             scale_factors: Sequence[float] | float | None = None,
                             scales_w: float | None = None, *, scales_h: float | None = None) -> Tensor:
@@ -75,7 +59,6 @@ def _upsample_bilinear2d_aa(input: Tensor, output_size: Sequence[int] | None, al
     return made.contiguous()
 
 
-@_overload("default")
 def max_pool2d_with_indices_backward(grad_output: Tensor, input: Tensor, kernel_size, stride, padding,
                                      dilation, ceil_mode: bool, indices: Tensor) -> Tensor:
     """Gradients of maxima put to where the maxima were; the input's shape."""
@@ -87,13 +70,11 @@ def max_pool2d_with_indices_backward(grad_output: Tensor, input: Tensor, kernel_
     return _put_flat(grad_output, indices, shape)
 
 
-@_overload("default")
 def native_dropout_backward(grad_output: Tensor, mask: Tensor, scale: float) -> Tensor:
     """`grad_output * mask * scale`."""
     return grad_output * (mask.to(grad_output.dtype) * scale)
 
 
-@_overload("Tensor")
 def slice(input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None,
           step: int = 1) -> Tensor:
     """The view `start:end:step` of one dim."""
