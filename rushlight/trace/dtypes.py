@@ -253,7 +253,7 @@ def _format_named(name: str) -> memory_format:
 
 
 class layout:
-    """How a tensor's elements are stored; Rushlight has strided tensors only.
+    """How a tensor's elements are stored: strided, or the sparse layouts COO, CSR and CSC.
 
     >>> torch.zeros(2).layout
     torch.strided
@@ -268,10 +268,12 @@ class layout:
         return f"torch.{self.name}"
 
     def __reduce__(self):
-        return "strided"  # the only one
+        return self.name
 
 
-strided = layout("strided")
+strided, sparse_coo, sparse_csr, sparse_csc = (
+    layout(name) for name in ("strided", "sparse_coo", "sparse_csr", "sparse_csc")
+)
 
 
 class finfo:
