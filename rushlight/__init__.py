@@ -48,6 +48,9 @@ from .trace.dtypes import (
     preserve_format,
     promote_types,
     set_default_dtype,
+    sparse_coo,
+    sparse_csc,
+    sparse_csr,
     strided,
 )
 from .trace.generator import Generator, default_generator
@@ -90,6 +93,7 @@ _LAZY = {
     "tools": ("tools", None),
     "profiler": ("profiler", None),
     "signal": ("signal", None),
+    "sparse": ("sparse", None),
     "func": ("func", None),
     "vmap": ("func", "vmap"),
     "masked": ("masked", None),
@@ -305,6 +309,9 @@ __all__ = [
     "promote_types",
     "set_default_dtype",
     "set_grad_enabled",
+    "sparse_coo",
+    "sparse_csc",
+    "sparse_csr",
     "strided",
 ]
 del _math, _gc
