@@ -46,16 +46,20 @@ def _sparse(name: str, t: Any) -> None:
 def mm(mat1: Tensor, mat2: Tensor, reduce: str = "sum") -> Tensor:
     """The matrix product `mat1 @ mat2`; one of them, or both, sparse. Two sparse ones make a sparse one.
 
-    Gradients flow to the entries of sparse factors and to dense ones. Raises RuntimeError for shapes
-    and dtypes that do not fit, NotImplementedError for other reductions than sums.
+    reduce: what is made of a sum's terms: "sum", or (of sparse times dense) "mean", "amax", "amin" of those
+    that are there. Gradients flow to the entries of sparse factors and to dense ones. Raises RuntimeError for shapes
+    and dtypes that do not fit.
 
     >>> a = torch.tensor([[0.0, 2.0], [1.0, 0.0]]).to_sparse_csr()
     >>> torch.sparse.mm(a, torch.ones(2, 1))
     tensor([[2.],
             [1.]])
     """
+    if reduce not in ("sum", "mean", "amax", "amin"):
+        raise RuntimeError("reduce argument must be either sum, mean, amax or amin, got " + reduce)
     if reduce != "sum":
-        raise NotImplementedError(f"torch.sparse.mm: reduce={reduce!r} is not there, only 'sum'")
+        _sparse("mm", mat1)
+        return _forms.multiply(mat1, mat2, reduce)
     return _published["mm"](mat1, mat2)
 
 

@@ -808,10 +808,17 @@ def normalized(input: SparseTensor, dim: int, logarithm: bool, dtype: Any = None
 # ---------------------------------------------------------------- products
 
 
-def _multiply(a: SparseTensor, b: Tensor) -> Tensor:
-    """Sparse (n, m) @ dense (m, k)."""
+def multiply(a: SparseTensor, b: Tensor, reduce: str = "sum") -> Tensor:
+    """Sparse (n, m) @ dense (m, k); other reductions ("mean", "amax", "amin") of the same products.
+
+    These are over the entries that are there, 0 where there are none.
+    """
     picked = b.index_select(0, row(a, 1)) * a._entries.unsqueeze(1)
-    return spread(picked, row(a, 0), (a._sizes[0], b.shape[1]))
+    sizes = (a._sizes[0], b.shape[1])
+    if reduce == "sum":
+        return spread(picked, row(a, 0), sizes)
+    start = filled(sizes, 0, picked.dtype)
+    return start.index_reduce(0, row(a, 0), picked, reduce, include_self=False)
 
 
 def _multiply_sparse(a: SparseTensor, b: SparseTensor) -> SparseTensor:
@@ -846,8 +853,8 @@ def _mm(input, mat2):
         raise RuntimeError(f"expected scalar type {type_name(input.dtype)} but found "
                            f"{type_name(mat2.dtype)}")
     if not is_sparse(input):
-        return _multiply(transposed(mat2, 0, 1), input.t()).t()
-    return _multiply_sparse(input, mat2) if is_sparse(mat2) else _multiply(input, mat2)
+        return multiply(transposed(mat2, 0, 1), input.t()).t()
+    return _multiply_sparse(input, mat2) if is_sparse(mat2) else multiply(input, mat2)
 
 
 @form("mv")

@@ -112,6 +112,9 @@ class SparseTensor(Tensor):
     def __len__(self) -> int:
         return self._sizes[0]
 
+    def __iter__(self):
+        return iter(self.unbind(0))
+
     def element_size(self) -> int:
         """Bytes of one element."""
         return self._entries.itemsize
