@@ -215,7 +215,11 @@ def as_sparse_gradcheck(gradcheck: Callable) -> Callable:
 
 
 class SparseSemiStructuredTensor:
-    """2:4 sparsity, a format of certain GPUs' products: making one raises NotImplementedError."""
+    """2:4 sparsity, a format of certain GPUs' products: making one raises NotImplementedError.
+
+    >>> isinstance(torch.eye(4), torch.sparse.SparseSemiStructuredTensor)
+    False
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise NotImplementedError(
@@ -224,11 +228,19 @@ class SparseSemiStructuredTensor:
 
 
 class SparseSemiStructuredTensorCUTLASS(SparseSemiStructuredTensor):
-    """As SparseSemiStructuredTensor."""
+    """As SparseSemiStructuredTensor, for one library of products.
+
+    >>> isinstance(torch.eye(4), torch.sparse.SparseSemiStructuredTensorCUTLASS)
+    False
+    """
 
 
 class SparseSemiStructuredTensorCUSPARSELT(SparseSemiStructuredTensor):
-    """As SparseSemiStructuredTensor."""
+    """As SparseSemiStructuredTensor, for another library of products.
+
+    >>> isinstance(torch.eye(4), torch.sparse.SparseSemiStructuredTensorCUSPARSELT)
+    False
+    """
 
 
 def to_sparse_semi_structured(original_tensor: Tensor, transposed: bool = False) -> Any:

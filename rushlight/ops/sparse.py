@@ -216,7 +216,16 @@ def aligned(t: SparseTensor, other: Tensor) -> Tensor:
     return gathered(to_dense(other), t)
 
 
-SparseTensor._aligned = aligned
+def gradient(t: SparseTensor, entries: Tensor) -> SparseTensor:
+    """The gradient of `t`, given that of its entries: once for each element, if some are there twice."""
+    if t._format is not sparse_coo or t._unique:
+        return like(t, entries)
+    unique = coalesced(t)
+    first = t._known["coalesced"][1]
+    return like(unique, entries.index_select(0, first))
+
+
+SparseTensor._aligned, SparseTensor._gradient = aligned, gradient
 
 
 # ---------------------------------------------------------------- makers
@@ -231,7 +240,7 @@ def _as_values(values: Any, dtype: Any, requires_grad: bool) -> Tensor:
         values = values.to(dtype)
     if requires_grad and values.dtype.category < FLOAT:
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-    return values.detach() if requires_grad or not values.requires_grad else values
+    return values if values.requires_grad else values.detach()  # (a leaf's history is its own)
 
 
 def _as_indices(indices: Any) -> Tensor:
@@ -817,8 +826,11 @@ def multiply(a: SparseTensor, b: Tensor, reduce: str = "sum") -> Tensor:
     sizes = (a._sizes[0], b.shape[1])
     if reduce == "sum":
         return spread(picked, row(a, 0), sizes)
-    start = filled(sizes, 0, picked.dtype)
-    return start.index_reduce(0, row(a, 0), picked, reduce, include_self=False)
+    worst = {"mean": 0, "amax": -np.inf, "amin": np.inf}[reduce]
+    start = filled(sizes, worst, picked.dtype)
+    made = start.index_reduce(0, row(a, 0), picked, reduce, include_self=False)
+    empty = np.bincount(host(row(a, 0)), minlength=sizes[0]) == 0
+    return made.masked_fill(constant(empty[:, None]), 0)
 
 
 def _multiply_sparse(a: SparseTensor, b: SparseTensor) -> SparseTensor:

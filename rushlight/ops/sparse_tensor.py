@@ -193,7 +193,7 @@ class SparseTensor(Tensor):
         entries = self._entries
         if entries._grad is None or not (self._own or entries._retains):
             return None
-        return like(self, entries._grad)
+        return self._gradient(entries._grad)
 
     @grad.setter
     def grad(self, value):
@@ -212,7 +212,7 @@ class SparseTensor(Tensor):
         """Call `hook(grad)` with the sparse gradient when it is known; it may return another."""
 
         def on_entries(g):
-            changed = hook(like(self, g))
+            changed = hook(self._gradient(g))
             return None if changed is None else self._aligned(changed)
 
         return self._entries.register_hook(on_entries)
@@ -285,6 +285,7 @@ class SparseTensor(Tensor):
     def __copy__(self):
         made = like(self, self._entries)
         made._own = self._own
+        made.__dict__.update(self.__dict__)
         return made
 
     def __deepcopy__(self, memo):

@@ -354,8 +354,11 @@ class SparseAdam(_Simple):
         for i in (0, 1):
             check(0.0 <= betas[i] < 1.0, f"Invalid beta parameter at index {i}: {betas[i]}")
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize})
-        at = [[i, j] for i, group in enumerate(self.param_groups)
-              for j, p in enumerate(group["params"]) if p.is_complex()]
+        params = [(i, j, p) for i, group in enumerate(self.param_groups)
+                  for j, p in enumerate(group["params"])]
+        at = [[i, j] for i, j, p in params if p.is_sparse]
+        check(not at, f"Sparse params at indices {at}: SparseAdam requires dense parameter tensors")
+        at = [[i, j] for i, j, p in params if p.is_complex()]
         check(not at, f"Complex params at indices {at}: SparseAdam does not support complex "
               "parameters")
 

@@ -459,7 +459,7 @@ def accumulate(leaf, g, create_graph=False) -> None:
     before = leaf._grad
     if before is None:
         leaf._grad = g
-    elif create_graph or before.is_sparse:
+    elif create_graph or before.is_sparse and not g.is_sparse:
         leaf._grad = total(before, g)
     else:
         before.add_(g)
@@ -475,7 +475,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
         made = grad(outputs, _entries(inputs)[0], grad_outputs, retain_graph, create_graph,
                     allow_unused, materialize_grads)
         return tuple([
-            g if g is None or t.__class__ not in overrides.OTHERS else t._like(g)
+            g if g is None or t.__class__ not in overrides.OTHERS else t._gradient(g)
             for t, g in zip(inputs, made, strict=True)
         ])
     tr = RECORDER.tr
