@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.ops import sparse as _forms
+from rushlight.ops import sparse as _makers
+from rushlight.ops import sparse_forms as _forms
+from rushlight.ops import sparse_index as _index
+from rushlight.ops.sparse_tensor import constant, coo, host
 from rushlight.trace import dtypes
 from rushlight.trace.construct import TYPED_TENSORS
 from rushlight.trace.operator import PUBLISHED
@@ -39,7 +42,7 @@ _published = PUBLISHED["torch"]
 
 
 def _sparse(name: str, t: Any) -> None:
-    if not _forms.is_sparse(t):
+    if not _index.is_sparse(t):
         raise RuntimeError(f"torch.sparse.{name}: expected a sparse tensor, but got layout {t.layout}")
 
 
@@ -120,7 +123,7 @@ def spdiags(diagonals: Tensor, offsets: Tensor, shape: Any, layout: Any = None) 
             [0., 0.]])
     """
     rows = diagonals.reshape(-1, diagonals.shape[-1])
-    steps = _forms.host(offsets).reshape(-1)
+    steps = host(offsets).reshape(-1)
     if steps.size != rows.shape[0] or len(set(steps.tolist())) != steps.size:
         raise RuntimeError(f"spdiags: offsets must be unique, one for each of {rows.shape[0]} diagonals")
     index, where = [], []
@@ -129,9 +132,9 @@ def spdiags(diagonals: Tensor, offsets: Tensor, shape: Any, layout: Any = None) 
         columns = np.arange(max(step, 0), max(min(m, n + step, rows.shape[1]), max(step, 0)))
         index.append(np.stack([columns - step, columns]))
         where.append(k * rows.shape[1] + columns)
-    values = rows.reshape(-1).index_select(0, _forms.constant(np.concatenate(where)))
-    made = _forms.coo(_forms.constant(np.concatenate(index, 1)), values, shape)
-    return made if layout in (None, dtypes.sparse_coo) else _forms.in_layout(made, layout)
+    values = rows.reshape(-1).index_select(0, constant(np.concatenate(where)))
+    made = coo(constant(np.concatenate(index, 1)), values, shape)
+    return made if layout in (None, dtypes.sparse_coo) else _makers.in_layout(made, layout)
 
 
 def spsolve(input: Tensor, other: Tensor, *, left: bool = True) -> Tensor:
@@ -156,26 +159,26 @@ class check_sparse_tensor_invariants:
     @staticmethod
     def is_enabled() -> bool:
         """Whether invariants are checked where `check_invariants` is not given."""
-        return _forms.CHECK[0]
+        return _makers.CHECK[0]
 
     @staticmethod
     def enable() -> None:
         """Check from now on."""
-        _forms.CHECK[0] = True
+        _makers.CHECK[0] = True
 
     @staticmethod
     def disable() -> None:
         """Do not check from now on."""
-        _forms.CHECK[0] = False
+        _makers.CHECK[0] = False
 
     def __enter__(self) -> None:
         if self._before is not None:
             raise RuntimeError("This context manager instance is already activated. Use a different "
                                "context manager instance for context nesting.")
-        self._before, _forms.CHECK[0] = _forms.CHECK[0], self.state
+        self._before, _makers.CHECK[0] = _makers.CHECK[0], self.state
 
     def __exit__(self, *error: Any) -> None:
-        _forms.CHECK[0], self._before = bool(self._before), None
+        _makers.CHECK[0], self._before = bool(self._before), None
 
     def __call__(self, function: Callable) -> Callable:
         @functools.wraps(function)
@@ -200,12 +203,12 @@ def as_sparse_gradcheck(gradcheck: Callable) -> Callable:
     def check(function: Callable, inputs: Any, *, masked: bool = True, **options: Any) -> Any:
         inputs = inputs if isinstance(inputs, tuple | list) else (inputs,)
         entries = [
-            x._values().requires_grad_(x.requires_grad) if _forms.is_sparse(x) else x for x in inputs
+            x._values().requires_grad_(x.requires_grad) if _index.is_sparse(x) else x for x in inputs
         ]
 
         def of_entries(*given: Any) -> Any:
             made = function(*[
-                x._like(g) if _forms.is_sparse(x) else g for x, g in zip(inputs, given, strict=True)
+                x._like(g) if _index.is_sparse(x) else g for x, g in zip(inputs, given, strict=True)
             ])
             return tuple([t.to_dense() for t in made]) if isinstance(made, tuple) else made.to_dense()
 

@@ -70,9 +70,10 @@ FURTHER_FAMILIES = (
     "copies",
     "native_forms",
     "sparse",
+    "sparse_forms",
 )
 FURTHER_METHODS = (  # of Tensor, from those
-    "_coalesced_ _indices _nnz _values "
+    "_indices _nnz _values "
     "bincount ccol_indices cholesky cholesky_inverse cholesky_solve coalesce col_indices corrcoef cov "
     "crow_indices dense_dim det dim_order "
     "fill_diagonal_ geqrf histc histogram indices inverse is_coalesced is_nonzero is_same_size is_set_to istft "

@@ -59,7 +59,7 @@ def _embedding(weight: Tensor, indices: IntTensor, padding_idx, by_frequency, sp
 
 def _rows_gradient(g, indices, shape, padding_idx, by_frequency):
     """The gradient of a table as a sparse tensor: an entry (a row) for each row that was read."""
-    from .sparse import coo  # (and with it the forms of operators)
+    from .sparse_tensor import coo
 
     if by_frequency:
         raise RuntimeError(

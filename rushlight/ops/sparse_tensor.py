@@ -39,7 +39,8 @@ TITLES = {strided: "Strided", sparse_coo: "Sparse", sparse_csr: "SparseCsr", spa
 
 
 def constant(a: np.ndarray) -> Tensor:
-    """A tensor on an array of indices; no inference tensor, as it is remembered."""
+    """A tensor on an array of indices (contiguous ones); no inference tensor, as it is remembered."""
+    a = np.ascontiguousarray(a)
     t = new(Tensor)
     t._s, t._tr, t._buf = idle(meta_of_array(a), False), None, a
     return t
@@ -88,11 +89,6 @@ class SparseTensor(Tensor):
     is_sparse_csr = property(lambda self: self._format is sparse_csr)
     _version = property(lambda self: self._entries._version)
 
-    @property
-    def nbytes(self) -> int:
-        """RuntimeError: add those of the indices and of the values."""
-        raise RuntimeError("nbytes is not defined for sparse tensors: add those of indices and values")
-
     def size(self, dim=None):
         """The shape, or the size of dimension `dim`."""
         return self._sizes if dim is None else self._sizes[wrapped(dim, self.ndim)]
@@ -115,53 +111,14 @@ class SparseTensor(Tensor):
     def __iter__(self):
         return iter(self.unbind(0))
 
-    def element_size(self) -> int:
-        """Bytes of one element."""
-        return self._entries.itemsize
-
-    def stride(self, dim=None):
-        """RuntimeError: sparse tensors have no strides."""
-        raise RuntimeError(f"{TITLES[self._format]} tensors do not have strides")
-
     def is_contiguous(self, memory_format=None) -> bool:
         """False: the elements lie nowhere."""
         return False
-
-    def is_floating_point(self) -> bool:
-        """Whether the dtype is a floating-point type."""
-        return self.dtype.is_floating_point
-
-    def is_complex(self) -> bool:
-        """Whether the dtype is complex."""
-        return self.dtype.is_complex
-
-    def is_signed(self) -> bool:
-        """Whether the dtype has negative numbers."""
-        return self.dtype.is_signed
-
-    def is_inference(self) -> bool:
-        """Whether the entries were made in inference mode."""
-        return self._entries.is_inference()
 
     def numpy(self, *, force: bool = False):
         """TypeError: ask for to_dense() first."""
         raise TypeError(f"can't convert {TITLES[self._format]} layout tensor to numpy. "
                         "Use Tensor.to_dense() first.")
-
-    def tolist(self):
-        """NotImplementedError: ask for to_dense() first."""
-        raise overrides.refused("tolist", self)
-
-    def data_ptr(self) -> int:
-        """RuntimeError: there are several memories."""
-        raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")
-
-    def item(self):
-        """The value of a one-element tensor as a Python number."""
-        return self.to_dense().item()
-
-    def __bool__(self) -> bool:
-        return bool(self.to_dense())
 
     # ------------------------------------------------------------ history: that of the entries
 
@@ -204,10 +161,6 @@ class SparseTensor(Tensor):
         """The operation that made the entries, or None."""
         return None if self._own else self._entries.grad_fn
 
-    def retain_grad(self) -> None:
-        """Keep the gradient of this non-leaf tensor in `grad` after backward()."""
-        self._entries.retain_grad()
-
     def register_hook(self, hook):
         """Call `hook(grad)` with the sparse gradient when it is known; it may return another."""
 
@@ -234,10 +187,6 @@ class SparseTensor(Tensor):
         self._entries, self._own = self._entries.detach(), False
         return self
 
-    def check_writable(self, operation: str, overlaps: bool = False) -> None:
-        """RuntimeError if autograd forbids writing into the entries."""
-        self._entries.check_writable(operation, overlaps)
-
     def copy_(self, src, non_blocking: bool = False):
         """Become a copy of the sparse tensor `src`, in this dtype."""
         if not isinstance(src, SparseTensor) or src._format is not self._format:
@@ -259,10 +208,10 @@ class SparseTensor(Tensor):
 
     @property
     def _maker(self):
-        """What makes a tensor like this, a COO one, of indices and entries; holds no memory."""
+        """What makes a COO tensor like this of indices and entries; it holds no memory."""
         return functools.partial(coo, sizes=self._sizes, unique=self._unique)
 
-    def _like(self, entries):
+    def _like(self, entries: Tensor):
         """Other entries in these places."""
         return like(self, entries)
 
@@ -271,14 +220,6 @@ class SparseTensor(Tensor):
         made = self.detach()
         made.__dict__["_is_param"] = True
         return made.requires_grad_() if requires_grad else made
-
-    def storage_identity(self):
-        """The identity of the entries' memory."""
-        return self._entries.storage_identity()
-
-    def share_memory_(self):
-        """Accepted, as for dense tensors."""
-        return self
 
     # ------------------------------------------------------------ copies
 
@@ -309,11 +250,27 @@ class SparseTensor(Tensor):
         return _rebuild, (self._format, parts, tuple(self._sizes), self._unique, state)
 
 
+def _of_entries(name: str) -> None:
+    plain = getattr(Tensor, name)
+
+    def method(self, *args):
+        return plain(self._entries, *args)
+
+    method.__name__, method.__doc__ = name, plain.__doc__
+    setattr(SparseTensor, name, method)
+
+
+for _name in ("check_writable element_size is_complex is_floating_point is_inference is_signed "
+              "retain_grad").split():
+    _of_entries(_name)
+
+
 def make(form: layout, at: tuple, entries: Tensor, sizes, unique: bool = False,
          known: dict | None = None) -> SparseTensor:
     """A sparse tensor of its parts, unchecked."""
     if not overrides.OTHERS:
         overrides.OTHERS.append(SparseTensor)
+        from . import sparse_forms  # noqa: F401 - calls are looked up from now on
     t = new(SparseTensor)
     t._format, t._at, t._entries, t._sizes = form, at, entries, Size(sizes)
     t._unique, t._own, t._known = unique, False, {} if known is None else known
