@@ -325,10 +325,62 @@ def test_what_a_sparse_tensor_tells():
                   s.coo.values().tolist(), s.twice._indices().tolist(), s.d.sparse_dim(),
                   s.csr.crow_indices().tolist(), s.csr.col_indices().tolist(), s.d.dense_dim(),
                   s.d.is_sparse, s.d.to_dense() is s.d, s.coo.coalesce() is s.coo,
-                  isinstance(s.coo, T.sparse.DoubleTensor), isinstance(s.d, T.sparse.DoubleTensor)]
+                  isinstance(s.coo, T.sparse.DoubleTensor), isinstance(s.d, T.sparse.DoubleTensor),
+                  isinstance(s.coo, T.DoubleTensor), len(f"{s.coo}")]
         return facts
 
     assert run(rushlight) == run(torch)
+
+
+def test_no_grad_and_inference_mode():
+    def run(T):
+        s = Space(T, grad=True)
+        with T.no_grad():
+            a = T.sparse_coo_tensor(INDEX, s.values, (3, 4))
+        with T.inference_mode():  # what is derived from the indices there is of use outside
+            s.coo.detach() @ s.x, s.csr.detach().to_dense(), a.coalesce()
+        (T.sparse.mm(s.coo, s.x) + (a @ s.x)).sum().backward()
+        return a.requires_grad, s.x.grad, s.values.grad
+
+    assert_same(run(rushlight), run(torch))
+
+
+def test_second_derivatives_and_checkpoints():
+    def run(T):
+        s = Space(T, grad=True)
+        loss = (s.coo @ s.x.pow(2)).pow(2).sum()
+        g, = T.autograd.grad(loss, s.x, create_graph=True)
+        second = T.autograd.grad(g.sum(), (s.x, s.values))
+        s = Space(T, grad=True)
+        product = T.utils.checkpoint.checkpoint(lambda x: (s.csr @ x) ** 2, s.x, use_reentrant=False)
+        return second, T.autograd.grad(product.sum(), (s.x, s.values))
+
+    assert_same(run(rushlight), run(torch))
+
+
+def test_compressed_indices_in_any_order():
+    def run(T):
+        a = T.sparse_csr_tensor([0, 2, 3], [2, 0, 1], [1.0, 2.0, 3.0], (2, 3))
+        b = T.tensor([[0.0, 1.0], [2.0, 3.0]]).to_sparse_csc()
+        return (a.to_dense(), a @ T.ones(3, 1), a.to_sparse_csc(), b.to_sparse_coo().coalesce().indices(),
+                b.to_sparse_csr().col_indices(), b.t(), b.to_sparse_csr() @ b.to_sparse_csr())
+
+    assert_same(run(rushlight), run(torch))
+
+
+def test_hooks_on_tables():
+    def run(T):
+        w, seen = T.ones(4, 2, requires_grad=True), []
+        w.register_hook(lambda g: seen.append(g.clone()))
+        w.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.clone()))
+        for _ in range(REPEATS):
+            w.grad = None
+            T.nn.functional.embedding(T.tensor([1, 1]), w, sparse=True).sum().backward()
+        optimizer = T.optim.SGD([w], lr=0.1)
+        optimizer.zero_grad(set_to_none=False)
+        return seen, w.grad, w.grad._nnz()
+
+    assert_same(run(rushlight), run(torch))
 
 
 def test_repr():
@@ -355,7 +407,7 @@ def test_writes():
         b += s.coo
         c = s.coo.clone().copy_(s.other)
         d = s.coo.clone().zero_()
-        return s.d, a, b, c, d
+        return s.d, a, b, c, d, s.coo.clone().relu_(), s.csr.clone().neg_()
 
     assert_same(run(rushlight), run(torch))
 

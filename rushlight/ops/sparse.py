@@ -19,6 +19,7 @@ from ..trace.dtypes import (
     strided,
 )
 from ..trace.layouts import filled
+from ..trace.modes import is_grad_enabled
 from ..trace.operator import function
 from ..trace.tensor import Tensor
 from .creation import tensor
@@ -67,7 +68,7 @@ def _parts(indices: Any, values: Any, dtype: Any, requires_grad: bool) -> tuple:
         values = values.to(dtype)
     if requires_grad and values.dtype.category < FLOAT:
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-    return at, values if values.requires_grad else values.detach()
+    return at, values if values.requires_grad and is_grad_enabled() else values.detach()
 
 
 def _finished(t: SparseTensor, requires_grad: bool) -> SparseTensor:

@@ -83,6 +83,12 @@ for _name in (LINEAR + " " + UNARY).split():
             _elementwise(PUBLISHED[_space][_name], _name in LINEAR.split())
 
 
+@form("relu_", space="Tensor")
+def _relu_(input):
+    input.check_writable("relu_")
+    return input._become(input.relu())
+
+
 @form("type", space="Tensor")
 def _type(self, dtype=None, non_blocking=False):
     if dtype is None:

@@ -108,6 +108,9 @@ class SparseTensor(Tensor):
     def __len__(self) -> int:
         return self._sizes[0]
 
+    def __format__(self, spec: str) -> str:
+        return object.__format__(self, spec)
+
     def __iter__(self):
         return iter(self.unbind(0))
 

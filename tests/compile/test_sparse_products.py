@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from compiled import check_native
+from compile.compiled import check_native
 
 import rushlight as torch
 
