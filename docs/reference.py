@@ -24,7 +24,7 @@ TENSOR = "rushlight.Tensor"
 FORMS = "rushlight.trace.forms"  # where in-place forms are made
 
 INDEX = {
-    "Tensors": "Tensor linalg fft signal special masked random",
+    "Tensors": "Tensor linalg fft signal special sparse masked random",
     "Networks": "nn nn.functional nn.attention nn.attention.flex_attention "
                 "nn.init nn.parameter nn.utils nn.utils.rnn nn.utils.parametrize "
                 "nn.utils.parametrizations nn.utils.prune nn.utils.stateless nn.utils.fusion",

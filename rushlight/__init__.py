@@ -95,6 +95,7 @@ _LAZY = {
     "tools": ("tools", None),
     "profiler": ("profiler", None),
     "signal": ("signal", None),
+    "sparse": ("sparse", None),
     "func": ("func", None),
     "vmap": ("func", "vmap"),
     "masked": ("masked", None),

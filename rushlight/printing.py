@@ -177,6 +177,8 @@ def plain_values(t) -> np.ndarray:
 
 def tensor_str(t) -> str:
     """`repr` of a tensor, as PyTorch writes it. Reads the values."""
+    if t.layout is not dtypes.strided:
+        return sparse_str(t)
     own = type(t).__module__.startswith("rushlight.")
     prefix = "tensor(" if own else f"{type(t).__name__}("
     indent = len(prefix)
@@ -201,6 +203,39 @@ def tensor_str(t) -> str:
     elif t.requires_grad:
         suffixes.append("requires_grad=True")
     return with_suffixes(prefix + text, suffixes, indent)
+
+
+def _part(name: str, part, indent: int) -> str:
+    """A tensor that a sparse one consists of, as `name=tensor(...)`."""
+    a = array(part.detach())
+    start = f"{name}=tensor("
+    text = values_text(a, indent + len(start)) if a.size else "[]"
+    return start + text + (f", size={tuple(part.shape)}" if not a.size else "") + ")"
+
+
+def sparse_str(t) -> str:
+    """`repr` of a sparse tensor: its indices, entries and sizes."""
+    names = {dtypes.sparse_coo: ("indices",), dtypes.sparse_csr: ("crow_indices", "col_indices"),
+             dtypes.sparse_csc: ("ccol_indices", "row_indices")}[t.layout]
+    indent = len("tensor(")
+    parts = [_part(n, i, indent) for n, i in zip(names, t._at, strict=True)]
+    entries = t._values()
+    parts.append(_part("values", entries.float() if t.dtype.is_half else entries, indent))
+    text = (",\n" + " " * indent).join(parts)
+    suffixes = [f"size={tuple(t.shape)}", f"nnz={t._nnz()}"]
+    if t.dtype not in (dtypes.get_default_dtype(), dtypes.default_complex(), dtypes.int64, dtypes.bool_):
+        suffixes.append(f"dtype={t.dtype}")
+    suffixes.append(f"layout={t.layout}")
+    function = t.grad_fn
+    if function is not None:
+        suffixes.append(f"grad_fn=<{function_name(function)}>")
+    elif t.requires_grad:
+        suffixes.append("requires_grad=True")
+    if t.layout is dtypes.sparse_coo:  # the sizes are on a line of their own
+        first, *suffixes = suffixes
+        text += ",\n" + " " * indent + first
+    text = with_suffixes("tensor(" + text, suffixes, indent)
+    return "Parameter containing:\n" + text if t.__dict__.get("_is_param") else text
 
 
 def function_name(function) -> str:

@@ -123,7 +123,7 @@ class _Writer(pickle._Pickler):
             self.memoize(obj)
             return
         if isinstance(obj, Tensor):
-            obj = _Call(*self.tensor(obj))
+            obj = _Call(*(self.tensor if obj.layout is dtypes.strided else _sparse)(obj))
             kind = _Call
         if kind is _Call:
             self.save(_Global(*obj.function))
@@ -174,6 +174,18 @@ class _Writer(pickle._Pickler):
             plain = _Call(("torch._utils", "_rebuild_tensor_v2"), (*parts[:4], False, OrderedDict()))
             return ("torch._utils", "_rebuild_parameter"), (plain, t.requires_grad, OrderedDict())
         return made
+
+
+def _sparse(t):
+    """((module, name), arguments) of a sparse tensor's reconstruction."""
+    how = _Call(("torch.serialization", "_get_layout"), (str(t.layout),))
+    parts = (*t._at, t._values(), t.shape)
+    if t.layout is dtypes.sparse_coo:
+        parts = (*parts, t.is_coalesced())
+    made = ("torch._utils", "_rebuild_sparse_tensor"), (how, parts)
+    if not isinstance(t, Parameter):
+        return made
+    return ("torch._utils", "_rebuild_parameter"), (_Call(*made), t.requires_grad, OrderedDict())
 
 
 class _Call:
@@ -301,6 +313,30 @@ def _rebuild_parameter(data, requires_grad, hooks=None, state=None):
     return made
 
 
+def _rebuild_sparse(layout, parts):
+    from .ops import sparse
+
+    def checked(index):
+        if not isinstance(index, Tensor) or index.dtype not in (dtypes.int64, dtypes.int32):
+            raise pickle.UnpicklingError("a sparse tensor's indices are no integers")
+        return index
+
+    try:
+        if layout is dtypes.sparse_coo:
+            index, values, size, *coalesced = parts
+            return sparse.sparse_coo_tensor(checked(index), values, size, check_invariants=True,
+                                            is_coalesced=coalesced[0] if coalesced else None)
+        starts, plain, values, size = parts
+        return sparse.sparse_compressed_tensor(
+            checked(starts), checked(plain), values, size, layout=layout, check_invariants=True)
+    except RuntimeError as e:
+        raise pickle.UnpicklingError(f"a sparse tensor's parts do not fit: {e}") from None
+
+
+_LAYOUTS = {str(k): k for k in (dtypes.strided, dtypes.sparse_coo, dtypes.sparse_csr,
+                                dtypes.sparse_csc)}
+
+
 def _dtype_names():
     names = {f"torch.{n}": d for n, d in dtypes.ALL.items()}
     names.update({f"torch.{n}": d for n, d in dtypes.ALIASES.items()})
@@ -311,6 +347,8 @@ _NAMES: dict[str, Any] = {
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "torch._utils._rebuild_sparse_tensor": _rebuild_sparse,
+    "torch.serialization._get_layout": _LAYOUTS.__getitem__,
     "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
     "torch.nn.parameter.Parameter": Parameter,
     "torch._tensor._rebuild_from_type_v2": lambda fn, kind, args, state: fn(*args),

@@ -70,13 +70,18 @@ FURTHER_FAMILIES = (
     "copies",
     "native_forms",
     "layer_forms",
+    "sparse",
+    "sparse_forms",
 )
 FURTHER_METHODS = (  # of Tensor, from those
-    "bincount cholesky cholesky_inverse cholesky_solve corrcoef cov det dim_order "
-    "fill_diagonal_ geqrf histc histogram inverse is_nonzero is_same_size is_set_to istft "
+    "_indices _nnz _values "
+    "bincount ccol_indices cholesky cholesky_inverse cholesky_solve coalesce col_indices corrcoef cov "
+    "crow_indices dense_dim det dim_order "
+    "fill_diagonal_ geqrf histc histogram indices inverse is_coalesced is_nonzero is_same_size is_set_to istft "
     "logdet lu lu_solve matrix_exp matrix_power median mode nanmedian nanquantile narrow_copy "
-    "orgqr ormqr pinverse qr quantile renorm renorm_ resize_as_ slogdet stft svd "
-    "triangular_solve unsafe_chunk unsafe_split_with_sizes"
+    "orgqr ormqr pinverse qr quantile renorm renorm_ resize_as_ row_indices slogdet smm sparse_dim "
+    "sparse_mask stft svd to_dense to_sparse to_sparse_coo to_sparse_csc to_sparse_csr "
+    "triangular_solve unsafe_chunk unsafe_split_with_sizes values"
 )
 
 for _family in FAMILIES:

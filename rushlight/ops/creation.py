@@ -11,7 +11,7 @@ from ..interpret.tier0 import converted
 from ..trace import dtypes
 from ..trace.device import require
 from ..trace.dtypes import dtype as dtype_class
-from ..trace.dtypes import preserve_format
+from ..trace.dtypes import preserve_format, strided
 from ..trace.layouts import _filled, format_strides
 from ..trace.meta import contiguous_strides, is_dense, meta
 from ..trace.operator import Tensor, function, op
@@ -301,11 +301,20 @@ def _fill(shape, value, dtype, requires_grad, out=None):
     return _finish(_filled(shape, dtypes.fit(value, dtype), dtype), requires_grad)
 
 
+def _without_entries(kind, shape, dtype, requires_grad):
+    from .sparse import empty_in
+
+    made = empty_in(kind, shape, dtype or dtypes.get_default_dtype())
+    return made.requires_grad_() if requires_grad else made
+
+
 @function(api="torch")
 def zeros(*shape, size=None, out=None, dtype=None, layout=None, device=None, requires_grad: bool = False,
           pin_memory: bool = False, names=None):
-    """Zeros of a shape."""
+    """Zeros of a shape; a sparse `layout` has no entries."""
     require(device)
+    if layout is not None and layout is not strided:
+        return _without_entries(layout, _size(size or shape), dtype, requires_grad)
     return _fill(_size(size or shape), 0, dtype or dtypes.get_default_dtype(), requires_grad, out)
 
 
@@ -320,8 +329,10 @@ def ones(*shape, size=None, out=None, dtype=None, layout=None, device=None, requ
 @function(api="torch")
 def empty(*shape, size=None, out=None, dtype=None, layout=None, device=None, requires_grad: bool = False,
           pin_memory: bool = False, memory_format=None):
-    """A tensor of a shape, of any values (zeros here)."""
+    """A tensor of a shape, of any values (zeros here); a sparse `layout` has no entries."""
     require(device)
+    if layout is not None and layout is not strided:
+        return _without_entries(layout, _size(size or shape), dtype, requires_grad)
     made = _fill(_size(size or shape), 0, dtype or dtypes.get_default_dtype(), requires_grad, out)
     return made if memory_format is None else made.contiguous(memory_format=memory_format)
 
@@ -376,7 +387,9 @@ def _like(t, value, dtype, device, requires_grad, memory_format):
 @function(api="torch")
 def zeros_like(input: Tensor, *, dtype=None, layout=None, device=None, requires_grad: bool = False,
                memory_format=preserve_format, pin_memory: bool = False):
-    """Zeros with the shape, dtype and layout of `input`."""
+    """Zeros with the shape, dtype and layout of `input`, or in a sparse `layout`."""
+    if layout is not None and layout is not strided:
+        return _without_entries(layout, tuple(input.shape), dtype or input.dtype, requires_grad)
     return _like(input, 0, dtype, device, requires_grad, memory_format)
 
 

@@ -28,7 +28,7 @@ def indices_dtype(name: str, m: Meta) -> None:
         )
 
 
-def embedding_rule(weight: Meta, indices: Meta, padding_idx, by_frequency) -> Meta:
+def embedding_rule(weight: Meta, indices: Meta, padding_idx, by_frequency, sparse) -> Meta:
     """The indices' shape followed by the width of the table."""
     if weight.ndim != 2:
         raise RuntimeError(f"'weight' must be 2-D, but has shape {list(weight.shape)}")
@@ -46,14 +46,32 @@ def check_rows(indices, n: int):
     compute="storage",
     api="",
     gradient={
-        "weight": lambda g, indices, padding_idx, by_frequency, weight_meta: _embedding_backward(
-            g, indices, weight_meta.shape[0], padding_idx, by_frequency
+        "weight": lambda g, indices, padding_idx, by_frequency, sparse, weight_meta: (
+            _rows_gradient(g, indices, weight_meta.shape, padding_idx, by_frequency) if sparse else
+            _embedding_backward(g, indices, weight_meta.shape[0], padding_idx, by_frequency)
         )
     },
 )
-def _embedding(weight: Tensor, indices: IntTensor, padding_idx, by_frequency):
+def _embedding(weight: Tensor, indices: IntTensor, padding_idx, by_frequency, sparse=False):
     """The rows `indices` of `weight`."""
     return np.take(weight, check_rows(indices, weight.shape[0]), axis=0)
+
+
+def _rows_gradient(g, indices, shape, padding_idx, by_frequency):
+    """The gradient of a table as a sparse tensor: an entry (a row) for each row that was read."""
+    from .sparse_tensor import coo
+
+    if by_frequency:
+        raise RuntimeError(
+            "embedding_backward: scale_grad_by_freq not supported with sparse gradients"
+        )
+    flat, rows = indices.reshape(-1), g.reshape(-1, shape[1])
+    if padding_idx >= 0:
+        from ..trace import wrap
+
+        kept = wrap(np.flatnonzero(array(flat) != padding_idx))
+        flat, rows = flat.index_select(0, kept), rows.index_select(0, kept)
+    return coo(flat.to(int64).reshape(1, -1), rows, shape)
 
 
 def _embedding_backward_grad(g, indices, padding_idx, by_frequency):
@@ -133,8 +151,8 @@ def embedding(
 
     input: int64 or int32 of any shape. padding_idx: a row that gets no gradient. max_norm: the rows
     looked up are first scaled, in place, to at most this `norm_type`-norm. scale_grad_by_freq: the
-    gradient of a row is divided by how often it was looked up. sparse is accepted; gradients are
-    dense. Raises IndexError for indices out of range.
+    gradient of a row is divided by how often it was looked up. sparse: the gradient of `weight` is a
+    sparse tensor of the rows that were read. Raises IndexError for indices out of range.
 
     >>> F.embedding(torch.tensor([[2, 0]]), torch.tensor([[1.0], [2.0], [3.0]]))
     tensor([[[3.],
@@ -146,14 +164,14 @@ def embedding(
     if max_norm is not None:
         indices_dtype("embedding", input._s.m)
         renormalize(weight, input, max_norm, norm_type)
-    return _embedding(weight, input, padding, bool(scale_grad_by_freq))
+    return _embedding(weight, input, padding, bool(scale_grad_by_freq), bool(sparse))
 
 
 # ---------------------------------------------------------------- bags
 
 
 def bag_rule(weight: Meta, indices: Meta, offsets: Meta, per_sample_weights, mode, padding_idx,
-             by_frequency, include_last) -> Meta:
+             by_frequency, include_last, sparse) -> Meta:
     """One row for each bag."""
     if weight.ndim != 2:
         raise RuntimeError(f"'weight' must be 2-D, but has shape {list(weight.shape)}")
@@ -196,7 +214,7 @@ def check_bag_rows(indices, n) -> None:
 
 
 def _bag_gradient(g, out, weight, indices, offsets, per_sample_weights, mode, padding_idx,
-                  by_frequency, include_last, need):
+                  by_frequency, include_last, sparse, need):
     rows = weight._s.m.shape[0]
     spread = _bag_spread(g, indices, offsets, mode, padding_idx, include_last)
     gs = None
@@ -207,7 +225,10 @@ def _bag_gradient(g, out, weight, indices, offsets, per_sample_weights, mode, pa
             gs = (spread * _embedding(weight, indices, -1, False)).sum(1)
         if per_sample_weights is not None:
             spread = spread * per_sample_weights.unsqueeze(1)
-        gi = _embedding_backward(spread, indices, rows, -1, by_frequency)
+        if sparse:
+            gi = _rows_gradient(spread, indices, weight._s.m.shape, padding_idx, by_frequency)
+        else:
+            gi = _embedding_backward(spread, indices, rows, -1, by_frequency)
     return gi if need[0] else None, gs
 
 
@@ -217,7 +238,8 @@ def _bag_gradient(g, out, weight, indices, offsets, per_sample_weights, mode, pa
     gradient={("weight", "per_sample_weights"): _bag_gradient},
 )
 def _embedding_bag(weight: Tensor, indices: IntTensor, offsets: IntTensor,
-                   per_sample_weights: Tensor | None, mode, padding_idx, by_frequency, include_last):
+                   per_sample_weights: Tensor | None, mode, padding_idx, by_frequency, include_last,
+                   sparse):
     """The sum, mean or maximum of the rows in each bag; zeros for an empty one."""
     check_bag_rows(indices, weight.shape[0])
     bag, count, counted = bags_of(indices, offsets, padding_idx, include_last)
@@ -377,5 +399,5 @@ def embedding_bag(
     return _embedding_bag(
         weight, input, offsets, per_sample_weights, mode,
         -1 if padding_idx is None else padding_idx, bool(scale_grad_by_freq),
-        bool(include_last_offset),
+        bool(include_last_offset), bool(sparse),
     )

@@ -76,7 +76,7 @@ def _to_dtype(input: Tensor, dtype: dtypes.dtype, memory_format):
     return converted(input, dtype.np)
 
 
-def _parse_to(args, kwargs):
+def parse_to(args, kwargs):
     """(dtype, device, copy, memory_format) of the overloads of Tensor.to."""
     dtype, where = kwargs.get("dtype"), kwargs.get("device")
     rest = list(args)
@@ -98,7 +98,7 @@ def _parse_to(args, kwargs):
 @function(api="Tensor")
 def to(self, *args, **kwargs):
     """The tensor with another dtype or device: `to(dtype)`, `to(device, dtype)`, `to(other)`."""
-    dtype, where, copy, memory_format = _parse_to(args, kwargs)
+    dtype, where, copy, memory_format = parse_to(args, kwargs)
     require(where)
     if dtype is not None and dtype is not self.dtype:
         return _to_dtype(self, dtype, memory_format)

@@ -134,6 +134,16 @@ class Adagrad(_Counted):
             start = complex(start, start)
         own["sum"] = rushlight.full_like(p, start, requires_grad=False)
 
+    def _update_sparse(self, p: Tensor, grad: Any, own: dict, group: dict) -> None:
+        if number(group["weight_decay"]):
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")
+        own["step"] += 1
+        grad = grad.coalesce()
+        own["sum"].add_(grad * grad)
+        spread = own["sum"].sparse_mask(grad).values().sqrt() + group["eps"]
+        size = number(group["lr"]) / (1 + (own["step"].item() - 1) * group["lr_decay"])
+        p.add_(grad._like(grad.values() / spread), alpha=-size)
+
     def _options(self, group: dict[str, Any]) -> Any:
         rest = (number(group["weight_decay"]), group["eps"], group["maximize"])
         return number(group["lr"]), group["lr_decay"], rest

@@ -9,8 +9,9 @@ from copy import deepcopy
 from typing import Any
 
 import rushlight
-from rushlight.trace import enable_grad, expose, record_step, step_end
+from rushlight.trace import enable_grad, expose, no_grad, record_step, step_end
 from rushlight.trace.live import HOLDERS
+from rushlight.trace.overrides import OTHERS
 from rushlight.trace.tensor import Tensor
 from rushlight.utils.hooks import HookDict, RemovableHandle
 
@@ -367,23 +368,52 @@ class KernelOptimizer(Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters; `closure` evaluates the model again and returns the loss."""
         loss = None if closure is None else self._evaluate(closure)
+        sparse = _sparse_gradients(self) if OTHERS else []
         calls: list[tuple] = []
         counts: list[tuple] = []
-        for group in self.param_groups:
-            if group["differentiable"]:
-                raise NotImplementedError(
-                    f"{type(self).__name__}: differentiable=True is not supported"
-                )
-            self._prepare(group, calls, counts)
+        for p, _, _ in sparse:  # the others are updated as usual first
+            p.grad = None
+        try:
+            for group in self.param_groups:
+                if group["differentiable"]:
+                    raise NotImplementedError(
+                        f"{type(self).__name__}: differentiable=True is not supported"
+                    )
+                self._prepare(group, calls, counts)
+        finally:
+            for p, grad, _ in sparse:
+                p.grad = grad
         if calls:
             record_step(type(self)._update, calls)
         for array, count in counts:
             array[...] = count
+        with no_grad():
+            for p, grad, group in sparse:
+                self._update_sparse(p, -grad if group["maximize"] else grad, self.state[p], group)
         return loss
+
+    def _update_sparse(self, p: Tensor, grad: Any, own: dict, group: dict) -> None:
+        """Update the rows of one parameter that a sparse gradient has; RuntimeError if unknown here."""
+        raise no_sparse(self)
 
     def _prepare(self, group: dict[str, Any], calls: list[tuple], counts: list[tuple]) -> None:
         """Add the group's calls, and the counters to set once they have been made."""
         raise NotImplementedError
+
+
+def _sparse_gradients(optimizer: Optimizer) -> list[tuple]:
+    """(parameter, gradient, group) of all whose gradient is sparse."""
+    return [
+        (p, p.grad, group) for group in optimizer.param_groups for p in group["params"]
+        if p.grad is not None and p.grad.is_sparse
+    ]
+
+
+def no_sparse(optimizer: Optimizer) -> RuntimeError:
+    """The error of an optimiser that has no update for sparse gradients."""
+    name = type(optimizer).__name__.replace("AdamW", "Adam")
+    hint = ", please consider SparseAdam instead" if name == "Adam" else ""
+    return RuntimeError(f"{name} does not support sparse gradients{hint}")
 
 
 def check(condition: bool, message: str) -> None:

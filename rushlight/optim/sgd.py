@@ -72,6 +72,20 @@ class SGD(KernelOptimizer):
             group.setdefault("differentiable", False)
             group.setdefault("fused", False)
 
+    def _update_sparse(self, p: Tensor, grad: Any, own: dict, group: dict) -> None:
+        momentum = number(group["momentum"])
+        if number(group["weight_decay"]):
+            grad = grad.add(p, alpha=number(group["weight_decay"]))  # raises: a dense one
+        if momentum:
+            buffer = own.get("momentum_buffer")
+            if buffer is None:
+                buffer = grad.clone()
+            else:
+                buffer = (buffer * momentum).add(grad, alpha=1 - number(group["dampening"])).coalesce()
+            own["momentum_buffer"] = buffer
+            grad = grad.add(buffer, alpha=momentum) if group["nesterov"] else buffer
+        p.add_(grad, alpha=-number(group["lr"]))
+
     def _prepare(self, group: dict[str, Any], calls: list[tuple], counts: list[tuple]) -> None:
         momentum = number(group["momentum"])
         rest = (number(group["lr"]), momentum, number(group["dampening"]),

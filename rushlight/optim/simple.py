@@ -10,7 +10,7 @@ import rushlight
 from rushlight.trace import no_grad
 from rushlight.trace.tensor import Tensor
 
-from .optimizer import Optimizer, check, check_lr, number
+from .optimizer import Optimizer, check, check_lr, no_sparse, number
 
 __all__ = ["ASGD", "Adafactor", "Muon", "Rprop", "SparseAdam"]
 
@@ -25,6 +25,8 @@ class _Simple(Optimizer):
             for group in self.param_groups:
                 for p in group["params"]:
                     if p.grad is not None:
+                        if p.grad.is_sparse and type(self) is not SparseAdam:
+                            raise no_sparse(self)
                         grad = -p.grad if group.get("maximize") else p.grad
                         self._update_one(p, grad, self.state[p], group)
         return loss
@@ -326,9 +328,9 @@ def _orthogonal(matrix: Tensor, coefficients: tuple, steps: int, eps: float) -> 
 
 
 class SparseAdam(_Simple):
-    """Adam that leaves rows without gradient alone; the gradient may be dense here.
+    """Adam for sparse gradients (`nn.Embedding(sparse=True)`), leaving rows without gradient alone.
 
-    Moments of a row decay only when it gets a gradient.
+    Moments of a row decay only when it gets a gradient. Raises RuntimeError for dense gradients.
 
     >>> table = nn.Embedding(3, 2, sparse=True)
     >>> optimizer = torch.optim.SparseAdam(table.parameters())
@@ -352,23 +354,35 @@ class SparseAdam(_Simple):
         for i in (0, 1):
             check(0.0 <= betas[i] < 1.0, f"Invalid beta parameter at index {i}: {betas[i]}")
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize})
-        at = [[i, j] for i, group in enumerate(self.param_groups)
-              for j, p in enumerate(group["params"]) if p.is_complex()]
+        params = [(i, j, p) for i, group in enumerate(self.param_groups)
+                  for j, p in enumerate(group["params"])]
+        at = [[i, j] for i, j, p in params if p.is_sparse]
+        check(not at, f"Sparse params at indices {at}: SparseAdam requires dense parameter tensors")
+        at = [[i, j] for i, j, p in params if p.is_complex()]
         check(not at, f"Complex params at indices {at}: SparseAdam does not support complex "
               "parameters")
 
     def _update_one(self, p: Tensor, grad: Tensor, own: dict, group: dict) -> None:
+        if not grad.is_sparse:
+            raise RuntimeError(
+                "SparseAdam does not support dense gradients, please consider Adam instead"
+            )
         if not own:
             own["step"] = 0
             own["exp_avg"] = rushlight.zeros_like(p, requires_grad=False)
             own["exp_avg_sq"] = rushlight.zeros_like(p, requires_grad=False)
         own["step"] += 1
         beta1, beta2 = group["betas"]
-        used = (grad != 0).reshape(grad.shape[0], -1).any(1)
-        used = used.reshape(-1, *(1,) * (grad.ndim - 1)).to(p.dtype)
-        mean, square = own["exp_avg"], own["exp_avg_sq"]
-        mean.add_((grad - mean) * (1 - beta1) * used)
-        square.add_((grad * grad - square) * (1 - beta2) * used)
+        grad = grad.coalesce()
+        if not grad._nnz():
+            return
+        values, mean, square = grad.values(), own["exp_avg"], own["exp_avg_sq"]
+        before, before_square = mean.sparse_mask(grad).values(), square.sparse_mask(grad).values()
+        change = (values - before) * (1 - beta1)
+        change_square = (values * values - before_square) * (1 - beta2)
+        mean.add_(grad._like(change))
+        square.add_(grad._like(change_square))
+        spread = (before_square + change_square).sqrt() + group["eps"]
         size = number(group["lr"]) * math.sqrt(1 - beta2 ** own["step"])
         size /= 1 - beta1 ** own["step"]
-        p.sub_(mean / (square.sqrt() + group["eps"]) * size * used)
+        p.add_(grad._like((before + change) / spread), alpha=-size)

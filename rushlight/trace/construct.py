@@ -55,7 +55,8 @@ class _TypedTensor(type):
         return legacy_tensor(Tensor, *args, dtype=cls.dtype)
 
     def __instancecheck__(cls, instance):
-        return isinstance(instance, Tensor) and instance.dtype is cls.dtype
+        return (isinstance(instance, Tensor) and instance.dtype is cls.dtype
+                and instance.layout is dtypes.strided)
 
 
 _DOCUMENTATION = """A {dtype} tensor of data or of a shape; `isinstance` tests for this dtype.

@@ -302,9 +302,9 @@ def _format_named(name: str) -> memory_format:
 
 
 class layout:
-    """How a tensor's elements are stored; Rushlight has strided tensors only.
+    """How a tensor's elements are stored: strided, or the sparse layouts COO, CSR and CSC.
 
-    Those of sparse tensors can be named, so that programs can compare with them.
+    Those of sparse tensors in blocks, BSR and BSC, can only be named.
 
     >>> torch.zeros(2).layout
     torch.strided

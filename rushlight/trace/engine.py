@@ -13,11 +13,11 @@ a macro edge of its own.
 
 from __future__ import annotations
 
-from . import trie
+from . import overrides, trie
 from .plan import make_plan, op_node, rule_saves
 from .record import needed_rules, site
 from .segments import end_segment, enter, entered
-from .sweep import ANOMALY, fitted, handles_here, handles_of, hooked, sweep
+from .sweep import ANOMALY, fitted, handles_here, handles_of, hooked, sweep, total
 from .tensor import Tensor
 from .trie import (
     FUNCTION,
@@ -126,7 +126,7 @@ def run(tensors, gradients, retain, create, wanted=None, leaf_ids=None):
         if not leaf._s.rg:
             return
         known = leaf_grads.get(id(leaf))
-        leaf_grads[id(leaf)] = (leaf, g if known is None else known[1] + g)
+        leaf_grads[id(leaf)] = (leaf, g if known is None else total(known[1], g))
 
     previous = tr.grad_on
     places = [origin(tr, t) for t, _ in pairs]
@@ -155,7 +155,7 @@ def run(tensors, gradients, retain, create, wanted=None, leaf_ids=None):
             )
             for n, g in captured:
                 key = (segment, n)
-                found[key] = g if key not in found else found[key] + g
+                found[key] = g if key not in found else total(found[key], g)
             for v, g in results:
                 target = leaves[v.number]
                 if v.op is LEAF and v.args[0] == HAS_HISTORY:
@@ -281,13 +281,13 @@ def _sweep_segment(tr, segment, seeds, wanted, retain, create):
         macro = new(Macro)
         macro.final = tr.st
         macro.results = (
-            [(v, g._s) for v, g in results],
-            [(v, g._s) for v, g in captured],
+            [(v, _nodes(g)) for v, g in results],
+            [(v, _nodes(g)) for v, g in captured],
         )
         macro.scalars = tr.scalars[scalars0:]
         macro.leaves = [(x, b) for x, b in zip(tr.leaves[leaves0:], tr.bufs[leaves0:], strict=True)]
         macro.plan = plan
-        if all(g._tr is tr for _, g in (*results, *captured)):
+        if all(x._tr is tr for _, g in (*results, *captured) for x in _parts(g)):
             add_child(st0, key, macro)
     return results, captured, leaves
 
@@ -306,6 +306,26 @@ def _plan_of(final, roots, wanted):
     return plan
 
 
+def _parts(g):
+    """The dense tensors that a gradient consists of."""
+    return (*g._at, g._entries) if g.is_sparse else (g,)
+
+
+def _nodes(g):
+    """What a macro edge remembers of a gradient: its node; of a sparse one, its maker and nodes."""
+    return (g._maker, *[x._s for x in _parts(g)]) if g.is_sparse else g._s
+
+
+def _handle(tr, node):
+    if node.__class__ is tuple:
+        maker, *nodes = node
+        return maker(*[_handle(tr, n) for n in nodes])
+    t = new(Tensor)
+    t._s, t._tr = node, tr
+    tr.ts.append(t)
+    return t
+
+
 def _replay(tr, macro):
     """Follow a macro edge: handles for its results."""
     tr.scalars.extend(macro.scalars)
@@ -314,16 +334,7 @@ def _replay(tr, macro):
         tr.bufs.append(b)
     tr.st = macro.final
     tr.grad_on = macro.final.grad_on
-    made = []
-    for pairs in macro.results:
-        out = []
-        for v, g in pairs:
-            t = new(Tensor)
-            t._s, t._tr = g, tr
-            tr.ts.append(t)
-            out.append((v, t))
-        made.append(out)
-    return made
+    return [[(v, _handle(tr, g)) for v, g in pairs] for pairs in macro.results]
 
 
 def _free_here(tr, plan, roots):
@@ -375,10 +386,13 @@ def _users(final):
 
 def _owned(g, m, results, captured, hooks):
     """A leaf's gradient in memory of its own (a hook may have kept it), laid out as the leaf."""
+    if g.is_sparse:
+        from .layouts import dense_clone
+
+        return g._maker(*[dense_clone(x, x._s.m) for x in _parts(g)])
     s = g._s
-    shared = sum(1 for _, other in results if other._s.root is s.root) > 1 or any(
-        other._s.root is s.root for _, other in captured
-    )
+    shared = sum(1 for _, other in results if not other.is_sparse and other._s.root is s.root) > 1
+    shared = shared or any(not x.is_sparse and x._s.root is s.root for _, x in captured)
     if (
         s.root is not s
         or not hasattr(s.op, "kinds")
@@ -395,6 +409,10 @@ def _owned(g, m, results, captured, hooks):
 
 def backward(tensors, gradients=None, retain_graph=None, create_graph=False, inputs=None):
     """torch.autograd.backward on sequences: accumulate into the leaves' `grad`."""
+    if overrides.OTHERS:
+        tensors, gradients = _entries(tensors, gradients)
+        if inputs is not None:
+            inputs, _ = _entries((inputs,) if isinstance(inputs, Tensor) else inputs)
     tr = RECORDER.tr
     wanted = ids = None
     if inputs is not None:
@@ -421,17 +439,28 @@ def backward(tensors, gradients=None, retain_graph=None, create_graph=False, inp
         end_segment(tr)
 
 
+def _entries(tensors, gradients=None):
+    """Sparse tensors' entries in their place, and their cotangents'."""
+    pairs = zip(tensors, gradients or (None,) * len(tensors), strict=True)
+    pairs = [
+        (t, g) if t.__class__ not in overrides.OTHERS else
+        (t._entries, None if g is None else t._aligned(g)) for t, g in pairs
+    ]
+    return tuple([t for t, _ in pairs]), None if gradients is None else tuple([g for _, g in pairs])
+
+
 def accumulate(leaf, g, create_graph=False) -> None:
     """Add a gradient to a leaf's `grad`, after its hooks."""
     if leaf._hooks:
         from .layouts import dense_clone
 
-        g = dense_clone(hooked(leaf._hooks, g), leaf._s.m)
+        g = hooked(leaf._hooks, g)
+        g = g.clone() if g.is_sparse else dense_clone(g, leaf._s.m)
     before = leaf._grad
     if before is None:
         leaf._grad = g
-    elif create_graph:
-        leaf._grad = before + g
+    elif create_graph or before.is_sparse and not g.is_sparse:
+        leaf._grad = total(before, g)
     else:
         before.add_(g)
     for hook in list(leaf._post_hooks.values()) if leaf._post_hooks else ():
@@ -441,6 +470,14 @@ def accumulate(leaf, g, create_graph=False) -> None:
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False,
          allow_unused=None, materialize_grads=False):
     """torch.autograd.grad on sequences: gradients of `outputs` with respect to `inputs`."""
+    if overrides.OTHERS and overrides.in_other_layout((*outputs, *inputs), {}) is not None:
+        outputs, grad_outputs = _entries(outputs, grad_outputs)
+        made = grad(outputs, _entries(inputs)[0], grad_outputs, retain_graph, create_graph,
+                    allow_unused, materialize_grads)
+        return tuple([
+            g if g is None or t.__class__ not in overrides.OTHERS else t._gradient(g)
+            for t, g in zip(inputs, made, strict=True)
+        ])
     tr = RECORDER.tr
     for t in inputs:
         if not t._s.rg:

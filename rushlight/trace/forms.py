@@ -6,13 +6,14 @@ import functools
 
 from . import autocast, overrides
 from .operator import MAKERS, Operator
-from .record import record
+from .record import as_call, record
 from .tensor import Tensor
 from .trie import RECORDER
 from .write import refuse_overlap, write
 
 new = object.__new__
 HOOKED = overrides.ACTIVE
+OTHERS = overrides.OTHERS
 
 
 def finish(o: Operator, tr, t, first, arrays=None):
@@ -82,33 +83,13 @@ def general(o: Operator, args: tuple, out=None):
         found = overrides.find(args, out)
         if found is not None:
             kwargs = {} if out is None else {"out": out}
-            return overrides.call(o.public, found, *_as_call(o, args, kwargs))
+            return overrides.call(o.public, found, *as_call(o, args, kwargs))
     if autocast.USED[0] and o.name in autocast.POLICY:
         args, _ = autocast.cast(o.name, args)
     result = record(o, args)
     if out is None:
         return result
     return write_out(o.name, result, out, args)
-
-
-def _as_call(o: Operator, args, kwargs):
-    """Positional and keyword arguments of a call, without trailing defaults."""
-    fn = o.definition
-    n = fn.__code__.co_argcount
-    defaults = fn.__defaults__ or ()
-    positional = list(args[:n])
-    spare = len(defaults)
-    while spare and positional and _same(positional[-1], defaults[spare - 1]):
-        positional.pop()
-        spare -= 1
-    for name, x in zip(o.names[n:], args[n:], strict=True):
-        if not _same(x, (fn.__kwdefaults__ or {}).get(name)):
-            kwargs[name] = x
-    return tuple(positional), kwargs
-
-
-def _same(a, b) -> bool:
-    return a is b or (type(a) is type(b) and isinstance(a, (int, float, str)) and a == b)
 
 
 def write_out(name: str, result, out, inputs=()):
@@ -170,6 +151,8 @@ def inplace_form(public, name: str, saves_first: bool):
             if found is not None:
                 return overrides.call(form, found, (input, *args), kwargs)
         input.check_writable(name + "_")
+        if OTHERS and input.__class__ in OTHERS:
+            return input._become(public(input, *args, **kwargs))
         if input._storage is not None and args:
             refuse_overlap(input, args)
         source = input
@@ -178,6 +161,8 @@ def inplace_form(public, name: str, saves_first: bool):
         ):
             source = dense_clone(input, input._s.m)  # gradients read the input as it was
         result = public(source, *args, **kwargs)
+        if OTHERS and result.__class__ in OTHERS:
+            result = result.to_dense()
         if result.shape != input.shape:
             raise RuntimeError(
                 f"{name}_: output with shape {list(input.shape)} doesn't match the broadcast shape "
@@ -205,6 +190,8 @@ def composite(fn, takes_out: bool):
             found = overrides.find((*args, *kwargs.values()), None)
             if found is not None:
                 return overrides.call(public, found, args, kwargs)
+        if OTHERS and overrides.in_other_layout(args, kwargs) is not None:
+            return overrides.by_layout(public, args, kwargs)
         if autocasts and autocast.USED[0]:
             args, kwargs = autocast.cast(name, args, kwargs)
         for theirs in NUMPY_NAMES if kwargs else ():

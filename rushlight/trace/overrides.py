@@ -6,6 +6,8 @@ Programs without subclasses pay one check of `ACTIVE` per call.
 from __future__ import annotations
 
 ACTIVE = [False]
+OTHERS: list = []  # the class of tensors that are not strided, once one was made
+FORMS: dict = {}  # {public function: what it does with tensors of other layouts}
 _modes: list = []
 _depth = [0]
 
@@ -26,6 +28,35 @@ def found_late(args, kwargs) -> bool:
                 activate()
                 return True
     return False
+
+
+class OtherLayout(TypeError, NotImplementedError):
+    """A tensor that is not strided was asked for its node: its operator's form is to be called."""
+
+
+def in_other_layout(args, kwargs):
+    """A tensor among the arguments that is not strided, or None."""
+    for a in (*args, *kwargs.values()):
+        for x in a if type(a) in (tuple, list) else (a,):
+            if type(x) in OTHERS:
+                return x
+    return None
+
+
+def by_layout(func, args, kwargs):
+    """Call the form of a function for tensors that are not strided; NotImplementedError without one."""
+    form = FORMS.get(func)
+    if form is None:
+        raise refused(getattr(func, "__name__", str(func)), in_other_layout(args, kwargs))
+    return form(*args, **kwargs)
+
+
+def refused(name: str, t) -> NotImplementedError:
+    """The error for what has no form."""
+    return NotImplementedError(
+        f"{name.strip('_')}() is not implemented for tensors of layout "
+        f"{'sparse' if t is None else t.layout}: convert the tensor with .to_dense() first"
+    )
 
 
 def _is_tensor(x) -> bool:

@@ -576,6 +576,26 @@ def site(depth: int = 2):
     return None
 
 
+def as_call(o: Operator, args, kwargs):
+    """Positional and keyword arguments of a call, without trailing defaults."""
+    fn = o.definition
+    n = fn.__code__.co_argcount
+    defaults = fn.__defaults__ or ()
+    positional = list(args[:n])
+    spare = len(defaults)
+    while spare and positional and _same(positional[-1], defaults[spare - 1]):
+        positional.pop()
+        spare -= 1
+    for name, x in zip(o.names[n:], args[n:], strict=True):
+        if not _same(x, (fn.__kwdefaults__ or {}).get(name)):
+            kwargs[name] = x
+    return tuple(positional), kwargs
+
+
+def _same(a, b) -> bool:
+    return a is b or (type(a) is type(b) and isinstance(a, (int, float, str)) and a == b)
+
+
 class _Again(Exception):
     """The segment was ended; record the operation once more from the root."""
 
@@ -586,6 +606,8 @@ def _with_retry(plain):
             return plain(o, args, copies)
         except _Again:
             return plain(o, args)
+        except overrides.OtherLayout:
+            return overrides.by_layout(o.public or o.record, *as_call(o, args, {}))
         except Exception as e:
             if isinstance(e, TypeError) and overrides.found_late(args, None):
                 return o.record(*args)

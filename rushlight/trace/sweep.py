@@ -192,6 +192,8 @@ def call_rule(v, r, g, held):
 
 def fitted(gradient, m):
     """A gradient summed to the shape, and cast to the dtype, of the value it belongs to."""
+    if gradient.is_sparse:
+        return gradient if gradient.dtype is m.dtype else gradient.to(m.dtype)
     gm = gradient._s.m
     if gm is m:
         return gradient
@@ -203,6 +205,11 @@ def fitted(gradient, m):
         if gradient.dtype is not m.dtype:
             gradient = gradient.to(m.dtype)
     return gradient
+
+
+def total(a, b):
+    """The sum of two gradients of one value; each may be sparse (a table's: the rows that were read)."""
+    return b + a if a.is_sparse and not b.is_sparse else a + b
 
 
 def hooked(hooks, g):
@@ -269,7 +276,6 @@ def sweep(plan, grads, held, hooks, leaves, segment=None):
     """Follow a plan. grads: {operation: {output: gradient}}. Returns [(leaf or wanted node, gradient)]."""
     results, captured = [], []
     wanted = plan.wanted
-    add = Tensor.__add__
 
     def give(n, gradient):
         if gradient is None:
@@ -281,12 +287,16 @@ def sweep(plan, grads, held, hooks, leaves, segment=None):
             grads[target] = {n: gradient}
             return
         before = slots.get(n)
-        slots[n] = gradient if before is None else add(before, gradient)
+        slots[n] = gradient if before is None else total(before, gradient)
 
     for v in plan.nodes:
         slots = grads.pop(v, None)
         if slots is None:
             continue
+        if v.op is not VARIABLE and (v.op is not LEAF or v.args[0] == HAS_HISTORY):
+            for n, g in slots.items():
+                if g is not None and g.is_sparse:  # only a leaf's gradient stays so
+                    slots[n] = g.to_dense()
         if hooks:
             _call_before(hooks, v, slots)
         if wanted is not None:
@@ -355,7 +365,7 @@ def _needs(x) -> bool:
 
 def _check_nan(v, given):
     for j, (_, g) in enumerate(given):
-        if g is not None and np.isnan(array(g)).any():
+        if g is not None and np.isnan(array(g._entries if g.is_sparse else g)).any():
             place = trie.site_of(v)
             site = f" The forward call was at {place[0]}:{place[1]}." if place else ""
             name = v.args[0].__name__ + "Backward" if v.op is FUNCTION else grad_name(v.op, v.args)

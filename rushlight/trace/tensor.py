@@ -677,6 +677,8 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
     def __new__(cls, data=None, requires_grad: bool = True):
         if data is None:
             data = wrap(np.empty(0, dtypes.get_default_dtype().np))
+        if data.__class__ in overrides.OTHERS:
+            return data._parameter(requires_grad)
         return as_subclass(data.detach(), cls, requires_grad)
 
     def __init__(self, data=None, requires_grad: bool = True):
