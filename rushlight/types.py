@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Union
 
 from .trace.device import device
-from .trace.dtypes import dtype
+from .trace.dtypes import dtype, layout
 from .trace.meta import Size
 from .trace.tensor import Tensor
 
@@ -16,3 +16,5 @@ _float = float
 _bool = bool
 _dtype = dtype
 _TensorOrTensors = Union[Tensor, Sequence[Tensor]]
+_device = device
+_layout = layout

@@ -322,6 +322,8 @@ def _handle(tr, node):
         return maker(*[_handle(tr, n) for n in nodes])
     t = new(Tensor)
     t._s, t._tr = node, tr
+    if node.op is LEAF:  # a gradient that was passed on as it came
+        t._buf = tr.bufs[node.number]
     tr.ts.append(t)
     return t
 
