@@ -17,7 +17,9 @@ tensors) has shapes that depend on values. What is derived from indices is remem
 (`_known`), so a fixed adjacency matrix costs this once.
 
 Deliberate differences from PyTorch: the gradient of a sparse leaf is always sparse, also through
-`a @ b`; a few operations that PyTorch refuses for one of the layouts work (CSR is computed as COO is).
+`a @ b` and `a.sum()`; sums of tensors that are not coalesced keep all entries (PyTorch merges some); results
+whose indices are known to be in order are coalesced; a few operations and gradients that PyTorch
+refuses for one of the layouts work. There are no blocks (BSR, BSC) and no batches of CSR.
 """
 
 from __future__ import annotations
