@@ -2,7 +2,7 @@
 
 A `SparseTensor` is a thin object over dense tensors: where the entries lie (`_at`: coordinates, or
 compressed and plain indices), the entries (`_entries`, which the user sees as `values()`), and the sizes.
-Every operation on it (`sparse.py`) is a composition of ordinary operators on these: a product is a
+Every operation on it (`sparse_forms.py`) is a composition of ordinary operators on these: a product is a
 gather, a multiplication and an `index_add`. So it is recorded, compiled and differentiated like anything
 else, and there is no gradient rule for sparse tensors: gradients flow to and from the entries. The `grad` of a
 sparse leaf is its entries' gradient in the same places.
