@@ -2,7 +2,7 @@
 
 A `SparseTensor` is a thin object over dense tensors: where the entries lie (`_at`: coordinates, or
 compressed and plain indices), the entries (`_entries`, which the user sees as `values()`), and the sizes.
-Every operation on it (`sparse.py`) is a composition of ordinary operators on these: a product is a
+Every operation on it (`sparse_forms.py`) is a composition of ordinary operators on these: a product is a
 gather, a multiplication and an `index_add`. So it is recorded, compiled and differentiated like anything
 else, and there is no gradient rule for sparse tensors: gradients flow to and from the entries. The `grad` of a
 sparse leaf is its entries' gradient in the same places.
@@ -17,7 +17,9 @@ tensors) has shapes that depend on values. What is derived from indices is remem
 (`_known`), so a fixed adjacency matrix costs this once.
 
 Deliberate differences from PyTorch: the gradient of a sparse leaf is always sparse, also through
-`a @ b`; a few operations that PyTorch refuses for one of the layouts work (CSR is computed as COO is).
+`a @ b` and `a.sum()`; sums of tensors that are not coalesced keep all entries (PyTorch merges some); results
+whose indices are known to be in order are coalesced; a few operations and gradients that PyTorch
+refuses for one of the layouts work. There are no blocks (BSR, BSC) and no batches of CSR.
 """
 
 from __future__ import annotations
