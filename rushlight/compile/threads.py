@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 
+from ..interpret.program import AT_START
 from ..runtime import launch, pool
 from .expressions import NotLowered
 from .llvm import objects
@@ -91,7 +92,10 @@ def runtime() -> Runtime:
     """The process's runtime; NotLowered where Python's memory layout is not the expected one."""
     if not launch.verify_layout():
         raise NotLowered("this Python does not lay out its objects as CPython does")
-    return Runtime()
+    made = Runtime()
+    while AT_START:
+        AT_START.pop()(objects.load)
+    return made
 
 
 def pool_address() -> int:
