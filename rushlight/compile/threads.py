@@ -54,6 +54,14 @@ def keep_freed_memory() -> None:
     mallopt(_M_TRIM_THRESHOLD, KEPT)
 
 
+def return_freed_memory() -> None:
+    """Give the system what was freed so far. (glibc only.)"""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):
+        return
+
+
 class Runtime:
     """The pool and the launcher, loaded once in a process."""
 
