@@ -78,7 +78,7 @@ class Node:
         "freed",
         "programs",
         "site",
-        "call",
+        "call",  # how tier 0 runs it; of a leaf: its node outside of segments
         "frozen",
         "plans",
     )
