@@ -16,7 +16,7 @@ import numpy as np
 from ..interpret import tier0
 from ..interpret.program import DOUBT, HOPES, PATIENCE
 from . import out_of_memory, trie
-from .meta import Meta
+from .meta import Meta, meta
 from .trie import (
     ENDS,
     HAS_HISTORY,
@@ -395,7 +395,11 @@ def _restart(tr, live=None, program=None) -> None:
             outputs.append(v)
         else:
             t._history = None
-        t._s = idle(v.m, None if trie.in_inference(v) and not v.rg else v.rg)
+        m = v.m
+        if m.offset and not v.rg and t._base is not None and not t._base._s.rg:
+            # as `record._view_at_once` does: a loop over parts of a tensor is one path, wherever they lie in it
+            t._offset, m = t._offset + m.offset, meta(m.shape, m.dtype, m.strides)
+        t._s = idle(m, None if trie.in_inference(v) and not v.rg else v.rg)
     if segment is not None or hooks:
         if segment is None:
             segment = new(Segment)
