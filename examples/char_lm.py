@@ -1,7 +1,7 @@
 """A model of Shakespeare's plays, character by character: an LSTM or a small GPT, and text that they write.
 
-    rushlight run examples/char_lm.py --model gpt      # or: python examples/char_lm.py, with PyTorch
-    rushlight run examples/char_lm.py --model gpt --write 1000 --prompt "ROMEO:" --temperature 0.8 --top-k 20
+    rushlight examples char_lm --model gpt
+    rushlight examples char_lm --model gpt --write 1000 --prompt "ROMEO:" --temperature 0.8 --top-k 20    # with what it has learnt
 """
 
 import math
@@ -150,7 +150,7 @@ def validation_loss(model, data, length, batch=64):
     return total / rows
 
 
-def main(arguments=None):
+def main():
     p = common.parser(__doc__, "char_lm")
     p.add_argument("--model", choices=["lstm", "gpt"], default="gpt")
     p.add_argument("--steps", type=int, default=2000)
@@ -161,19 +161,17 @@ def main(arguments=None):
     p.add_argument("--prompt", default="\n", help="what they follow")
     p.add_argument("--temperature", type=float, default=0.8)
     p.add_argument("--top-k", type=int, help="draw from the k likeliest characters only")
-    args = p.parse_args(arguments)
+    args = p.parse_args()
+    args.out = args.out or f"runs/char_lm-{args.model}{'-quick' if args.quick else ''}"
     text = common.data_path("text/tinyshakespeare.txt", args.data).read_text()
     characters = sorted(set(text))
     number = {c: i for i, c in enumerate(characters)}
     data = torch.tensor([number[c] for c in text])
     train, val = data[: len(data) * 9 // 10], data[len(data) * 9 // 10 :]
-    sizes = {}
+    every, sizes = 100, {}
     if args.quick:
-        args.steps, args.batch, args.length, args.write, every = 200, 16, 64, 200, 50
-        sizes = dict(width=64, layers=1)
-        val = val[:10_000]
-    else:
-        every = 100
+        args.steps, args.batch, args.length, args.write, args.lr = 400, 16, 64, 200, 1e-2
+        val, sizes = val[:10_000], dict(width=64, layers=1, dropout=0.0)
 
     torch.manual_seed(args.seed)
     model = LSTM(len(characters), **sizes) if args.model == "lstm" else GPT(len(characters), context=args.length, **sizes)
@@ -184,7 +182,8 @@ def main(arguments=None):
     run = common.Run(args)
     start = run.resume(args, model=model, optimizer=optimizer, schedule=schedule, places=places)
     losses = []
-    for step in range(start, args.steps):
+    bar = common.progress(range(start, args.steps), description="steps", last_line=False)
+    for step in bar:
         model.train()
         loss = loss_of(model, *windows(train, args.batch, args.length, places))
         optimizer.zero_grad()
@@ -193,15 +192,20 @@ def main(arguments=None):
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
+        bar.show(loss=losses[-1])
         if (step + 1) % every == 0:
-            run.log(step=step + 1, loss=sum(losses) / len(losses), validation=validation_loss(model, val, args.length))
+            run.log(step=step + 1, train_loss=sum(losses) / len(losses), val_loss=validation_loss(model, val, args.length))
             run.save(step + 1)
             losses = []
 
     began = time.perf_counter()
     written = write(model, [number[c] for c in args.prompt], args.write, args.temperature, args.top_k)
+    speed = args.write / (time.perf_counter() - began)
     print("".join(characters[i] for i in written))
-    print(f"{args.write / (time.perf_counter() - began):.0f} characters a second")
+    run.result(val_loss=run.history[-1]["val_loss"], written_a_second=round(speed))
+    steps = run.curves("step")["step"]
+    curves = {name: list(zip(steps, values)) for name, values in run.curves("train_loss", "val_loss").items()}
+    common.draw(common.plots.plot_curves, curves, run.out / "curves.png", xlabel="step")
 
 
 if __name__ == "__main__":

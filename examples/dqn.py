@@ -1,6 +1,6 @@
 """Deep Q-learning: balance a pole on a cart by learning what each push is worth (gymnasium's CartPole-v1).
 
-    rushlight run examples/dqn.py                        # or: python examples/dqn.py, with PyTorch
+    rushlight examples dqn
 """
 
 import random
@@ -49,10 +49,10 @@ class Memory:
         return [torch.from_numpy(p[chosen]) for p in parts]
 
     def state_dict(self):
-        return dict(vars(self))
+        return {k: torch.from_numpy(v) if k != "count" else v for k, v in vars(self).items()}
 
     def load_state_dict(self, state):
-        vars(self).update(state)
+        vars(self).update({k: v.numpy() if k != "count" else v for k, v in state.items()})
 
 
 def loss_of(network, target, batch, discount):
@@ -87,7 +87,7 @@ def evaluate(network, env, episodes, seed):
     return sum(returns) / episodes
 
 
-def main(arguments=None):
+def main():
     p = common.parser(__doc__, "dqn")
     p.add_argument("--steps", type=int, default=100_000, help="at most; it ends when the task is solved")
     p.add_argument("--batch", type=int, default=128)
@@ -96,7 +96,7 @@ def main(arguments=None):
     p.add_argument("--tau", type=float, default=0.005, help="how far the copy of the network moves in a step")
     p.add_argument("--memory", type=int, default=50_000)
     p.add_argument("--solved", type=float, default=475, help="mean return over 100 episodes")
-    args = p.parse_args(arguments)
+    args = p.parse_args()
     if args.quick:
         args.steps, every, episodes = 6000, 1000, 5
     else:
@@ -112,7 +112,8 @@ def main(arguments=None):
     memory = Memory(args.memory, sizes[0])
     optimizer = torch.optim.AdamW(network.parameters(), lr=args.lr, amsgrad=True)
     run = common.Run(args)
-    step = last = run.resume(args, network=network, target=target, optimizer=optimizer, memory=memory)
+    step = run.resume(args, network=network, target=target, optimizer=optimizer, memory=memory)
+    evaluated = step // every
     while step < args.steps:
         state, _ = env.reset(seed=1000 * args.seed + step)  # so a run that was interrupted goes on with the same episodes
         over = False
@@ -132,14 +133,16 @@ def main(arguments=None):
                 with torch.no_grad():
                     for slow, fast in zip(target.parameters(), network.parameters()):
                         slow.lerp_(fast, args.tau)
-        if step - last >= every:
-            last += every
+        if step // every > evaluated:
+            evaluated = step // every
             score = evaluate(network, test_env, episodes, seed=10_000)
             run.log(step=step, exploring=exploring, loss=loss.item(), score=score)
             run.save(step)
             if score >= args.solved and not args.quick and evaluate(network, test_env, 100, seed=20_000) >= args.solved:
                 break
-    print(evaluate(network, test_env, 100 if not args.quick else 10, seed=20_000))
+    run.result(steps=step, mean_return=evaluate(network, test_env, 10 if args.quick else 100, seed=20_000))
+    common.draw(common.plots.plot_curves, {"mean return": [(row["step"], row["score"]) for row in run.history]}, run.out / "curves.png",
+                xlabel="step")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Where does a surname come from? A recurrent network reads it letter by letter (20,000 names of 18 languages).
 
-    rushlight run examples/names.py                      # or: python examples/names.py, with PyTorch
-    rushlight run examples/names.py --ask "Kowalski Okafor Dubois"
+    rushlight examples names
+    rushlight examples names --ask "Kowalski Yamamoto Dubois"      # with what it has learnt
 """
 
 import unicodedata
@@ -60,30 +60,21 @@ def confusion(model, names, number, languages):
     return counts
 
 
-def picture(counts, languages, file):
-    """The confusion matrix; each row is divided by the number of its language's names."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(counts / counts.sum(1, keepdim=True), cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="answer", ylabel="language of the name")
-    axes.set_xticks(range(len(languages)), languages, rotation=90)
-    axes.set_yticks(range(len(languages)), languages)
-    figure.colorbar(image)
-    figure.savefig(file, dpi=80)
+def scores(counts):
+    """Share of right answers, and its mean over the languages, in which a rare one counts as much as a common one."""
+    return {"test_accuracy": (counts.diag().sum() / counts.sum()).item(), "test_recall": (counts.diag() / counts.sum(1)).mean().item()}
 
 
-def main(arguments=None):
+def main():
     p = common.parser(__doc__, "names")
     p.add_argument("--epochs", type=int, default=15)
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--lr", type=float, default=2e-3, help="the highest; it falls along a cosine")
     p.add_argument("--ask", metavar="NAMES", help="classify these names")
-    args = p.parse_args(arguments)
+    args = p.parse_args()
     names, languages = read(args.data)
     if args.quick:
-        args.epochs = 3
+        names, args.epochs = names[::3], 3
     number = {c: i for i, c in enumerate(sorted({c for name, _ in names for c in name}), 2)}  # 0 pads, 1 is any other letter
     shuffled = [names[i] for i in torch.randperm(len(names), generator=torch.Generator().manual_seed(1)).tolist()]
     test, train = shuffled[: len(names) // 10], shuffled[len(names) // 10 :]
@@ -100,7 +91,9 @@ def main(arguments=None):
     for epoch in range(start, args.epochs):
         model.train()
         losses = []
-        for chosen in torch.randperm(len(train), generator=order).split(args.batch):
+        bar = common.progress(torch.randperm(len(train), generator=order).split(args.batch), description=f"epoch {epoch + 1}",
+                              last_line=False)
+        for chosen in bar:
             part = [train[i] for i in chosen.tolist()]
             target = torch.tensor([language for _, language in part])
             loss = F.cross_entropy(model(*padded([name for name, _ in part], number)), target, weight)
@@ -108,19 +101,22 @@ def main(arguments=None):
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
+            bar.show(loss=losses[-1])
         schedule.step()
-        table = confusion(model, test, number, len(languages))
-        run.log(epoch=epoch + 1, loss=sum(losses) / len(losses), accuracy=(table.diag().sum() / table.sum()).item(),
-                balanced=(table.diag() / table.sum(1)).mean().item())
+        run.log(epoch=epoch + 1, loss=sum(losses) / len(losses), **scores(confusion(model, test, number, len(languages))))
         run.save(epoch + 1)
-    picture(table, languages, run.out / "confusion.png")
     if args.ask:
         asked = args.ask.split()
         model.eval()
         with torch.no_grad():
             likely = model(*padded([plain(name) for name in asked], number)).softmax(1)
         for name, p in zip(asked, likely):
-            print(name, *(f"  {languages[i]} {p[i]:.0%}" for i in p.topk(3).indices.tolist()))
+            print(name, *(f"  {languages[i]} {p[i].item():.0%}" for i in p.topk(3).indices.tolist()))
+        return
+    table = confusion(model, test, number, len(languages))
+    run.result(**scores(table))
+    common.draw(common.plots.plot_confusion_matrix, table, languages, run.out / "confusion.png", normalize=True)
+    common.draw(common.plots.plot_curves, run.curves("loss", "test_accuracy", "test_recall"), run.out / "curves.png")
 
 
 if __name__ == "__main__":

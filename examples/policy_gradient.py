@@ -1,6 +1,6 @@
 """Policy gradients: balance a pole on a cart by making actions likelier that turned out well (gymnasium's CartPole-v1).
 
-    rushlight run examples/policy_gradient.py --method reinforce     # or actor-critic; python examples/policy_gradient.py, with PyTorch
+    rushlight examples policy_gradient --model reinforce      # or actor-critic
 """
 
 import random
@@ -92,9 +92,9 @@ def evaluate(policy, env, episodes, seed):
     return sum(sum(play(policy, env, seed + i, best=True)[2]) for i in range(episodes)) / episodes
 
 
-def main(arguments=None):
+def main():
     p = common.parser(__doc__, "policy_gradient")
-    p.add_argument("--method", choices=["reinforce", "actor-critic"], default="reinforce")
+    p.add_argument("--model", choices=["reinforce", "actor-critic"], default="reinforce")
     p.add_argument("--updates", type=int, default=500, help="at most; it ends when the task is solved")
     p.add_argument("--episodes", type=int, default=5, help="for an update")
     p.add_argument("--lr", type=float, default=1e-2)
@@ -102,7 +102,8 @@ def main(arguments=None):
     p.add_argument("--smoothing", type=float, default=0.95, help="of the actor-critic's advantages")
     p.add_argument("--entropy", type=float, default=0.01, help="weight of the policy's randomness in the loss")
     p.add_argument("--solved", type=float, default=475, help="mean return over 100 episodes")
-    args = p.parse_args(arguments)
+    args = p.parse_args()
+    args.out = args.out or f"runs/policy_gradient-{args.model}{'-quick' if args.quick else ''}"
     if args.quick:
         args.updates, every, count = 40, 10, 5
     else:
@@ -112,11 +113,12 @@ def main(arguments=None):
     torch.manual_seed(args.seed)
     env = gym.make("CartPole-v1")
     policy = Policy(env.observation_space.shape[0], env.action_space.n)
-    loss_of = reinforce_loss if args.method == "reinforce" else actor_critic_loss
+    loss_of = reinforce_loss if args.model == "reinforce" else actor_critic_loss
     optimizer = torch.optim.Adam(policy.parameters(), lr=args.lr)
     run = common.Run(args)
-    steps = 0
-    for update in range(run.resume(args, policy=policy, optimizer=optimizer), args.updates):
+    start = run.resume(args, policy=policy, optimizer=optimizer)
+    steps = run.history[-1]["steps"] if start else 0
+    for update in range(start, args.updates):
         first = args.seed * 1_000_000 + update * args.episodes
         episodes = [play(policy, env, seed=first + i) for i in range(args.episodes)]
         steps += sum(len(e[1]) for e in episodes)
@@ -131,7 +133,9 @@ def main(arguments=None):
             run.save(update + 1)
             if not args.quick and score >= args.solved and evaluate(policy, env, 100, seed=600_000_000) >= args.solved:
                 break
-    print(evaluate(policy, env, 10 if args.quick else 100, seed=600_000_000))
+    run.result(steps=steps, mean_return=evaluate(policy, env, 10 if args.quick else 100, seed=600_000_000))
+    common.draw(common.plots.plot_curves, {"mean return": [(row["steps"], row["score"]) for row in run.history]}, run.out / "curves.png",
+                xlabel="step")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Proximal policy optimisation: many environments at once, and each step used several times (gymnasium).
 
-    rushlight run examples/ppo.py --env CartPole-v1      # or Acrobot-v1; python examples/ppo.py, with PyTorch
+    rushlight examples ppo --model CartPole-v1      # or Acrobot-v1
 """
 
 import pickle
@@ -57,10 +57,10 @@ class Environments:
         return [torch.tensor(np.array(column), dtype=torch.float32) for column in zip(*rows)]
 
     def state_dict(self):
-        return {"envs": pickle.dumps(self.envs), "states": self.states}
+        return {"envs": torch.tensor(list(pickle.dumps(self.envs)), dtype=torch.uint8), "states": torch.tensor(np.stack(self.states))}
 
     def load_state_dict(self, state):
-        self.envs, self.states = pickle.loads(state["envs"]), state["states"]
+        self.envs, self.states = pickle.loads(state["envs"].numpy().tobytes()), list(state["states"].numpy())
 
 
 @torch.no_grad()
@@ -112,9 +112,9 @@ def evaluate(policy, name, episodes, seed):
     return total / episodes
 
 
-def main(arguments=None):
+def main():
     p = common.parser(__doc__, "ppo")
-    p.add_argument("--env", choices=sorted(SOLVED), default="CartPole-v1")
+    p.add_argument("--model", choices=sorted(SOLVED), default="CartPole-v1", help="the task")
     p.add_argument("--updates", type=int, default=200, help="at most; it ends when the task is solved")
     p.add_argument("--envs", type=int, default=8)
     p.add_argument("--steps", type=int, default=128, help="of each environment for an update")
@@ -125,14 +125,15 @@ def main(arguments=None):
     p.add_argument("--smoothing", type=float, default=0.95, help="of the advantages")
     p.add_argument("--clip", type=float, default=0.2)
     p.add_argument("--entropy", type=float, default=0.01, help="weight of the policy's randomness in the loss")
-    args = p.parse_args(arguments)
+    args = p.parse_args()
+    args.out = args.out or f"runs/ppo-{args.model}{'-quick' if args.quick else ''}"
     if args.quick:
         args.updates, every, episodes = 20, 5, 5
     else:
         every, episodes = 5, 20
 
     torch.manual_seed(args.seed)
-    envs = Environments(args.env, args.envs, args.seed)
+    envs = Environments(args.model, args.envs, args.seed)
     policy = Policy(envs.envs[0].observation_space.shape[0], envs.envs[0].action_space.n)
     optimizer = torch.optim.Adam(policy.parameters(), lr=args.lr, eps=1e-5)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, args.updates)
@@ -152,13 +153,16 @@ def main(arguments=None):
                 optimizer.step()
         schedule.step()
         if (update + 1) % every == 0:
-            score = evaluate(policy, args.env, episodes, seed=1_000_000)
+            score = evaluate(policy, args.model, episodes, seed=1_000_000)
             run.log(update=update + 1, steps=(update + 1) * args.steps * args.envs, loss=loss.item(), score=score)
             run.save(update + 1)
-            solved = SOLVED[args.env]
-            if not args.quick and score >= solved and evaluate(policy, args.env, 100, seed=2_000_000) >= solved:
+            solved = SOLVED[args.model]
+            if not args.quick and score >= solved and evaluate(policy, args.model, 100, seed=2_000_000) >= solved:
                 break
-    print(evaluate(policy, args.env, 10 if args.quick else 100, seed=2_000_000))
+    run.result(steps=run.history[-1]["steps"],
+               mean_return=evaluate(policy, args.model, 10 if args.quick else 100, seed=2_000_000))
+    common.draw(common.plots.plot_curves, {"mean return": [(row["steps"], row["score"]) for row in run.history]}, run.out / "curves.png",
+                xlabel="step")
 
 
 if __name__ == "__main__":

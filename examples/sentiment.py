@@ -1,6 +1,7 @@
 """Is a sentence from a film review positive? A bag of word vectors, an LSTM and a Transformer encoder (rt-polarity).
 
-    rushlight run examples/sentiment.py --model bag      # or lstm, transformer; python examples/sentiment.py, with PyTorch
+    rushlight examples sentiment --model bag             # or lstm, transformer
+    rushlight examples sentiment --model bag --ask "a film that one does not forget ."    # with what it has learnt
 """
 
 from collections import Counter
@@ -69,11 +70,11 @@ def mean_of_words(x, text):
 
 
 def read(root):
-    """(training, validation, test), lists of (words, 0 or 1): of ten sentences, the ninth and the tenth are held out."""
-    parts = [], [], []
+    """(training, test), lists of (words, 0 or 1): every tenth sentence is for testing."""
+    parts = [], []
     for label, file in enumerate(("text/rt-polarity.neg", "text/rt-polarity.pos")):
         for i, line in enumerate(common.data_path(file, root).read_text("latin-1").splitlines()):
-            parts[max(0, i % 10 - 7)].append((line.split(), label))
+            parts[i % 10 == 9].append((line.split(), label))
     return parts
 
 
@@ -95,7 +96,7 @@ def accuracy(model, sentences):
     return right / len(sentences)
 
 
-def main(arguments=None):
+def main():
     p = common.parser(__doc__, "sentiment")
     p.add_argument("--model", choices=sorted(MODELS), default="bag")
     p.add_argument("--epochs", type=int, default=12)
@@ -103,14 +104,16 @@ def main(arguments=None):
     p.add_argument("--width", type=int, default=64)
     p.add_argument("--lr", type=float, default=3e-3, help="the highest; it falls to 0")
     p.add_argument("--unknown", type=float, default=0.1, help="share of words made unknown in training")
-    args = p.parse_args(arguments)
-    train, val, test = read(args.data)
+    p.add_argument("--ask", metavar="SENTENCE", help="classify this; punctuation stands alone, as in the data")
+    args = p.parse_args()
+    args.out = args.out or f"runs/sentiment-{args.model}{'-quick' if args.quick else ''}"
+    train, test = read(args.data)
     if args.quick:
         train, args.epochs = train[::2], 4
 
     counts = Counter(word for words, _ in train for word in words)
     number = {word: i for i, word in enumerate([w for w, n in counts.most_common() if n > 1], 2)}
-    train, val, test = ([([number.get(w, UNKNOWN) for w in words], label) for words, label in part] for part in (train, val, test))
+    train, test = ([([number.get(w, UNKNOWN) for w in words], label) for words, label in part] for part in (train, test))
     torch.manual_seed(args.seed)
     model = MODELS[args.model](len(number) + 2, args.width)
     order = torch.Generator().manual_seed(args.seed)
@@ -121,16 +124,29 @@ def main(arguments=None):
     for epoch in range(start, args.epochs):
         model.train()
         losses = []
-        for text, label in batches(train, args.batch, order):
+        bar = common.progress(batches(train, args.batch, order), total=-(-len(train) // args.batch), description=f"epoch {epoch + 1}",
+                              last_line=False)
+        for text, label in bar:
             text = text.masked_fill((torch.rand(text.shape) < args.unknown) & (text != PAD), UNKNOWN)
             loss = F.cross_entropy(model(text), label)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
+            bar.show(loss=losses[-1])
         schedule.step()
-        run.log(epoch=epoch + 1, loss=sum(losses) / len(losses), val=accuracy(model, val), test=accuracy(model, test))
+        run.log(epoch=epoch + 1, loss=sum(losses) / len(losses), train_accuracy=accuracy(model, train[::8]),
+                test_accuracy=accuracy(model, test))
         run.save(epoch + 1)
+
+    if args.ask:
+        model.eval()
+        with torch.no_grad():
+            text = torch.tensor([[number.get(word, UNKNOWN) for word in args.ask.lower().split()]])
+            print(f"positive: {model(text).softmax(1)[0, 1].item():.0%}")
+        return
+    run.result(accuracy=accuracy(model, test))
+    common.draw(common.plots.plot_curves, run.curves("loss", "train_accuracy", "test_accuracy"), run.out / "curves.png")
 
 
 if __name__ == "__main__":

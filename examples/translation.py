@@ -1,11 +1,11 @@
 """English to German with a Transformer: subwords, batches by length, label smoothing, beam search, BLEU (Multi30k).
 
-    rushlight run examples/translation.py              # or: python examples/translation.py, with PyTorch
+    rushlight examples translation
+    rushlight examples translation --translate "A man rides a bicycle."      # with what it has learnt
 """
 
 import gzip
 import math
-
 import re
 from collections import Counter
 
@@ -194,7 +194,7 @@ def read(split, root):
     return lines
 
 
-def main(arguments=None):
+def main():
     p = common.parser(__doc__, "translation")
     p.add_argument("--epochs", type=int, default=15)
     p.add_argument("--vocabulary", type=int, default=4000, help="subwords of both languages")
@@ -205,7 +205,7 @@ def main(arguments=None):
     p.add_argument("--lr", type=float, default=3e-3, help="the highest, after a tenth of the steps")
     p.add_argument("--beams", type=int, default=4)
     p.add_argument("--translate", metavar="SENTENCE", help="translate this with the trained model")
-    args = p.parse_args(arguments)
+    args = p.parse_args()
     english, german = read("train", args.data)
     held_out, test = read("val", args.data), read("test_2016_flickr", args.data)
     if args.quick:  # short sentences, again and again
@@ -233,7 +233,9 @@ def main(arguments=None):
     for epoch in range(start, args.epochs):
         model.train()
         losses = []
-        for source, target in batches(train, args.batch_tokens, order):
+        bar = common.progress(batches(train, args.batch_tokens, order), total=steps // args.epochs, description=f"epoch {epoch + 1}",
+                              last_line=False)
+        for source, target in bar:
             loss = loss_of(model, source, target, smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()
@@ -241,14 +243,18 @@ def main(arguments=None):
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
-        run.log(epoch=epoch + 1, loss=sum(losses) / len(losses), validation=validation_loss(model, val, args.batch_tokens))
+            bar.show(loss=losses[-1])
+        run.log(epoch=epoch + 1, train_loss=sum(losses) / len(losses), val_loss=validation_loss(model, val, args.batch_tokens))
         run.save(epoch + 1)
 
-    german = translate(model, tokenizer, test[0], args.beams)
-    score = bleu(german, test[1])
+    if args.translate:
+        print(translate(model, tokenizer, [args.translate], args.beams)[0])
+        return
+    german, greedy = (translate(model, tokenizer, test[0], beams) for beams in (args.beams, 1))
     for i in range(0, len(german), max(1, len(german) // 8)):
         print(f"\n  {test[0][i]}\n> {german[i]}\n= {test[1][i]}")
-    print(f"BLEU {score:.2f}  greedy {bleu(translate(model, tokenizer, test[0], 1), test[1]):.2f} seconds {run.seconds} {run.cpu_seconds}")
+    run.result(bleu=bleu(german, test[1]), greedy_bleu=bleu(greedy, test[1]), val_loss=run.history[-1]["val_loss"])
+    common.draw(common.plots.plot_curves, run.curves("train_loss", "val_loss"), run.out / "curves.png")
 
 
 if __name__ == "__main__":
