@@ -101,7 +101,7 @@ def main():
     p.add_argument("--model", choices=sorted(MODELS), default="bag")
     p.add_argument("--epochs", type=int, default=12)
     p.add_argument("--batch", type=int, default=64)
-    p.add_argument("--width", type=int, default=64)
+    p.add_argument("--width", type=int, default=96)
     p.add_argument("--lr", type=float, default=3e-3, help="the highest; it falls to 0")
     p.add_argument("--unknown", type=float, default=0.1, help="share of words made unknown in training")
     p.add_argument("--ask", metavar="SENTENCE", help="classify this; punctuation stands alone, as in the data")
