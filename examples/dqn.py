@@ -16,7 +16,7 @@ from torch.nn import functional as F
 class QNetwork(nn.Module):
     """The value of each action in a state: the rewards that follow if one takes it and the best ones from then on."""
 
-    def __init__(self, observations, actions, hidden=128):
+    def __init__(self, observations, actions, hidden=256):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(observations, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, actions)
@@ -90,17 +90,18 @@ def evaluate(network, env, episodes, seed):
 def main():
     p = common.parser(__doc__, "dqn")
     p.add_argument("--steps", type=int, default=100_000, help="at most; it ends when the task is solved")
-    p.add_argument("--batch", type=int, default=128)
-    p.add_argument("--lr", type=float, default=1e-3)
+    p.add_argument("--batch", type=int, default=64)
+    p.add_argument("--lr", type=float, default=2.3e-3)
     p.add_argument("--discount", type=float, default=0.99)
-    p.add_argument("--tau", type=float, default=0.005, help="how far the copy of the network moves in a step")
+    p.add_argument("--every", type=int, default=256, help="steps between two times of learning, with half as many updates each")
+    p.add_argument("--explore", type=int, default=8000, help="steps until all but 4 %% of the actions are the best ones")
     p.add_argument("--memory", type=int, default=50_000)
     p.add_argument("--solved", type=float, default=475, help="mean return over 100 episodes")
     args = p.parse_args()
     if args.quick:
-        args.steps, every, episodes = 6000, 1000, 5
+        args.steps, args.explore, every, episodes = 5000, 2000, 1000, 5
     else:
-        every, episodes = 2500, 10
+        every, episodes = 1000, 10
 
     random.seed(args.seed)
     np.random.seed(args.seed)
@@ -110,7 +111,7 @@ def main():
     network, target = QNetwork(*sizes), QNetwork(*sizes)
     target.load_state_dict(network.state_dict())
     memory = Memory(args.memory, sizes[0])
-    optimizer = torch.optim.AdamW(network.parameters(), lr=args.lr, amsgrad=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=args.lr)
     run = common.Run(args)
     step = run.resume(args, network=network, target=target, optimizer=optimizer, memory=memory)
     evaluated = step // every
@@ -118,29 +119,29 @@ def main():
         state, _ = env.reset(seed=1000 * args.seed + step)  # so a run that was interrupted goes on with the same episodes
         over = False
         while not over:
-            exploring = 0.02 + 0.98 * max(0.0, 1 - step / 5000)
+            exploring = 0.04 + 0.96 * max(0.0, 1 - step / args.explore)
             action = random.randrange(sizes[1]) if random.random() < exploring else act(network, state)
             next_state, reward, ended, cut, _ = env.step(action)
             memory.add(state, action, reward, next_state, ended)
             state, over = next_state, ended or cut
             step += 1
-            if memory.count >= 1000 and step % 2 == 0:
-                loss = loss_of(network, target, memory.draw(args.batch), args.discount)
-                optimizer.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_value_(network.parameters(), 100)
-                optimizer.step()
-                with torch.no_grad():
-                    for slow, fast in zip(target.parameters(), network.parameters()):
-                        slow.lerp_(fast, args.tau)
+            if step % args.every == 0:
+                for _ in range(args.every // 2):
+                    loss = loss_of(network, target, memory.draw(args.batch), args.discount)
+                    optimizer.zero_grad()
+                    loss.backward()
+                    nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+                    optimizer.step()
+                target.load_state_dict(network.state_dict())
         if step // every > evaluated:
             evaluated = step // every
             score = evaluate(network, test_env, episodes, seed=10_000)
             run.log(step=step, exploring=exploring, loss=loss.item(), score=score)
-            run.save(step)
-            if score >= args.solved and not args.quick and evaluate(network, test_env, 100, seed=20_000) >= args.solved:
+            solved = score >= args.solved and not args.quick and evaluate(network, test_env, 100, seed=20_000) >= args.solved
+            run.save(args.steps if solved else step)
+            if solved:
                 break
-    run.result(steps=step, mean_return=evaluate(network, test_env, 10 if args.quick else 100, seed=20_000))
+    run.result(steps=run.history[-1]["step"], mean_return=evaluate(network, test_env, 10 if args.quick else 100, seed=20_000))
     common.draw(common.plots.plot_curves, {"mean return": [(row["step"], row["score"]) for row in run.history]}, run.out / "curves.png",
                 xlabel="step")
 

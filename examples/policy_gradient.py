@@ -130,10 +130,11 @@ def main():
         if (update + 1) % every == 0:
             score = evaluate(policy, env, count, seed=500_000_000)
             run.log(update=update + 1, steps=steps, loss=loss.item(), score=score)
-            run.save(update + 1)
-            if not args.quick and score >= args.solved and evaluate(policy, env, 100, seed=600_000_000) >= args.solved:
+            solved = not args.quick and score >= args.solved and evaluate(policy, env, 100, seed=600_000_000) >= args.solved
+            run.save(args.updates if solved else update + 1)
+            if solved:
                 break
-    run.result(steps=steps, mean_return=evaluate(policy, env, 10 if args.quick else 100, seed=600_000_000))
+    run.result(steps=run.history[-1]["steps"], mean_return=evaluate(policy, env, 10 if args.quick else 100, seed=600_000_000))
     common.draw(common.plots.plot_curves, {"mean return": [(row["steps"], row["score"]) for row in run.history]}, run.out / "curves.png",
                 xlabel="step")
 

@@ -155,9 +155,10 @@ def main():
         if (update + 1) % every == 0:
             score = evaluate(policy, args.model, episodes, seed=1_000_000)
             run.log(update=update + 1, steps=(update + 1) * args.steps * args.envs, loss=loss.item(), score=score)
-            run.save(update + 1)
-            solved = SOLVED[args.model]
-            if not args.quick and score >= solved and evaluate(policy, args.model, 100, seed=2_000_000) >= solved:
+            goal = SOLVED[args.model]
+            solved = not args.quick and score >= goal and evaluate(policy, args.model, 100, seed=2_000_000) >= goal
+            run.save(args.updates if solved else update + 1)
+            if solved:
                 break
     run.result(steps=run.history[-1]["steps"],
                mean_return=evaluate(policy, args.model, 10 if args.quick else 100, seed=2_000_000))

