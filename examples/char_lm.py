@@ -153,7 +153,7 @@ def validation_loss(model, data, length, batch=64):
 def main():
     p = common.parser(__doc__, "char_lm")
     p.add_argument("--model", choices=["lstm", "gpt"], default="gpt")
-    p.add_argument("--steps", type=int, default=2000)
+    p.add_argument("--steps", type=int, default=1200)
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--length", type=int, default=128, help="of a window of text, and of the GPT's context")
     p.add_argument("--lr", type=float, default=2e-3, help="the highest; it rises over 100 steps and falls along a cosine")
