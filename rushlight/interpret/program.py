@@ -186,6 +186,12 @@ def below(watcher, program: Program, bufs, scalars):
     return WATCH[at - 1](program, bufs, scalars) if at else program.run(bufs, scalars)
 
 
+def aside(scalars) -> list:
+    """A program's numbers, with each generator as a copy that goes on from its state: for running it once more."""
+    copies: dict = {}
+    return [copies.setdefault(x, x._aside()) if hasattr(x, "_aside") else x for x in scalars]
+
+
 def _fetch(x, places):
     """The value of an operand; places: (values, leaf buffers, scalars)."""
     kind, what = x
