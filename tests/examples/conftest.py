@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -60,3 +62,22 @@ def example(tmp_path) -> Example:
 def real(request) -> bool:
     """Whether the program runs with PyTorch: a test that takes this runs with both."""
     return request.param
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """A function that loads an example as a module whose `torch` is Rushlight, whatever else is imported here."""
+    def module(name):
+        spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+        made = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, made)
+        spec.loader.exec_module(made)
+        return made
+
+    def loaded(name):
+        for part in ("", ".nn", ".nn.functional", ".distributions"):
+            monkeypatch.setitem(sys.modules, f"torch{part}", importlib.import_module(f"rushlight{part}"))
+        module("common")
+        return module(name)
+
+    return loaded
