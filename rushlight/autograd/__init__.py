@@ -22,7 +22,9 @@ Variable = Tensor
 
 
 def _tuple(x):
-    return (x,) if isinstance(x, Tensor) or x is None else tuple(x)
+    if isinstance(x, (Tensor, graph.GradientEdge)) or x is None:
+        x = (x,)
+    return tuple([t.tensor() if isinstance(t, graph.GradientEdge) else t for t in x])
 
 
 def backward(
@@ -55,7 +57,7 @@ def backward(
             None if grad_tensors is None else _tuple(grad_tensors),
             retain_graph,
             create_graph,
-            inputs.values() if isinstance(inputs, dict) else inputs,
+            inputs if inputs is None else _tuple(inputs.values() if isinstance(inputs, dict) else inputs),
         )
 
 
@@ -92,7 +94,7 @@ def grad(
         made = grad(outputs, tuple(inputs.values()), grad_outputs, retain_graph, create_graph,
                     only_inputs, allow_unused, is_grads_batched, materialize_grads)
         return dict(zip(inputs, made, strict=True))
-    outputs, inputs = _tuple(outputs), (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    outputs, inputs = _tuple(outputs), _tuple(inputs)
     if not inputs:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     seeds = None if grad_outputs is None else _tuple(grad_outputs)
