@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from ..trace import engine
 from ..trace.graph import AccumulateGrad, RemovableHandle
 from ..trace.graph import GradNode as Node
+from ..trace.segments import end_segment
 from ..trace.tensor import Tensor
+from ..trace.trie import RECORDER
 from ..utils._python_dispatch import TorchDispatchMode
 from .saved import disable_saved_tensors_hooks, saved_tensors_hooks
 
@@ -69,7 +71,9 @@ def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
     1
     """
     for t in (tensor,) if isinstance(tensor, Tensor) else tensor:
-        t.storage_identity().version += 1
+        storage = t.storage_identity()
+        end_segment(RECORDER.tr)  # what was saved before is noted with its version
+        storage.version += 1
 
 
 def _cloned(t: Tensor) -> Tensor:
