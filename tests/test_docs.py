@@ -78,7 +78,7 @@ def test_every_module_has_a_page():
     above = {page[:n] for page in reference.PAGES for n, c in enumerate(page + ".") if c == "."}
     bare = {  # names for annotations, and answers to those who ask
         f"rushlight.{name}"
-        for name in "types return_types version distributed fx onnx xpu compiler multiprocessing".split()
+        for name in "types return_types version distributed onnx xpu compiler multiprocessing".split()
     }
     assert modules - above == bare, "a new module? Put it into INDEX of docs/reference.py"
 

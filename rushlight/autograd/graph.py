@@ -7,19 +7,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..trace import engine
-from ..trace.graph import AccumulateGrad, RemovableHandle
+from ..trace.graph import AccumulateGrad, RemovableHandle  # noqa: F401 - names of PyTorch's
 from ..trace.graph import GradNode as Node
 from ..trace.segments import end_segment
 from ..trace.tensor import Tensor
 from ..trace.trie import RECORDER
-from ..utils._python_dispatch import TorchDispatchMode
+from ..utils._python_dispatch import TorchDispatchMode  # noqa: F401 - a name of PyTorch's
 from .saved import disable_saved_tensors_hooks, saved_tensors_hooks
 
 Variable = Tensor
 
 __all__ = [
-    "GradientEdge", "Node", "RemovableHandle", "TorchDispatchMode", "Variable",
-    "allow_mutation_on_saved_tensors", "disable_saved_tensors_hooks", "draw", "dot", "get_gradient_edge",
+    "GradientEdge", "Node", "allow_mutation_on_saved_tensors", "disable_saved_tensors_hooks", "draw", "dot", "get_gradient_edge",
     "increment_version", "region_activation_memory_budget", "register_multi_grad_hook", "save_on_cpu",
     "saved_tensors_hooks", "set_override_stale_capture_stream", "set_warn_on_accumulate_grad_stream_mismatch",
     "walk",
@@ -30,6 +29,10 @@ class GradientEdge(NamedTuple):
     """A place in the graph: output `output_nr` of `node`. `autograd.grad` and `backward` take it as a tensor.
 
     ownership_token: what keeps the place; here it is the tensor of `get_gradient_edge`.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> torch.autograd.graph.get_gradient_edge(x * 2)[1]
+    0
     """
 
     node: Node
@@ -157,7 +160,11 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: s
 
 
 class region_activation_memory_budget(contextlib.nullcontext):
-    """Without effect: what is saved for gradients is not chosen by a budget. budget: from 0 to 1."""
+    """Without effect: what is saved for gradients is not chosen by a budget. budget: from 0 to 1.
+
+    >>> with torch.autograd.graph.region_activation_memory_budget(0.5):
+    ...     y = torch.ones(2) * 2
+    """
 
     def __init__(self, budget: float) -> None:
         super().__init__()

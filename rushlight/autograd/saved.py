@@ -34,7 +34,7 @@ class saved_tensors_hooks:
     `disable_saved_tensors_hooks` forbids hooks.
 
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
-    >>> with torch.autograd.graph.saved_tensors_hooks(lambda t: t.numpy(), torch.from_numpy):
+    >>> with torch.autograd.graph.saved_tensors_hooks(lambda t: t.detach().numpy(), torch.from_numpy):
     ...     y = (x.exp() ** 2).sum()
     >>> torch.autograd.grad(y, x)[0]
     tensor([ 14.7781, 109.1963])

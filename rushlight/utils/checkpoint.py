@@ -21,12 +21,22 @@ from ..trace.modes import enable_grad, is_grad_enabled
 from ..trace.segments import forget_saved
 from ..trace.tensor import Tensor
 from ..trace.trie import RECORDER
-from ._python_dispatch import TorchDispatchMode
-from ._pytree import tree_map
+from ._python_dispatch import TorchDispatchMode  # noqa: F401 - a name of PyTorch's
+from ._pytree import tree_map  # noqa: F401 - a name of PyTorch's
 
 
 class CheckpointError(RuntimeError):
-    """The recomputation made other results than the call did."""
+    """The recomputation made other results than the call did.
+
+    >>> from rushlight.utils.checkpoint import checkpoint
+    >>> sizes = [2, 3]
+    >>> y = checkpoint(lambda x: x.expand(sizes.pop()), torch.ones(1, requires_grad=True), use_reentrant=False)
+    >>> try:
+    ...     y.sum().backward()
+    ... except torch.utils.checkpoint.CheckpointError as error:
+    ...     print(str(error)[:72])
+    checkpoint: the recomputation made results of other shapes or dtypes: [(
+    """
 
 
 class _Gate(Function):
@@ -211,7 +221,12 @@ def checkpoint_sequential(functions, segments: int, input, use_reentrant: bool |
 
 
 class CheckpointFunction:
-    """The reentrant form under PyTorch's name: `apply(function, preserve_rng_state, *args)`."""
+    """The reentrant form under PyTorch's name: `apply(function, preserve_rng_state, *args)`.
+
+    >>> from rushlight.utils.checkpoint import CheckpointFunction
+    >>> CheckpointFunction.apply(torch.exp, True, torch.zeros(1, requires_grad=True)).detach()
+    tensor([1.])
+    """
 
     @staticmethod
     def apply(function: Callable, preserve_rng_state: bool, *args: Any) -> Any:
@@ -244,7 +259,12 @@ def detach_variable(inputs: tuple) -> tuple:
 
 
 class DefaultDeviceType:
-    """The device whose random numbers are kept where all tensors are on the CPU: the CPU."""
+    """The device whose random numbers are kept where all tensors are on the CPU: the CPU.
+
+    >>> from rushlight.utils.checkpoint import DefaultDeviceType
+    >>> DefaultDeviceType.get_device_type()
+    'cpu'
+    """
 
     _kind = "cpu"
 
@@ -281,11 +301,22 @@ def set_checkpoint_debug_enabled(enabled: bool | None) -> Iterator[None]:
 
 
 class GraphExecGroup(contextlib.nullcontext):
-    """Accepted: each backward() recomputes the functions that it goes through."""
+    """Accepted: each backward() recomputes the functions that it goes through.
+
+    >>> from rushlight.utils.checkpoint import GraphExecGroup, checkpoint
+    >>> x = torch.ones(1, requires_grad=True)
+    >>> with GraphExecGroup():
+    ...     checkpoint(torch.exp, x, use_reentrant=False).backward()
+    """
 
 
 class CheckpointPolicy(enum.Enum):
-    """What a selective checkpoint's policy says of an operation."""
+    """What a selective checkpoint's policy says of an operation.
+
+    >>> from rushlight.utils.checkpoint import CheckpointPolicy
+    >>> CheckpointPolicy.MUST_SAVE.value
+    0
+    """
 
     MUST_SAVE = 0
     PREFER_SAVE = 1
@@ -296,7 +327,12 @@ class CheckpointPolicy(enum.Enum):
 
 
 class SelectiveCheckpointContext:
-    """What a policy function is given beside the operation."""
+    """What a policy function is given beside the operation.
+
+    >>> from rushlight.utils.checkpoint import SelectiveCheckpointContext
+    >>> SelectiveCheckpointContext(is_recompute=False).is_recompute
+    False
+    """
 
     def __init__(self, *, is_recompute: bool, op_output: Any = None) -> None:
         self.is_recompute, self.op_output = is_recompute, op_output
@@ -317,7 +353,7 @@ def create_selective_checkpoint_contexts(policy_fn_or_list: Callable | list, all
 
 __all__ = [
     "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "DefaultDeviceType", "GraphExecGroup",
-    "SAC_IGNORED_OPS", "SelectiveCheckpointContext", "TorchDispatchMode", "check_backward_validity", "checkpoint",
+    "SAC_IGNORED_OPS", "SelectiveCheckpointContext", "check_backward_validity", "checkpoint",
     "checkpoint_sequential", "create_selective_checkpoint_contexts", "detach_variable", "get_device_states",
-    "noop_context_fn", "set_checkpoint_debug_enabled", "set_checkpoint_early_stop", "set_device_states", "tree_map",
+    "noop_context_fn", "set_checkpoint_debug_enabled", "set_checkpoint_early_stop", "set_device_states",
 ]
