@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .answers import finder as _finder
 from .trace import dtypes
 from .trace.device import device as device_class
 from .trace.device import require
@@ -438,6 +439,15 @@ class _Reader(pickle._Unpickler):
         return self.storage(*saved[1:])
 
 
+def is_allowed(full: str) -> bool:
+    """Whether `load` takes a name (with its module) in a file."""
+    module, _, name = full.rpartition(".")
+    return (
+        full in _NAMES or full in _safe_classes or full in ("torch.storage.UntypedStorage", "torch.UntypedStorage")
+        or module in ("torch", "torch.storage") and name in _DTYPE_OF or full in _dtype_names()
+    )
+
+
 def load(f, map_location=None, pickle_module=None, *, weights_only: bool | None = None,
          mmap: bool | None = None, **pickle_load_args):
     """Read a .pt file written by PyTorch or by `save`.
@@ -593,3 +603,5 @@ def _read_legacy(file, name, unrestricted):
         if unrestricted and not isinstance(e, (EOFError, KeyError)):
             raise
         raise _corrupt(name, f"{type(e).__name__}: {e}") from None
+
+__getattr__ = _finder(__name__)

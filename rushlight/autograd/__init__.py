@@ -3,6 +3,9 @@
 The engine is `trace/engine.py`; here is what users call. Read `function.py` for custom functions.
 """
 
+import contextlib
+
+from ..answers import finder as _finder
 from ..trace import engine as _engine
 from ..trace.graph import GradNode
 from ..trace.modes import (
@@ -19,6 +22,37 @@ from .function import Function
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 
 Variable = Tensor
+
+
+class _set_flag(contextlib.ContextDecorator):
+    def __enter__(self):
+        return None
+
+    def __exit__(self, *error):
+        pass
+
+
+
+class set_multithreading_enabled(_set_flag):
+    """Accepted: gradients are computed by the threads of the kernels. At once, and as a context manager.
+
+    >>> with torch.autograd.set_multithreading_enabled(False):
+    ...     pass
+    """
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+
+
+class enforce_grad_layout_policy(_set_flag):
+    """Accepted: a leaf's gradient has the leaf's layout. At once, and as a context manager or decorator.
+
+    >>> with torch.autograd.enforce_grad_layout_policy(True):
+    ...     pass
+    """
+
+    def __init__(self, enable: bool = True) -> None:
+        super().__init__()
 
 
 def _tuple(x):
@@ -130,3 +164,5 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
+
+__getattr__ = _finder(__name__)

