@@ -114,7 +114,6 @@ VALUES: dict[str, dict[str, Any]] = {
     "nn.attention": {"WARN_FOR_UNFUSED_KERNELS": False},
     "cuda": {"has_half": True, "has_magma": False, "default_generators": ()},
     "xpu": {"default_generators": ()},
-    "version": {"git_version": "", "rocm": None},
 }
 
 # {namespace: (what their error says, functions, classes)}

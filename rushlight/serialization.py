@@ -22,24 +22,11 @@ from .trace import dtypes
 from .trace.device import device as device_class
 from .trace.device import require
 from .trace.meta import Size, meta
+from .trace.storage import STORAGES
 from .trace.tensor import Parameter, Tensor, array
 from .trace.trie import idle
 
 new = object.__new__
-STORAGES = {
-    "float64": "DoubleStorage",
-    "float32": "FloatStorage",
-    "float16": "HalfStorage",
-    "bfloat16": "BFloat16Storage",
-    "int64": "LongStorage",
-    "int32": "IntStorage",
-    "int16": "ShortStorage",
-    "int8": "CharStorage",
-    "uint8": "ByteStorage",
-    "bool": "BoolStorage",
-    "complex64": "ComplexFloatStorage",
-    "complex128": "ComplexDoubleStorage",
-}
 _DTYPE_OF = {v: dtypes.ALL[k] for k, v in STORAGES.items()}
 _safe_classes: dict[str, Any] = {}
 

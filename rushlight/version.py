@@ -1,7 +1,5 @@
 """The version of Rushlight, and the PyTorch version whose behaviour it follows."""
 
-from .answers import finder as _finder
-
 __version__ = "0.1.0"
 TORCH_VERSION = "2.13.0"
 
@@ -9,6 +7,6 @@ TORCH_VERSION = "2.13.0"
 cuda = None
 hip = None
 xpu = None
+rocm = None
+git_version = ""
 debug = False
-
-__getattr__ = _finder(__name__)

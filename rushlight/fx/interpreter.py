@@ -175,19 +175,11 @@ class Transformer(Interpreter):
 
     def transform(self) -> GraphModule:
         """The new module."""
-        overrides_active()
         result = super().run(enable_io_processing=False)
         if result is not None:
             out = self.tracer.create_arg(result)
             self.new_graph.output(out)
         return GraphModule(self.module, self.new_graph, type(self.module).__name__)
-
-
-def overrides_active() -> None:
-    """From now on calls look for proxies."""
-    from ..trace import overrides
-
-    overrides.activate()
 
 
 __all__ = ["Interpreter", "Transformer"]

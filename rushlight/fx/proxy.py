@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..trace import overrides
 from ..trace.dtypes import dtype, layout, memory_format
 from ..trace.meta import Size
 from ..trace.tensor import Tensor
@@ -110,6 +111,7 @@ class Proxy:
     def __init__(self, node: Node, tracer: TracerBase | None = None) -> None:
         self.node = node
         self.tracer = GraphAppendingTracer(node.graph) if tracer is None else tracer
+        overrides.activate()  # from now on calls look for proxies
 
     def __repr__(self) -> str:
         return f"Proxy({self.node.name})"

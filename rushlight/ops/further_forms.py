@@ -210,7 +210,7 @@ def batch_norm_backward_elemt(grad_out: Tensor, input: Tensor, mean: Tensor, inv
 
 # ---------------------------------------------------------------- others
 
-@function(api="torch Tensor")
+@function(api="torch Tensor", out=True)
 def hash_tensor(input: Tensor, dim=(), *, keepdim: bool = False, mode: int = 0):
     """The exclusive or of all elements' 64 bits (of floats as float64), over all or some dims; uint64.
 
@@ -218,6 +218,8 @@ def hash_tensor(input: Tensor, dim=(), *, keepdim: bool = False, mode: int = 0):
     """
     if mode != 0:
         raise RuntimeError(f"hash_tensor: Unknown mode {mode}")
+    if not input.dim():
+        return hash_tensor(input.reshape(1)).reshape(())
     dims = [d % max(input.dim(), 1) for d in ((dim,) if isinstance(dim, int) else dim)] or list(range(input.dim()))
     kept = [d for d in range(input.dim()) if d not in dims]
     x = input.detach().double().view(dtypes.int64) if input.dtype.is_floating_point else input.to(dtypes.int64)

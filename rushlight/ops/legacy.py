@@ -61,10 +61,9 @@ def reinforce(self: Tensor, reward: Any) -> None:
 
 def storage_type(self: Tensor) -> Any:
     """The class of the tensor's storage, e.g. `torch.FloatStorage`."""
-    from .. import storage
-    from ..serialization import STORAGES
+    from ..trace.storage import STORAGES, TYPED_STORAGES
 
-    return getattr(storage, STORAGES[self.dtype.name])
+    return TYPED_STORAGES[STORAGES[self.dtype.name]]
 
 
 def is_distributed(self: Tensor) -> bool:
