@@ -80,7 +80,7 @@ def main():
     p.add_argument("--lr", type=float, default=0.2, help="the largest learning rate of the schedule (default: 0.2)")
     args = p.parse_args()
     if args.quick:
-        args.width, args.epochs, args.batch = 8, 4, 64
+        args.width, args.epochs, args.batch = 8, min(args.epochs, 3), 64
 
     x, y = common.cifar10(True, args.data, count=1500 if args.quick else None)
     test_x, test_y = common.cifar10(False, args.data, count=500 if args.quick else None)
@@ -119,7 +119,7 @@ def main():
     table = common.plots.confusion_matrix(test_y.numpy(), taken.numpy(), CLASSES)
     common.draw(common.plots.plot_confusion_matrix, table, CLASSES, run.out / "confusion.png", normalize=True)
     seen = torch.cat([augmented([(x[i], y[i])] * 6)[0] for i in range(4)])
-    common.draw(common.plots.show_images, seen.numpy(), path=run.out / "augmented.png", columns=6)
+    common.draw(common.sheet, run.out / "augmented.png", seen, columns=6, zoom=3)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from rushlight.datasets import files
 from rushlight.tools import plots
 from rushlight.tools.progress import progress
 
-__all__ = ["Run", "cifar10", "data_path", "draw", "frechet_distance", "mnist", "parser", "plots", "progress"]
+__all__ = ["Run", "cifar10", "data_path", "draw", "frechet_distance", "mnist", "parser", "plots", "progress", "sheet"]
 
 FRAMEWORK = "Rushlight" if torch.__name__ == "rushlight" else "PyTorch"
 
@@ -160,6 +160,18 @@ class Run:
 
     def write(self, **content):
         (self.out / "metrics.json").write_text(json.dumps(content, indent=1))
+
+
+def sheet(path, pictures, columns=10, zoom=2):
+    """Save pictures (N, 1 or 3, H, W) in [0, 1] side by side as one, each pixel `zoom` pixels wide."""
+    from matplotlib.image import imsave
+
+    a = np.asarray(pictures.detach().numpy(), np.float32).clip(0, 1)
+    a = np.pad(a, ((0, -len(a) % columns), (0, 0), (1, 1), (1, 1)), constant_values=1)  # white lines between them
+    n, channels, height, width = a.shape
+    a = a.reshape(n // columns, columns, channels, height, width).transpose(0, 3, 1, 4, 2)
+    a = a.reshape(n // columns * height, columns * width, channels).repeat(zoom, 0).repeat(zoom, 1)
+    imsave(path, a[..., [0, 0, 0]] if channels == 1 else a)
 
 
 def draw(function, *arguments, **options):

@@ -62,10 +62,10 @@ def main():
     p.add_argument("--lr", type=float, default=2e-4, help="of the discriminator; the generator's is twice that (default: 2e-4)")
     args = p.parse_args()
     if args.quick:
-        args.epochs, args.batch = min(args.epochs, 4), 64
+        args.epochs, args.batch = min(args.epochs, 3), 64
 
     x, _ = common.mnist(True, args.data, count=2000 if args.quick else None)
-    test_x, _ = common.mnist(False, args.data)
+    test_x, _ = common.mnist(False, args.data, count=2000 if args.quick else None)
     torch.manual_seed(args.seed)
     train = DataLoader(TensorDataset(2 * x - 1), args.batch, shuffle=True, drop_last=True)
     generator, discriminator = Generator().apply(initialize), Discriminator().apply(initialize)
@@ -100,7 +100,7 @@ def main():
             samples = generator(same) / 2 + 0.5
         losses = (totals / len(train)).tolist()
         run.log(epoch=epoch + 1, discriminator_loss=losses[0], generator_loss=losses[1], frechet=common.frechet_distance(test_x, samples))
-        common.draw(common.plots.show_images, samples[:60].numpy(), path=run.out / f"samples{epoch + 1}.png", columns=10)
+        common.draw(common.sheet, run.out / f"samples{epoch + 1}.png", samples[:60])
         run.save(epoch + 1)
 
     run.result(frechet=run.history[-1]["frechet"])

@@ -59,7 +59,7 @@ def main():
     args = p.parse_args()
     epochs = args.epochs or (2 if args.quick else {"mlp": 15, "cnn": 8}[args.model])
 
-    x, y = common.mnist(True, args.data, count=4000 if args.quick else None)
+    x, y = common.mnist(True, args.data, count=3000 if args.quick else None)
     test_x, test_y = common.mnist(False, args.data, count=1000 if args.quick else None)
     torch.manual_seed(args.seed)
     train = DataLoader(TensorDataset(x, y), args.batch, shuffle=True)

@@ -56,7 +56,7 @@ def main():
     p.add_argument("--lr", type=float, default=1e-3)
     args = p.parse_args()
     if args.quick:
-        args.epochs = min(args.epochs, 6)
+        args.epochs = min(args.epochs, 4)
 
     x, _ = common.mnist(True, args.data, count=5000 if args.quick else None)
     test_x, _ = common.mnist(False, args.data, count=1000 if args.quick else None)
@@ -91,15 +91,14 @@ def main():
         again = model.decode(means).sigmoid()
         part = torch.linspace(0, 1, 10)[:, None]
         between = torch.cat([model.decode((1 - part) * means[i] + part * means[i + 1]).sigmoid() for i in range(6)])
-        show = common.plots.show_images
         common.draw(common.plots.plot_curves, run.curves("loss", "test_loss"), run.out / "curves.png")
-        common.draw(show, samples[:60].numpy(), path=run.out / "samples.png", columns=10, title="drawn")
-        common.draw(show, torch.cat([test_x[:10], again]).numpy(), path=run.out / "again.png", columns=10, title="read and written again")
-        common.draw(show, between.numpy(), path=run.out / "between.png", columns=10, title="between two digits")
+        common.draw(common.sheet, run.out / "samples.png", samples[:60])
+        common.draw(common.sheet, run.out / "again.png", torch.cat([test_x[:10], again]))
+        common.draw(common.sheet, run.out / "between.png", between)
         if args.latent == 2:  # the codes that lie at even steps of the normal distribution
             step = torch.distributions.Normal(0, 1).icdf(torch.linspace(0.03, 0.97, 15))
             plane = torch.cartesian_prod(step.flip(0), step).flip(1)
-            common.draw(show, model.decode(plane).sigmoid().numpy(), path=run.out / "plane.png", columns=15)
+            common.draw(common.sheet, run.out / "plane.png", model.decode(plane).sigmoid(), columns=15)
 
 
 if __name__ == "__main__":
