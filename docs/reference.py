@@ -33,9 +33,9 @@ INDEX = {
                  "autograd.forward_ad",
     "Probability": "distributions distributions.kl",
     "Data": "utils.data datasets datasets.transforms datasets.transforms.functional datasets.text",
-    "Files": "serialization safetensors hub",
+    "Files": "serialization storage safetensors hub",
     "Looking inside": "tools tools.summary tools.progress tools.plots tools.explain profiler "
-                      "autograd.profiler utils.tensorboard",
+                      "autograd.profiler utils.tensorboard fx fx.passes.shape_prop",
     "Settings": "cpu cpu.amp cuda cuda.amp accelerator backends overrides utils.hooks utils.dlpack "
                 "testing alias jit library futures ao",
 }  # fmt: skip

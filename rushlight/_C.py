@@ -30,6 +30,26 @@ class DispatchKeySet(frozenset):
         return super().__new__(cls, (key,))
 
 
+class Tag(enum.Enum):
+    """Properties of operators that PyTorch's compiler is told; nothing here asks for them."""
+
+    core = enum.auto()
+    cudagraph_unsafe = enum.auto()
+    data_dependent_output = enum.auto()
+    dynamic_output_shape = enum.auto()
+    flexible_layout = enum.auto()
+    inplace_view = enum.auto()
+    needs_contiguous_strides = enum.auto()
+    needs_exact_strides = enum.auto()
+    needs_fixed_stride_order = enum.auto()
+    nondeterministic_bitwise = enum.auto()
+    nondeterministic_seeded = enum.auto()
+    pointwise = enum.auto()
+    pt2_compliant_tag = enum.auto()
+    reduction = enum.auto()
+    view_copy = enum.auto()
+
+
 def _get_tracing_state() -> None:
     """None: nothing is traced by torch.jit."""
 

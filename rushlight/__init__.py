@@ -156,6 +156,15 @@ _LAZY = {
     "to_dlpack": ("utils.dlpack", "to_dlpack"),
     "set_anomaly_enabled": ("autograd.anomaly", "set_anomaly_enabled"),
     "hub": ("hub", None),
+    "storage": ("storage", None),
+    "_utils": ("_utils", None),
+    "__future__": ("__future__", None),
+    "export": ("export", None),
+    "monitor": ("monitor", None),
+    "mps": ("mps", None),
+    "nested": ("nested", None),
+    "package": ("package", None),
+    "quantization": ("quantization", None),
 }
 _LAZY.update({_n: ("settings", _n) for _n in (
     "autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache "
@@ -182,6 +191,10 @@ def __getattr__(name: str):
             if name in _operators:
                 globals()[name] = _operators[name]
                 return _operators[name]
+            from .answers import find
+
+            globals()[name] = found = find("torch", name)
+            return found
         raise AttributeError(f"module 'rushlight' has no attribute '{name}'")
     module = _import_module("." + entry[0], __name__)
     found = module if entry[1] is None else getattr(module, entry[1])

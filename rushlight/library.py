@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .answers import finder as _finder
 from .autograd import Function
 from .ops.namespaces import namespace
 
@@ -152,6 +153,114 @@ def register_kernel(op: Any, device_types: Any, func: Callable | None = None, /,
     return _found(op).register_kernel(device_types, func)
 
 
+impl_abstract = register_fake
+
+
+def register_vmap(op: Any, func: Callable | None = None, /, **_: Any) -> Any:
+    """Accepted: vmap maps the operators that a custom operator calls. A decorator without `func`."""
+    return (lambda given: given) if func is None else func
+
+
+def register_autocast(op: Any, device_type: str, cast_inputs: Any, /, *, lib: Any = None) -> None:
+    """In autocast on the CPU, the operator's floating-point tensors are cast to `cast_inputs`. RuntimeError without it."""
+    found = _found(op)
+    if device_type != "cpu":
+        return
+    inner = found._fn
+
+    def cast(*args: Any, **kwargs: Any) -> Any:
+        import rushlight
+
+        def half(x: Any) -> Any:
+            return x.to(cast_inputs) if isinstance(x, rushlight.Tensor) and x.is_floating_point() else x
+
+        if rushlight.is_autocast_enabled("cpu"):
+            args, kwargs = tuple([half(a) for a in args]), {k: half(v) for k, v in kwargs.items()}
+        return inner(*args, **kwargs)  # type: ignore[misc]
+
+    found._fn = cast
+
+
+def fallthrough_kernel(*args: Any, **kwargs: Any) -> Any:
+    """A mark for `impl`: the operator as it is. Raises NotImplementedError when called."""
+    raise NotImplementedError("fallthrough_kernel() should never be called.")
+
+
+def infer_schema(prototype_function: Callable, /, *, mutates_args: Any, op_name: str | None = None) -> str:
+    """The schema of a function by its annotations. ValueError for a parameter without one.
+
+    >>> def scale(x: torch.Tensor, by: float = 2.0) -> torch.Tensor: ...
+    >>> torch.library.infer_schema(scale, mutates_args=())
+    '(Tensor x, float by=2.0) -> Tensor'
+    """
+    import inspect
+    import typing
+
+    from .trace.tensor import Tensor
+
+    hints = typing.get_type_hints(prototype_function)
+    names = {Tensor: "Tensor", int: "SymInt", float: "float", bool: "bool", str: "str", type(None): "()"}
+
+    def shown(kind: Any, name: str) -> str:
+        inner = typing.get_args(kind)
+        if typing.get_origin(kind) in (list, Sequence):
+            return f"{shown(inner[0], name)}[]"
+        if inner and type(None) in inner:
+            return f"{shown(next(k for k in inner if k is not type(None)), name)}?"
+        if kind not in names:
+            raise ValueError(f"infer_schema(func): parameter {name} has unsupported type {kind}")
+        return names[kind]
+
+    parts: list[str] = []
+    for i, p in enumerate(inspect.signature(prototype_function).parameters.values()):
+        if p.name not in hints:
+            raise ValueError(f"infer_schema(func): Parameter {p.name} must have a type annotation.")
+        text = shown(hints[p.name], p.name)
+        if mutates_args == "unknown" or p.name in mutates_args:
+            letter = chr(ord("a") + i)
+            text = text.replace("Tensor", f"Tensor({letter}!)")
+        default = "" if p.default is p.empty else f"={p.default}" if not isinstance(p.default, str) else f'="{p.default}"'
+        parts.append(("*, " if p.kind is p.KEYWORD_ONLY and not any(x.startswith("*, ") for x in parts) else "") + f"{text} {p.name}{default}")
+    result = hints.get("return", type(None))
+    several = typing.get_args(result) if typing.get_origin(result) is tuple else None
+    out = f"({', '.join([shown(k, 'return') for k in several])})" if several else shown(result, "return")
+    return f"{op_name or ''}({', '.join(parts)}) -> {out}"
+
+
+def opcheck(op: Any, args: tuple, kwargs: dict | None = None, *, test_utils: Any = (), raise_exception: bool = True,
+            atol: float | None = None, rtol: float | None = None) -> dict[str, str]:
+    """Run an operator, and check its gradient rule against finite differences where inputs are float64.
+
+    Returns {check: "SUCCESS"}; raises what a check raised, or names it if not raise_exception.
+
+    >>> @torch.library.custom_op("example::cube", mutates_args=())
+    ... def cube(x: torch.Tensor) -> torch.Tensor:
+    ...     return x ** 3
+    >>> torch.library.opcheck(cube, (torch.ones(2),))
+    {'test_schema': 'SUCCESS', 'test_autograd_registration': 'SUCCESS'}
+    """
+    from .autograd import gradcheck
+    from .trace.dtypes import float64
+    from .trace.tensor import Tensor
+
+    found, results = _found(op), {}
+
+    def gradients() -> None:
+        inputs = [a for a in args if isinstance(a, Tensor) and a.requires_grad]
+        if inputs and all(a.dtype is float64 for a in inputs):
+            gradcheck(lambda *a: found(*a, **(kwargs or {})), args)
+
+    for name, check in (("test_schema", lambda: found(*args, **(kwargs or {}))), ("test_autograd_registration", gradients)):
+        try:
+            check()
+            results[name] = "SUCCESS"
+        except Exception as e:
+            if raise_exception:
+                raise
+            results[name] = f"{type(e).__name__}: {e}"
+    return results
+
+
 def define(qualname: str, schema: str, *, lib: Any = None, tags: Any = ()) -> None:
     """An operator without an implementation, which `impl` gives."""
     CustomOpDef(qualname, None)
@@ -187,3 +296,5 @@ class Library:
         if not isinstance(op_name, str) or "::" not in op_name:
             op_name = f"{self.ns}::{op_name}" if isinstance(op_name, str) else op_name
         _found(op_name).register_kernel(dispatch_key or self.dispatch_key, fn)
+
+__getattr__ = _finder(__name__)

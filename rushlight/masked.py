@@ -13,6 +13,8 @@ from typing import Any
 import rushlight as torch
 from rushlight.trace.tensor import Tensor
 
+from .answers import finder as _finder
+
 __all__ = [
     "amax",
     "amin",
@@ -275,3 +277,5 @@ def normalize(
     """The kept elements divided by their norm, at least `eps`; 0 for the others."""
     size = norm(input, ord, dim, keepdim=True, dtype=dtype, mask=mask)
     return _kept(input, mask, 0) / size.maximum(size.new_full((), eps))
+
+__getattr__ = _finder(__name__)

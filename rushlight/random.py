@@ -50,4 +50,9 @@ def fork_rng(devices=None, enabled: bool = True, *_args, **_kwargs):
             set_rng_state(state)
 
 
+def thread_safe_generator() -> Generator | None:
+    """The generator of this thread where it is a worker's; None: functions then use the default one."""
+    return None
+
+
 __all__ = ["fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"]

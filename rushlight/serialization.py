@@ -17,28 +17,16 @@ from typing import Any
 
 import numpy as np
 
+from .answers import finder as _finder
 from .trace import dtypes
 from .trace.device import device as device_class
 from .trace.device import require
 from .trace.meta import Size, meta
+from .trace.storage import STORAGES
 from .trace.tensor import Parameter, Tensor, array
 from .trace.trie import idle
 
 new = object.__new__
-STORAGES = {
-    "float64": "DoubleStorage",
-    "float32": "FloatStorage",
-    "float16": "HalfStorage",
-    "bfloat16": "BFloat16Storage",
-    "int64": "LongStorage",
-    "int32": "IntStorage",
-    "int16": "ShortStorage",
-    "int8": "CharStorage",
-    "uint8": "ByteStorage",
-    "bool": "BoolStorage",
-    "complex64": "ComplexFloatStorage",
-    "complex128": "ComplexDoubleStorage",
-}
 _DTYPE_OF = {v: dtypes.ALL[k] for k, v in STORAGES.items()}
 _safe_classes: dict[str, Any] = {}
 
@@ -438,6 +426,15 @@ class _Reader(pickle._Unpickler):
         return self.storage(*saved[1:])
 
 
+def is_allowed(full: str) -> bool:
+    """Whether `load` takes a name (with its module) in a file."""
+    module, _, name = full.rpartition(".")
+    return (
+        full in _NAMES or full in _safe_classes or full in ("torch.storage.UntypedStorage", "torch.UntypedStorage")
+        or module in ("torch", "torch.storage") and name in _DTYPE_OF or full in _dtype_names()
+    )
+
+
 def load(f, map_location=None, pickle_module=None, *, weights_only: bool | None = None,
          mmap: bool | None = None, **pickle_load_args):
     """Read a .pt file written by PyTorch or by `save`.
@@ -593,3 +590,5 @@ def _read_legacy(file, name, unrestricted):
         if unrestricted and not isinstance(e, (EOFError, KeyError)):
             raise
         raise _corrupt(name, f"{type(e).__name__}: {e}") from None
+
+__getattr__ = _finder(__name__)

@@ -5,6 +5,7 @@ Programs set them at their start. What a setting would change elsewhere is said 
 
 from __future__ import annotations
 
+import os
 import warnings
 from types import ModuleType
 from typing import Any
@@ -209,3 +210,18 @@ def autocast_decrement_nesting() -> int:
 
 def clear_autocast_cache() -> None:
     """Nothing to forget: casts of weights are not kept."""
+
+
+def get_autocast_ipu_dtype() -> dtypes.dtype:
+    """What autocast would use on such a device: torch.float16."""
+    return dtypes.float16
+
+
+def get_autocast_xla_dtype() -> dtypes.dtype:
+    """What autocast would use on such a device: torch.bfloat16."""
+    return dtypes.bfloat16
+
+
+def get_file_path(*path_components: str) -> str:
+    """The path of a file beside this package's folder."""
+    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), *path_components)

@@ -1,8 +1,10 @@
 """torch.types: names for annotations."""
 
+import os
 from collections.abc import Sequence
-from typing import Union
+from typing import IO, Union
 
+from .answers import finder as _finder
 from .trace.device import device
 from .trace.dtypes import dtype, layout
 from .trace.meta import Size
@@ -18,3 +20,6 @@ _dtype = dtype
 _TensorOrTensors = Union[Tensor, Sequence[Tensor]]
 _device = device
 _layout = layout
+FileLike = Union[str, os.PathLike[str], IO[bytes]]
+
+__getattr__ = _finder(__name__)

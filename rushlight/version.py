@@ -7,4 +7,6 @@ TORCH_VERSION = "2.13.0"
 cuda = None
 hip = None
 xpu = None
+rocm = None
+git_version = ""
 debug = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .answers import finder as _finder
 from .backends.mkl import is_available as is_available
 
 is_bf16_supported = is_initialized = is_available
@@ -19,3 +20,5 @@ def is_current_stream_capturing() -> bool:
 
 def empty_cache() -> None:
     """Nothing to do."""
+
+__getattr__ = _finder(__name__)

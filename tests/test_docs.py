@@ -52,7 +52,7 @@ def test_examples(name, apart):
     module = importlib.import_module(name)
     space = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional}
     tests = Finder().find(module, name, globs=vars(module) | space)
-    for made in vars(module).get("TYPED_TENSORS", {}).values():
+    for made in [*vars(module).get("TYPED_TENSORS", {}).values(), *vars(module).get("TYPED_STORAGES", {}).values()]:
         tests += Finder().find(made, made.__name__, module, globs=space)
     runner = doctest.DocTestRunner(verbose=False)
     failures: list[str] = []
@@ -78,7 +78,8 @@ def test_every_module_has_a_page():
     above = {page[:n] for page in reference.PAGES for n, c in enumerate(page + ".") if c == "."}
     bare = {  # names for annotations, and answers to those who ask
         f"rushlight.{name}"
-        for name in "types return_types version distributed fx onnx xpu compiler multiprocessing".split()
+        for name in "types return_types version distributed onnx xpu compiler multiprocessing export monitor mps nested package "
+                    "quantization".split()
     }
     assert modules - above == bare, "a new module? Put it into INDEX of docs/reference.py"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from ..answers import finder as _finder
 from ..nn import Module
 from ..trace.tensor import Tensor
 
@@ -37,3 +38,5 @@ def _absent(*args: Any, **kwargs: Any) -> NoReturn:
 
 
 convert = prepare = prepare_qat = fuse_modules = fuse_modules_qat = _absent
+
+__getattr__ = _finder(__name__)

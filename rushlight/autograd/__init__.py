@@ -3,6 +3,9 @@
 The engine is `trace/engine.py`; here is what users call. Read `function.py` for custom functions.
 """
 
+import contextlib
+
+from ..answers import finder as _finder
 from ..trace import engine as _engine
 from ..trace.graph import GradNode
 from ..trace.modes import (
@@ -21,8 +24,41 @@ from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 Variable = Tensor
 
 
+class _set_flag(contextlib.ContextDecorator):
+    def __enter__(self):
+        return None
+
+    def __exit__(self, *error):
+        pass
+
+
+
+class set_multithreading_enabled(_set_flag):
+    """Accepted: gradients are computed by the threads of the kernels. At once, and as a context manager.
+
+    >>> with torch.autograd.set_multithreading_enabled(False):
+    ...     pass
+    """
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+
+
+class enforce_grad_layout_policy(_set_flag):
+    """Accepted: a leaf's gradient has the leaf's layout. At once, and as a context manager or decorator.
+
+    >>> with torch.autograd.enforce_grad_layout_policy(True):
+    ...     pass
+    """
+
+    def __init__(self, enable: bool = True) -> None:
+        super().__init__()
+
+
 def _tuple(x):
-    return (x,) if isinstance(x, Tensor) or x is None else tuple(x)
+    if isinstance(x, (Tensor, graph.GradientEdge)) or x is None:
+        x = (x,)
+    return tuple([t.tensor() if isinstance(t, graph.GradientEdge) else t for t in x])
 
 
 def backward(
@@ -55,7 +91,7 @@ def backward(
             None if grad_tensors is None else _tuple(grad_tensors),
             retain_graph,
             create_graph,
-            inputs.values() if isinstance(inputs, dict) else inputs,
+            inputs if inputs is None else _tuple(inputs.values() if isinstance(inputs, dict) else inputs),
         )
 
 
@@ -92,7 +128,7 @@ def grad(
         made = grad(outputs, tuple(inputs.values()), grad_outputs, retain_graph, create_graph,
                     only_inputs, allow_unused, is_grads_batched, materialize_grads)
         return dict(zip(inputs, made, strict=True))
-    outputs, inputs = _tuple(outputs), (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    outputs, inputs = _tuple(outputs), _tuple(inputs)
     if not inputs:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     seeds = None if grad_outputs is None else _tuple(grad_outputs)
@@ -128,3 +164,5 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
+
+__getattr__ = _finder(__name__)

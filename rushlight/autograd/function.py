@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..trace import trie
+from ..trace import overrides, trie
 from ..trace.layouts import filled
 from ..trace.modes import no_grad, set_grad_enabled
 from ..trace.plan import FUNCTION_OUT
@@ -13,7 +13,7 @@ from ..trace.record import site
 from ..trace.segments import end_segment, enter
 from ..trace.sweep import FREED_MESSAGE
 from ..trace.tensor import Tensor, array
-from ..trace.trie import FUNCTION, LOCK, RECORDER, child, idle
+from ..trace.trie import FUNCTION, LEAF, LOCK, RECORDER, VARIABLE, child, idle
 from ..trace.write import edge
 
 new = object.__new__
@@ -42,6 +42,7 @@ class FunctionCtx:
         self._outputs: dict = {}  # {place among the saved: node of the output that it is}
         self._segment: Any = None  # where the output lies, while backward() runs
         self._freed = False
+        self._unpack: Any = None  # the hook that makes a saved tensor out of what the pack hook returned
         self._dirty: tuple = ()
         self._non_differentiable: tuple = ()
         self._materialize = True
@@ -59,6 +60,11 @@ class FunctionCtx:
         """The tensors given to `save_for_backward`."""
         if self._freed:
             raise RuntimeError(FREED_MESSAGE)
+        if self._unpack is not None:
+            return tuple([
+                None if t is None else restored(self, self._unpack(t), place, None, self._outputs.get(i))
+                for i, (t, place) in enumerate(zip(self._saved, self._places, strict=True))
+            ])
         for t, version in zip(self._saved, self._versions, strict=True):
             if t is not None and t._version != version:
                 raise RuntimeError(
@@ -92,6 +98,13 @@ class FunctionCtx:
     def free(self) -> None:
         """Drop what was saved: a backward() that keeps no graph is over."""
         self._freed, self._saved, self._versions = True, (), ()
+
+    def pack(self, pack, unpack, args) -> None:
+        """Give what was saved to a hook, and keep what it returns."""
+        self._places = [next((i for i, a in enumerate(args) if a is t), None) for t in self._saved]
+        with no_grad():
+            self._saved = tuple([None if t is None else pack(t) for t in self._saved])
+        self._unpack = unpack
 
     def run_backward(self, slots, segment):
         """Pairs of input node and gradient, from the output gradients {number: gradient}."""
@@ -150,6 +163,28 @@ def with_history(saved, segment, node):
         t._history = (segment, node)
     t._storage = saved.storage_identity()
     return t
+
+
+def restored(ctx, value, place, output=None, node=None):
+    """An unpacked value in its place in the graph, where gradients are recorded.
+
+    place: the number of the argument that it is, or None; output: the number of the output that it is.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(f"the unpack hook must return a Tensor, not {type(value).__name__}")
+    if output is not None:
+        node = ctx._output_nodes.get(output)
+    if not RECORDER.tr.grad_on:
+        return value
+    n = ctx._input_nodes[place] if node is None and place is not None else node
+    if n is None:
+        return value.detach()
+    if n.op not in (LEAF, VARIABLE):
+        return with_history(value.detach(), ctx._segment, n)
+    leaf = (ctx._segment or RECORDER.tr).leaves[n.number]
+    if not isinstance(leaf, Tensor):
+        return with_history(value.detach(), *leaf[:2])
+    return leaf if value is leaf else _Stand.apply(leaf, value)
 
 
 def _backward_of(cls):
@@ -247,6 +282,8 @@ class Function:
             return result
         outputs = result if isinstance(result, tuple) else (result,)
         made = _attach(ctx, tr, tensors, nodes, serial, outputs)
+        if overrides.SAVING and ctx._saved:
+            ctx.pack(*overrides.SAVING[-1], args)
         return made if isinstance(result, tuple) else made[0]
 
 
@@ -271,6 +308,7 @@ def _attach(ctx, tr, tensors, nodes, serial, outputs):
             v.number, v.site = len(tr.leaves), site()
         tr.leaves.append(ctx)
         tr.bufs.append(None)
+        ctx._output_nodes = {}
         ctx._input_nodes, ctx._tensors = nodes, [t is not None for t in tensors]
         ctx._output_metas = [y._s.m if isinstance(y, Tensor) else None for y in outputs]
         made = []
@@ -294,6 +332,7 @@ def _output(ctx, tr, v, y, a, j):
         w, _ = edge(tr, FUNCTION_OUT, (a, v, j), a.m, True, a.root, ins=(a, v))
         w.number = j
     tr.st = w
+    ctx._output_nodes[j] = w
     ctx._outputs.update((i, w) for i, x in enumerate(ctx._saved) if x is y)
     if any(y is d for d in ctx._dirty):
         t = y
@@ -312,6 +351,18 @@ def _output(ctx, tr, v, y, a, j):
         tr.ts.append(t)
     t._s = w
     return t
+
+
+class _Stand(Function):
+    """A value in the place of a leaf: gradients go to the leaf."""
+
+    @staticmethod
+    def forward(ctx, leaf, value):
+        return value.detach()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g, None
 
 
 class _Once:

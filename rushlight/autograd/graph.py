@@ -1,16 +1,187 @@
-"""The computation graph: walk it, print it, draw it."""
+"""The computation graph: walk it, print it, draw it; hooks on what it saves and on its gradients."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
+from ..answers import finder as _finder
+from ..trace import engine
+from ..trace.graph import AccumulateGrad, RemovableHandle  # noqa: F401 - names of PyTorch's
 from ..trace.graph import GradNode as Node
+from ..trace.segments import end_segment
 from ..trace.tensor import Tensor
+from ..trace.trie import RECORDER
+from ..utils._python_dispatch import TorchDispatchMode  # noqa: F401 - a name of PyTorch's
+from .saved import disable_saved_tensors_hooks, saved_tensors_hooks
 
-__all__ = ["Node", "draw", "dot", "save_on_cpu", "walk"]
+Variable = Tensor
+
+__all__ = [
+    "GradientEdge", "Node", "allow_mutation_on_saved_tensors", "disable_saved_tensors_hooks", "draw", "dot", "get_gradient_edge",
+    "increment_version", "region_activation_memory_budget", "register_multi_grad_hook", "save_on_cpu",
+    "saved_tensors_hooks", "set_override_stale_capture_stream", "set_warn_on_accumulate_grad_stream_mismatch",
+    "walk",
+]
 
 
-class save_on_cpu(nullcontext):
+class GradientEdge(NamedTuple):
+    """A place in the graph: output `output_nr` of `node`. `autograd.grad` and `backward` take it as a tensor.
+
+    ownership_token: what keeps the place; here it is the tensor of `get_gradient_edge`.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> torch.autograd.graph.get_gradient_edge(x * 2)[1]
+    0
+    """
+
+    node: Node
+    output_nr: int
+    ownership_token: Any = None
+
+    def tensor(self) -> Tensor:
+        """The tensor in this place. Raises RuntimeError for an edge that was not made by `get_gradient_edge`."""
+        if self.ownership_token is not None:
+            return self.ownership_token
+        if isinstance(self.node, AccumulateGrad):
+            return self.node.variable
+        raise RuntimeError("this GradientEdge has no tensor: make it with torch.autograd.graph.get_gradient_edge")
+
+
+def get_gradient_edge(tensor: Tensor) -> GradientEdge:
+    """The place of `tensor` in the graph; RuntimeError if it requires no gradient.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> y = x * 3
+    >>> edge = torch.autograd.graph.get_gradient_edge(y)
+    >>> edge.node.name(), torch.autograd.grad((y ** 2).sum(), edge)
+    ('MulBackward0', (tensor([6., 6.]),))
+    """
+    if not tensor.requires_grad:
+        raise RuntimeError(
+            "It is not possible to get the gradient edge for a Tensor that does not require gradients"
+        )
+    node = tensor.grad_fn
+    return GradientEdge(AccumulateGrad(tensor) if node is None else node, tensor.output_nr, tensor)
+
+
+def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
+    """Tell autograd that the memory of a tensor (or of several) was written to by other means.
+
+    >>> x = torch.ones(2)
+    >>> torch.autograd.graph.increment_version(x)
+    >>> x._version
+    1
+    """
+    for t in (tensor,) if isinstance(tensor, Tensor) else tensor:
+        storage = t.storage_identity()
+        end_segment(RECORDER.tr)  # what was saved before is noted with its version
+        storage.version += 1
+
+
+def _cloned(t: Tensor) -> Tensor:
+    return t.detach().clone()
+
+
+class _Unpacked:
+    """What `allow_mutation_on_saved_tensors` yields."""
+
+    def clear(self) -> None:
+        """Nothing to clear: each copy belongs to the operation that saved it."""
+
+
+@contextlib.contextmanager
+def allow_mutation_on_saved_tensors() -> Iterator[_Unpacked]:
+    """In the block, tensors that were saved for a gradient may be written to afterwards: copies are saved.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> with torch.autograd.graph.allow_mutation_on_saved_tensors():
+    ...     y = x.clone()
+    ...     z = (y ** 2).sum()
+    ...     _ = y.zero_()
+    ...     z.backward()
+    >>> x.grad
+    tensor([2., 2.])
+    """
+    with saved_tensors_hooks(_cloned, lambda t: t):
+        yield _Unpacked()
+
+
+class _Handles:
+    """The handle of hooks on several tensors."""
+
+    def __init__(self, handles: Sequence[RemovableHandle]) -> None:
+        self.handles = tuple(handles)
+
+    def remove(self) -> None:
+        """Remove all."""
+        for handle in self.handles:
+            handle.remove()
+
+    def __enter__(self) -> _Handles:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
+
+
+def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: str = "all") -> _Handles:
+    """Call `fn` once for each backward() that reaches `tensors`.
+
+    mode "all": `fn(gradients)` when it has computed the gradients of all that it reaches, None for the
+    others. mode "any": `fn(gradient)` with the first. Raises ValueError for another mode.
+
+    >>> x, y = [torch.ones(1, requires_grad=True) for _ in range(2)]
+    >>> handle = torch.autograd.graph.register_multi_grad_hook([x, y], print)
+    >>> (x * 2).backward()
+    [tensor([2.]), None]
+    """
+    if mode not in ("all", "any"):
+        raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
+    seen: dict[int, Tensor] = {}
+
+    def finish() -> None:
+        found = [seen.get(i) for i in range(len(tensors))]
+        seen.clear()
+        if mode == "all":
+            fn(found)
+
+    def hook_of(i: int) -> Callable:
+        def hook(g: Tensor) -> None:
+            if not seen:
+                engine.at_end(finish)
+                if mode == "any":
+                    fn(g)
+            seen[i] = seen[i] + g if i in seen else g
+
+        return hook
+
+    return _Handles([t.register_hook(hook_of(i)) for i, t in enumerate(tensors)])
+
+
+class region_activation_memory_budget(contextlib.nullcontext):
+    """Without effect: what is saved for gradients is not chosen by a budget. budget: from 0 to 1.
+
+    >>> with torch.autograd.graph.region_activation_memory_budget(0.5):
+    ...     y = torch.ones(2) * 2
+    """
+
+    def __init__(self, budget: float) -> None:
+        super().__init__()
+        if not 0 <= budget <= 1:
+            raise ValueError(f"budget must be in [0, 1], got {budget}")
+
+
+def set_warn_on_accumulate_grad_stream_mismatch(enabled: bool) -> None:
+    """Accepted: there is one stream."""
+
+
+def set_override_stale_capture_stream(enabled: bool) -> None:
+    """Accepted: there is one stream."""
+
+
+class save_on_cpu(contextlib.nullcontext):
     """What is saved for gradients in the block lies in the CPU's memory: everything does.
 
     pin_memory, device_type: accepted.
@@ -156,3 +327,5 @@ def _draw_layers(root, path, params, plt) -> None:
     ax.axis("off")
     fig.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(fig)
+
+__getattr__ = _finder(__name__)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from contextlib import ContextDecorator
 from typing import Any
 
+from ..answers import find
+
 COLLECTING: list = []  # the collectors of active profilers
 
 
@@ -39,6 +41,24 @@ class record_function(ContextDecorator):
             collector.end(token)
 
 
+class EnforceUnique:
+    """Raises RuntimeError at a key that it saw before.
+
+    >>> seen = torch.autograd.profiler.EnforceUnique()
+    >>> seen.see("a"), seen.see("b")
+    (None, None)
+    """
+
+    def __init__(self) -> None:
+        self.seen: set = set()
+
+    def see(self, *key: Any) -> None:
+        """Note a key."""
+        if key in self.seen:
+            raise RuntimeError("duplicate key: " + str(key))
+        self.seen.add(key)
+
+
 class emit_nvtx:
     """A name only: it would mark ranges for another vendor's tool. Raises RuntimeError when called."""
 
@@ -63,4 +83,4 @@ def __getattr__(name: str) -> Any:
         from ..profiler import events
 
         return getattr(events, name)
-    raise AttributeError(f"module 'torch.autograd.profiler' has no attribute '{name}'")
+    return find("autograd.profiler", name)

@@ -90,6 +90,30 @@ def synchronize(device=None) -> NoReturn:
     raise NoCuda
 
 
+class AcceleratorError(RuntimeError):
+    """An error of a device. Nothing raises it: there is none.
+
+    >>> issubclass(torch.cuda.AcceleratorError, RuntimeError)
+    True
+    """
+
+
+class CudaError(RuntimeError):
+    """An error of the CUDA library. Nothing raises it: there is none.
+
+    >>> issubclass(torch.cuda.CudaError, RuntimeError)
+    True
+    """
+
+
+class DeferredCudaCallError(Exception):
+    """An error of a call that waited for a device. Nothing raises it: there is none.
+
+    >>> issubclass(torch.cuda.DeferredCudaCallError, Exception)
+    True
+    """
+
+
 class _OfDevice:
     """What only a CUDA device has: a class that programs name, and cannot make an object of."""
 
@@ -144,4 +168,6 @@ def __getattr__(name: str):
         import importlib
 
         return importlib.import_module("rushlight.cuda.amp")
-    raise AttributeError(f"module 'rushlight.cuda' has no attribute '{name}'")
+    from ..answers import find
+
+    return find("cuda", name)

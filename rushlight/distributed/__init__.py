@@ -5,6 +5,8 @@ A program runs in one process, whose threads use all processors.
 
 from __future__ import annotations
 
+from ..answers import finder as _finder
+
 __all__ = ["is_available", "is_initialized", "is_torchelastic_launched"]
 
 
@@ -25,3 +27,5 @@ def is_initialized() -> bool:
 def is_torchelastic_launched() -> bool:
     """False."""
     return False
+
+__getattr__ = _finder(__name__)

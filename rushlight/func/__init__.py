@@ -4,7 +4,7 @@ A transform takes a function and gives a function; they nest. `gradients.py` dif
 autograd, `batching.py` maps over a dimension.
 """
 
-from ..nn.utils.stateless import functional_call
+from ..answers import finder as _finder
 from .batching import stack_module_state, vmap
 from .gradients import (
     functionalize,
@@ -17,8 +17,12 @@ from .gradients import (
     linearize,
     vjp,
 )
+from .rearranging import debug_unwrap, functional_call, rearrange, replace_all_batch_norm_modules_
 
 __all__ = [
+    "debug_unwrap",
+    "rearrange",
+    "replace_all_batch_norm_modules_",
     "functional_call",
     "functionalize",
     "grad",
@@ -32,3 +36,5 @@ __all__ = [
     "vjp",
     "vmap",
 ]
+
+__getattr__ = _finder(__name__)

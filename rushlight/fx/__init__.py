@@ -1,67 +1,21 @@
-"""torch.fx: the classes' names, for `isinstance` and annotations.
+"""torch.fx: functions and modules as graphs that a program can read and rewrite.
 
-Modules are not rewritten symbolically here; the program that ran is what gets compiled.
+A `Tracer` calls a module with proxies; what they are used for becomes a `Graph` of `Node`s; a `GraphModule` is the
+module of that graph, with code made from it. Nothing here takes part in running ordinary programs: those are
+recorded and compiled as they run (`trace/`, `compile/`). Read `node.py`, then `graph.py`.
 """
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from . import graph, graph_module, interpreter, node, proxy, subgraph_rewriter
+from ._symbolic_trace import PH, ProxyableClassMeta, Tracer, symbolic_trace, wrap
+from .graph import CodeGen, Graph
+from .graph_module import GraphModule
+from .interpreter import Interpreter, Transformer
+from .node import Node, has_side_effect, map_arg
+from .proxy import Proxy
+from .subgraph_rewriter import replace_pattern
 
-from ..nn import Module
-
-__all__ = ["Graph", "GraphModule", "Interpreter", "Node", "Proxy", "Tracer", "Transformer",
-           "graph_module", "node", "proxy", "symbolic_trace", "wrap"]
-
-_REFUSED = (
-    "torch.fx is not there: modules are not traced symbolically. Forward hooks give the values in a "
-    "model, and `rushlight.show_kernels()` what was compiled"
-)
-
-
-class _Refused:
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise RuntimeError(_REFUSED)
-
-
-class Graph(_Refused):
-    """A name only. Raises RuntimeError when called."""
-
-
-class Node(_Refused):
-    """A name only. Raises RuntimeError when called."""
-
-
-class Proxy(_Refused):
-    """A name only. Raises RuntimeError when called."""
-
-
-class Tracer(_Refused):
-    """A name only. Raises RuntimeError when called."""
-
-
-class Interpreter(_Refused):
-    """A name only. Raises RuntimeError when called."""
-
-
-class Transformer(_Refused):
-    """A name only. Raises RuntimeError when called."""
-
-
-class GraphModule(Module):
-    """A name only. Raises RuntimeError when called."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise RuntimeError(_REFUSED)
-
-
-def symbolic_trace(root: Any, concrete_args: dict | None = None) -> NoReturn:
-    """Raises RuntimeError: modules are not traced symbolically."""
-    raise RuntimeError(_REFUSED)
-
-
-def wrap(fn_or_name: Any) -> Any:
-    """What is given, unchanged: no tracer looks into functions."""
-    return fn_or_name
-
-
-from . import graph_module, node, proxy  # noqa: E402 (they take the names above)
+__all__ = ["CodeGen", "Graph", "GraphModule", "Interpreter", "Node", "PH", "Proxy", "ProxyableClassMeta", "Tracer",
+           "Transformer", "graph", "graph_module", "has_side_effect", "interpreter", "map_arg", "node", "proxy",
+           "replace_pattern", "subgraph_rewriter", "symbolic_trace", "wrap"]

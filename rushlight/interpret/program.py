@@ -20,11 +20,12 @@ from . import tier0
 
 HOT_AFTER = 2
 COST = 2e-4  # seconds in tier 0, for each operation, after which a program is compiled: about what that takes
-SHARED = 20  # times as much, for a form that programs of many sizes share
+SHARED = 5  # times as much, for a form that programs of many sizes share
 LONG = 5e-3  # seconds: a program that takes longer may be compiled after its first run, and waits for it
 WATCH: list = []  # functions that see each run of a program first (`tools/explain.py`)
 TIER1: list = [None]  # the compiler's: takes a program and its numbers, says whether that is settled
 OFFER: list = [None]  # the compiler's, while it rests: called before a program runs
+AT_START: list = []  # functions that are called once with the compiler's loader, when there is native code
 FAMILY: list = [None]  # the compiler's: told of a program's first run, may give it a native form at once
 PATIENCE = 6  # new programs without a shared form after which what is new runs at once again
 HOPES = [0]  # above 0: new programs may find a shared form, so they are deferred; each that does not takes one

@@ -7,8 +7,10 @@ can be neither written nor read.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final, NoReturn, TypeVar
 
+from ..answers import finder as _finder
 from ..nn import Module
 
 T = TypeVar("T")
@@ -125,6 +127,82 @@ def is_tracing() -> bool:
     return False
 
 
+class Error(RuntimeError):
+    """An error of a TorchScript program. Nothing raises it.
+
+    >>> issubclass(torch.jit.Error, RuntimeError)
+    True
+    """
+
+
+JITException = Error
+
+
+class ScriptWarning(Warning):
+    """A warning of TorchScript's compiler. Nothing warns so.
+
+    >>> issubclass(torch.jit.ScriptWarning, Warning)
+    True
+    """
+
+
+class TracerWarning(Warning):
+    """A warning of TorchScript's tracer. Nothing warns so.
+
+    >>> issubclass(torch.jit.TracerWarning, Warning)
+    True
+    """
+
+
+class TracingCheckError(Exception):
+    """An error of TorchScript's tracer. Nothing raises it.
+
+    >>> issubclass(torch.jit.TracingCheckError, Exception)
+    True
+    """
+
+
+def fork(func: Any, *args: Any, **kwargs: Any) -> Any:
+    """`func(*args, **kwargs)`, which runs at once; its result is in a `torch.futures.Future`.
+
+    >>> torch.jit.wait(torch.jit.fork(lambda x: x + 1, torch.ones(1)))
+    tensor([2.])
+    """
+    from ..futures import Future
+
+    made = Future()
+    made.set_result(func(*args, **kwargs))
+    return made
+
+
+def wait(future: Any) -> Any:
+    """The result of `fork`."""
+    return future.wait()
+
+
+def optimize_for_inference(mod: T, other_methods: Any = None) -> T:
+    """`mod` itself."""
+    return mod
+
+
+run_frozen_optimizations = optimize_for_inference
+
+
+class optimized_execution(contextlib.nullcontext):
+    """Accepted: a block that changes nothing.
+
+    >>> with torch.jit.optimized_execution(False):
+    ...     torch.jit.is_tracing()
+    False
+    """
+
+    def __init__(self, should_optimize: bool = True) -> None:
+        super().__init__()
+
+
+fuser = strict_fusion = optimized_execution
+
+
 def save(m: Any, f: Any, _extra_files: Any = None) -> NoReturn:
     """Raises RuntimeError: there is no TorchScript."""
     raise RuntimeError("torch.jit.save: " + _REFUSED)
@@ -134,4 +212,4 @@ def load(f: Any, map_location: Any = None, _extra_files: Any = None) -> NoReturn
     """Raises RuntimeError: there is no TorchScript."""
     raise RuntimeError("torch.jit.load: " + _REFUSED)
 
-
+__getattr__ = _finder(__name__)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ..answers import find
 from . import functional, init, modules, parameter, utils
 from .modules.module import Module  # noqa: F401 - public
 from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
@@ -31,6 +32,29 @@ __all__ = [
 ]
 
 
+def factory_kwargs(kwargs: dict[str, Any] | None) -> dict[str, Any]:
+    """`device`, `dtype` and `memory_format` of a layer's keywords, for `torch.empty` and its like.
+
+    A "factory_kwargs" among them is a dict of the same. TypeError for other keywords, or one that is given twice.
+
+    >>> nn.factory_kwargs({"dtype": torch.float64})
+    {'dtype': torch.float64}
+    """
+    if kwargs is None:
+        return {}
+    names = {"device", "dtype", "memory_format"}
+    if others := kwargs.keys() - names - {"factory_kwargs"}:
+        raise TypeError(f"unexpected kwargs {others}")
+    made = dict(kwargs.get("factory_kwargs", {}))
+    for name in names & kwargs.keys():
+        if name in made:
+            raise TypeError(f"{name} specified twice, in **kwargs and in factory_kwargs")
+        made[name] = kwargs[name]
+    if others := made.keys() - names:
+        raise TypeError(f"unexpected kwargs {others}")
+    return made
+
+
 def __getattr__(name: str) -> Any:
     """The layer of this name."""
     if name in modules.FAMILY_OF:
@@ -43,7 +67,7 @@ def __getattr__(name: str) -> Any:
         from .parallel import DataParallel
 
         return DataParallel
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return find("nn", name)
 
 
 def __dir__() -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from ..answers import finder as _finder
+
 __all__ = ["export", "is_in_onnx_export", "register_custom_op_symbolic"]
 
 
@@ -26,3 +28,5 @@ def export(*args: Any, **kwargs: Any) -> NoReturn:
 
 def register_custom_op_symbolic(symbolic_name: str, symbolic_fn: Any, opset_version: int) -> None:
     """Accepted: nothing is exported, so the function is not called."""
+
+__getattr__ = _finder(__name__)

@@ -72,14 +72,16 @@ FURTHER_FAMILIES = (
     "layer_forms",
     "sparse",
     "sparse_forms",
+    "ldl",
+    "further_forms",
 )
 FURTHER_METHODS = (  # of Tensor, from those
     "_indices _nnz _values "
     "bincount ccol_indices cholesky cholesky_inverse cholesky_solve coalesce col_indices corrcoef cov "
     "crow_indices dense_dim det dim_order "
-    "fill_diagonal_ geqrf histc histogram indices inverse is_coalesced is_nonzero is_same_size is_set_to istft "
+    "fill_diagonal_ geqrf hash_tensor histc histogram indices inverse is_coalesced is_nonzero is_same_size is_set_to istft "
     "logdet lu lu_solve matrix_exp matrix_power median mode nanmedian nanquantile narrow_copy "
-    "orgqr ormqr pinverse qr quantile renorm renorm_ resize_as_ row_indices slogdet smm sparse_dim "
+    "orgqr ormqr pinverse qr quantile renorm renorm_ resize_as_ row_indices slogdet smm sparse_dim sspaddmm "
     "sparse_mask stft svd to_dense to_sparse to_sparse_coo to_sparse_csc to_sparse_csr "
     "triangular_solve unsafe_chunk unsafe_split_with_sizes values"
 )
@@ -229,6 +231,7 @@ REFLECTED = set(BINARY) - COMPARISONS
 COMMUTATIVE = {"add", "mul", "and", "or", "xor"}
 UNARY = {"neg": "neg", "abs": "abs", "pos": "positive"}
 _attach()
+importlib.import_module(".legacy", __name__)
 
 
 def __getattr__(name: str):

@@ -62,7 +62,9 @@ def __getattr__(name: str) -> Any:
         return value
     if name in _FILES:
         return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ..answers import find
+
+    return find("optim", name)
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from ..answers import finder as _finder
 from ._schedule_base import LRScheduler, _checked, _per_group
 from ._schedule_composed import ChainedScheduler, ReduceLROnPlateau, SequentialLR
 from ._schedule_cyclic import CyclicLR, OneCycleLR
@@ -403,3 +404,5 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             self._apply(self.get_lr())
         finally:
             self._get_lr_called_within_step = False
+
+__getattr__ = _finder(__name__)

@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..answers import finder as _finder
 from ..autograd.profiler import record_function
 from .collect import Collector
 from .events import (
@@ -38,6 +39,38 @@ from .events import (
 def kineto_available() -> bool:
     """True: schedules, `step` and traces work. (They are not made by PyTorch's Kineto.)"""
     return True
+
+
+class KinetoStepTracker:
+    """Counts the steps of several loops; the largest count is the program's step.
+
+    >>> torch.profiler.KinetoStepTracker.init_step_count("loop")
+    >>> torch.profiler.KinetoStepTracker.increment_step("loop")
+    1
+    """
+
+    _counts: dict[str, int] = {}
+
+    @classmethod
+    def init_step_count(cls, requester: str) -> None:
+        """Begin to count for `requester`."""
+        cls._counts[requester] = cls.current_step()
+
+    @classmethod
+    def erase_step_count(cls, requester: str) -> bool:
+        """Forget a count; whether there was one."""
+        return cls._counts.pop(requester, None) is not None
+
+    @classmethod
+    def increment_step(cls, requester: str) -> int:
+        """One step more; returns the program's step."""
+        cls._counts[requester] = cls._counts.get(requester, 0) + 1
+        return cls.current_step()
+
+    @classmethod
+    def current_step(cls) -> int:
+        """The program's step."""
+        return max(cls._counts.values(), default=0)
 
 
 class ProfilerActivity(enum.Enum):
@@ -358,3 +391,5 @@ __all__ = [
     "supported_activities",
     "tensorboard_trace_handler",
 ]
+
+__getattr__ = _finder(__name__)

@@ -36,6 +36,7 @@ from .trie import (
 )
 
 new = object.__new__
+ENDINGS: list = []  # what is to be called when backward() or grad() is over
 FREED = trie.Special("freed")  # saved values of the swept operations are gone
 
 
@@ -167,6 +168,16 @@ def run(tensors, gradients, retain, create, wanted=None, leaf_ids=None):
     except BaseException:
         _switch(tr, previous)
         raise
+
+
+def at_end(call) -> None:
+    """Call `call()` when the differentiation that runs is over."""
+    ENDINGS.append(call)
+
+
+def _end() -> None:
+    while ENDINGS:
+        ENDINGS.pop(0)()
 
 
 def leaves_of(tensors):
@@ -435,6 +446,8 @@ def backward(tensors, gradients=None, retain_graph=None, create_graph=False, inp
                 g = found.get(place)
                 if g is not None:
                     accumulate(t, g, create_graph)
+        if ENDINGS:
+            _end()
     finally:
         _switch(RECORDER.tr, previous)
     if trie.EAGER:
@@ -508,6 +521,8 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
                     "Set allow_unused=True if this is the desired behavior."
                 )
             made.append(g)
+        if ENDINGS:
+            _end()
     finally:
         _switch(RECORDER.tr, previous)
     if trie.EAGER:

@@ -86,7 +86,7 @@ def general(o: Operator, args: tuple, out=None):
             return overrides.call(o.public, found, *as_call(o, args, kwargs))
     if autocast.USED[0] and o.name in autocast.POLICY:
         args, _ = autocast.cast(o.name, args)
-    result = record(o, args)
+    result = overrides.RECORD_HOOKED[0](o, args) if overrides.SAVING else record(o, args)
     if out is None:
         return result
     return write_out(o.name, result, out, args)

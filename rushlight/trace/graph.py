@@ -53,7 +53,8 @@ class GradNode:
         if op is RESTRIDE:
             return "AsStridedBackward0"
         if op is FUNCTION:
-            return v.args[0].__name__ + "Backward"
+            named = getattr(v.args[0], "node_name", None)  # an operator's, recorded in a block of hooks
+            return v.args[0].__name__ + "Backward" if named is None else named(self._where[v.number])
         return grad_name(op, v.args)
 
     @property

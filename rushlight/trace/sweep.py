@@ -115,7 +115,7 @@ def handles_of(segment, plan, create):
                 if v in segment.freed or n not in segment.saved:
                     raise RuntimeError(FREED_MESSAGE)
                 if n.op is SCALAR:
-                    held[n] = _scalar_entry(tr, segment.saved[n])
+                    held[n] = scalar_entry(tr, segment.saved[n])
                     continue
                 _check_unwritten(n, v.slot, segment.final.writes)
                 known = segment.versions.get(n)
@@ -137,7 +137,7 @@ def handles_of(segment, plan, create):
     return held
 
 
-def _scalar_entry(tr, value):
+def scalar_entry(tr, value):
     """A saved Python number as a runtime scalar of the running segment."""
     key = (SCALAR, value.__class__)
     v = child(tr.st, key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SUBMODULES = ("_pytree", "checkpoint", "data", "dlpack", "flop_counter", "hooks", "tensorboard")
+_SUBMODULES = ("_pytree", "benchmark", "checkpoint", "cpp_extension", "data", "dlpack", "flop_counter", "hooks", "tensorboard")
 
 
 def __getattr__(name: str):
@@ -10,4 +10,6 @@ def __getattr__(name: str):
         import importlib
 
         return importlib.import_module("." + name, __name__)
-    raise AttributeError(f"module 'torch.utils' has no attribute '{name}'")
+    from ..answers import find
+
+    return find("utils", name)

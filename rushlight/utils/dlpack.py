@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
+import enum
+
 from .. import ops  # noqa: F401 - publishes from_dlpack
+from ..answers import finder as _finder
 from ..trace.operator import PUBLISHED
 from ..trace.tensor import Tensor
+
+
+class DLDeviceType(enum.IntEnum):
+    """Devices as DLPack numbers them; tensors are on the CPU.
+
+    >>> torch.zeros(2).__dlpack_device__()[0] == torch.utils.dlpack.DLDeviceType.kDLCPU
+    True
+    """
+
+    kDLCPU = 1
+    kDLCUDA = 2
+    kDLCUDAHost = 3
+    kDLOpenCL = 4
+    kDLVulkan = 7
+    kDLMetal = 8
+    kDLVPI = 9
+    kDLROCM = 10
+    kDLROCMHost = 11
+    kDLExtDev = 12
+    kDLCUDAManaged = 13
+    kDLOneAPI = 14
+    kDLWebGPU = 15
+    kDLHexagon = 16
+    kDLMAIA = 17
 
 
 class _Capsule:
@@ -42,3 +69,5 @@ def from_dlpack(ext_tensor) -> Tensor:
 
 
 __all__ = ["from_dlpack", "to_dlpack"]
+
+__getattr__ = _finder(__name__)

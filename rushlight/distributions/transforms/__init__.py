@@ -4,6 +4,7 @@
 `structured.py`: of vectors and matrices.
 """
 
+from ...answers import finder as _finder
 from .base import (
     CatTransform,
     ComposeTransform,
@@ -54,3 +55,5 @@ __all__ = [
     "Transform",
     "identity_transform",
 ]
+
+__getattr__ = _finder(__name__)

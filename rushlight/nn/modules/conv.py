@@ -361,15 +361,16 @@ class ConvTranspose3d(_ConvTransposeNd):
 class _LazyConvMixin(LazyModuleMixin):
     """A convolution that takes `in_channels` from its first input."""
 
-    def __init__(self: Any, out_channels: int, kernel_size: Any, *args: Any, **kwargs: Any) -> None:
-        bias = kwargs.get("bias", True)
-        position = 4  # after stride, padding, dilation (or output_padding) and groups
-        if len(args) > position:
-            bias, args = args[position], (*args[:position], False, *args[position + 1 :])
-        else:
-            kwargs["bias"] = False
-        super().__init__(0, 0, kernel_size, *args, **kwargs)
-        device, dtype = kwargs.get("device"), kwargs.get("dtype")
+    def __init__(
+        self: Any, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
+        bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
+    ) -> None:
+        self._start(bias, out_channels, kernel_size, stride=stride, padding=padding, dilation=dilation, groups=groups,
+                    padding_mode=padding_mode, device=device, dtype=dtype)
+
+    def _start(self: Any, bias: bool, out_channels: int, kernel_size: Any, **options: Any) -> None:
+        super().__init__(0, 0, kernel_size, bias=False, **options)
+        device, dtype = options["device"], options["dtype"]
         self.weight = UninitializedParameter(device=device, dtype=dtype)
         self.out_channels = out_channels
         if bias:
@@ -396,6 +397,18 @@ class _LazyConvMixin(LazyModuleMixin):
         if self.bias is not None:
             self.bias.materialize((self.out_channels,))
         self.reset_parameters()
+
+
+class _LazyTransposeMixin(_LazyConvMixin):
+    """A transposed convolution that takes `in_channels` from its first input."""
+
+    def __init__(
+        self: Any, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+        groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros", device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        self._start(bias, out_channels, kernel_size, stride=stride, padding=padding, output_padding=output_padding,
+                    dilation=dilation, groups=groups, padding_mode=padding_mode, device=device, dtype=dtype)
 
 
 class LazyConv1d(_LazyConvMixin, Conv1d):
@@ -431,7 +444,7 @@ class LazyConv3d(_LazyConvMixin, Conv3d):
     cls_to_become = Conv3d
 
 
-class LazyConvTranspose1d(_LazyConvMixin, ConvTranspose1d):
+class LazyConvTranspose1d(_LazyTransposeMixin, ConvTranspose1d):
     """A `ConvTranspose1d` that takes `in_channels` from its first input.
 
     >>> conv = nn.LazyConvTranspose1d(8, 3)
@@ -442,7 +455,7 @@ class LazyConvTranspose1d(_LazyConvMixin, ConvTranspose1d):
     cls_to_become = ConvTranspose1d
 
 
-class LazyConvTranspose2d(_LazyConvMixin, ConvTranspose2d):
+class LazyConvTranspose2d(_LazyTransposeMixin, ConvTranspose2d):
     """A `ConvTranspose2d` that takes `in_channels` from its first input.
 
     >>> conv = nn.LazyConvTranspose2d(8, 3)
@@ -453,7 +466,7 @@ class LazyConvTranspose2d(_LazyConvMixin, ConvTranspose2d):
     cls_to_become = ConvTranspose2d
 
 
-class LazyConvTranspose3d(_LazyConvMixin, ConvTranspose3d):
+class LazyConvTranspose3d(_LazyTransposeMixin, ConvTranspose3d):
     """A `ConvTranspose3d` that takes `in_channels` from its first input.
 
     >>> conv = nn.LazyConvTranspose3d(8, 3)

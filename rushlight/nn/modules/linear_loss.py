@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import namedtuple
+from dataclasses import dataclass
 from typing import Any
 
 from rushlight.nn import functional as F
@@ -14,17 +14,21 @@ from .module import Module
 
 __all__ = ["LinearCrossEntropyLoss", "LinearCrossEntropyOptions"]
 
-LinearCrossEntropyOptions = namedtuple(
-    "LinearCrossEntropyOptions",
-    ["allow_retain_graph", "batch_chunk_size", "chunking_method", "acc_policy", "acc_dtype"],
-    defaults=[False, None, "auto", "auto", None],
-)
-LinearCrossEntropyOptions.__doc__ = """How PyTorch splits the work; accepted and without effect here.
 
->>> options = nn.LinearCrossEntropyOptions(batch_chunk_size=16)
->>> nn.LinearCrossEntropyLoss(4, 10, options=options).options.batch_chunk_size
-16
-"""
+@dataclass
+class LinearCrossEntropyOptions:
+    """How PyTorch splits the work; accepted and without effect here.
+
+    >>> options = nn.LinearCrossEntropyOptions(batch_chunk_size=16)
+    >>> nn.LinearCrossEntropyLoss(4, 10, options=options).options.batch_chunk_size
+    16
+    """
+
+    allow_retain_graph: bool = False
+    batch_chunk_size: int | None = None
+    chunking_method: str = "auto"
+    acc_policy: str = "auto"
+    acc_dtype: Any = None
 
 
 class LinearCrossEntropyLoss(Module):

@@ -33,3 +33,9 @@ def _quadruple(value: Any) -> tuple:
 def reversed_twice(values: tuple) -> list[int]:
     """Each value twice, last one first: a convolution's padding as `pad` wants it."""
     return [value for value in reversed(values) for _ in range(2)]
+
+
+def assert_int_or_pair(arg: Any, arg_name: str, message: str) -> None:
+    """AssertionError unless `arg` is an int or has two parts; `message` has a place for the name."""
+    if not isinstance(arg, int) and len(arg) != 2:
+        raise AssertionError(message.format(arg_name))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...answers import finder as _finder
 from ..modules.module import Module
 from .distributed import DistributedDataParallel
 
@@ -31,3 +32,5 @@ class DataParallel(Module):
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         return self.module(*inputs, **kwargs)
+
+__getattr__ = _finder(__name__)

@@ -13,9 +13,11 @@ from rushlight.nn.parameter import Parameter
 from rushlight.trace import no_grad
 from rushlight.trace.tensor import Tensor
 
+from ...answers import finder as _finder
+
 __all__ = [
     "ParametrizationList", "cached", "is_parametrized", "register_parametrization",
-    "remove_parametrizations", "type_before_parametrizations",
+    "remove_parametrizations", "transfer_parametrizations_and_params", "type_before_parametrizations",
 ]  # fmt: skip
 
 _cache: dict[tuple, Any] = {}
@@ -259,6 +261,29 @@ def remove_parametrizations(
     return module
 
 
+def transfer_parametrizations_and_params(from_module: Module, to_module: Module, tensor_name: str | None = None) -> Module:
+    """Give `to_module` the parametrisations of another module, or of one of its tensors, with what they start from.
+
+    >>> source = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
+    >>> other = nn.utils.parametrize.transfer_parametrizations_and_params(source, nn.Linear(3, 2))
+    >>> bool((other.weight == source.weight).all())
+    True
+    """
+    if not is_parametrized(from_module):
+        return to_module
+    for name in list(from_module.parametrizations) if tensor_name is None else [tensor_name]:
+        if not hasattr(to_module, name):
+            setattr(to_module, name, Parameter(getattr(from_module, name)))
+        source = from_module.parametrizations[name]
+        for map_ in source:
+            register_parametrization(to_module, name, map_)
+        for own, value in [*source._parameters.items(), *source._buffers.items()]:
+            setattr(to_module.parametrizations[name], own, value)
+    return to_module
+
+
 def type_before_parametrizations(module: Module) -> type:
     """The module's class as it was without parametrisations."""
     return type(module)._unparametrized if is_parametrized(module) else type(module)
+
+__getattr__ = _finder(__name__)

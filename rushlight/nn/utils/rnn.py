@@ -20,6 +20,20 @@ PackedSequence_ = namedtuple(
 )
 
 
+def bind(optional: Any, fn: Callable) -> Any:
+    """`fn(optional)`, or None for None.
+
+    >>> nn.utils.rnn.bind(3, str), nn.utils.rnn.bind(None, str)
+    ('3', None)
+    """
+    return None if optional is None else fn(optional)
+
+
+def copy_method_params(source_method: Callable) -> Callable:
+    """A decorator that changes nothing: it tells PyTorch's type checker of another method's parameters."""
+    return lambda method: method
+
+
 class PackedSequence(PackedSequence_):
     """The steps of a batch of sequences one after the other, without padding.
 
