@@ -113,7 +113,8 @@ def _rest() -> None:
 
 def offer() -> None:
     """Let the compiler have a stretch, if it has rested enough; wait for its end."""
-    if not _rests or clock() < _rests[-1] or threading.get_ident() == _thread[0]:
+    due = _rests[-1:]  # a copy: the compiler's thread may go on by itself, and clear the list, at any time
+    if not due or clock() < due[0] or threading.get_ident() == _thread[0]:
         return
     _done.acquire(False)  # what an earlier offer, that gave up, has left
     if _wake():

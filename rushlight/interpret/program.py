@@ -74,8 +74,9 @@ class Program:
 
         While the compiler makes native code, a long program waits, no longer than tier 0 would take.
         """
-        if OFFER[0] is not None:
-            OFFER[0]()
+        offer = OFFER[0]  # read once: the compiler's thread may take it away at any time
+        if offer is not None:
+            offer()
         token = tier0.silence(tier0.QUIET)
         try:
             if not self.offered or self.function is None:

@@ -197,7 +197,7 @@ def _source(o: Operator, form: int) -> str:
         )
     guard = ""
     if guards:
-        guard = f"if {' or '.join(guards)}: return general(OP_{o.name}, ({given}), {out})\n    "
+        guard = f"if {' or '.join(guards)}: return general(OP_{o.name}, ({given}), {out}, {bare})\n    "
     return _TEMPLATE.format(
         name=o.name,
         signature=signature,
