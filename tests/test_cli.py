@@ -116,3 +116,15 @@ def test_digits_when_there_is_no_mnist_and_no_network(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "using scikit-learn's digits" in done.stderr and "digits test images" in done.stdout
     assert not list((tmp_path / "cache").rglob("*idx*"))
+
+
+def test_examples_are_listed_and_run_by_name():
+    def ask(*arguments):
+        return subprocess.run([sys.executable, "-m", "rushlight", "examples", *arguments], capture_output=True, text=True)
+
+    listed = ask().stdout
+    assert "detection" in listed and "Finding things" in listed and "common" not in listed
+    told = ask("detection", "--help")
+    assert told.returncode == 0 and "--quick" in told.stdout
+    wrong = ask("nothing")
+    assert wrong.returncode == 1 and "there is no example 'nothing'; there are" in wrong.stderr
