@@ -10,7 +10,7 @@ demo: .venv/run
 test: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy rushlight
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 compat: .venv/compat
 	$(BIN)/python -m pytest tests/compat

@@ -39,7 +39,7 @@ LINES = {
         T.atan2({f}, {f} * {f} + 1.0) | {f}.remainder(1.7) | T.hypot({f}, {f} + 2.0) | {f}.nan_to_num() | {f}.cummax(0)[0]""",
     "i": """
         {i} + {i} | {i} * 3 - {i} | {i} // 3 | {i} % ({i}.abs() + 1) | {i} & 7 | {i} ^ {i} | {i}.sum({d}) % 11 | {i}[1:]
-        {i}.cumsum({d}) % 13 | {i}.T | {i}.max() | {i}.sort({d}, stable=True)[1] | {b}.sum({d}) | {i}.unsqueeze(0) | {i}.reshape(-1)
+        {i}.cumsum({d}) % 13 | {i}.T | {i}.max() | {i}.sort(dim={d}, stable=True)[1] | {b}.sum({d}) | {i}.unsqueeze(0) | {i}.reshape(-1)
         {i}.argmax({d}) | {b}.long() * 2 | {f}.argmax({d}) | (4.0 * {f}).floor().long() | {b}.nonzero() | {i}.abs() >> 1
         T.arange(4) | T.tensor({f}.shape) | {i}.clamp(-3, 5) | T.where({b}, {i}, 2) | {i}.unique() | {i}.clone()""",
     "b": """
@@ -185,9 +185,9 @@ def draw(seed: int) -> Program:
         new = text.split(" = ")[0]
         try:
             exec(text, space)
-        except Exception:
-            if r.random() < 0.98 or text.startswith(("if", "for", "while")) or "_(" in text or "] =" in text or "backward" in text:
-                return False
+        except Exception as e:
+            if r.random() < 0.98 or "ZeroTensor" in str(e) or text.startswith(("if", "for", "while")) or "_(" in text or "] =" in text or "backward" in text:
+                return False  # (PyTorch's own tensors of no memory refuse what other tensors do not)
             text = f"try: {text}; str({new})\nexcept Exception as e: seen.append('refused')"
         x = space.get(new)
         if isinstance(x, torch.Tensor) and (x.numel() > 5000 or (x.is_floating_point() and x.numel()

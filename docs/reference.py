@@ -27,7 +27,7 @@ INDEX = {
     "Tensors": "Tensor linalg fft signal special sparse masked random",
     "Networks": "nn nn.functional nn.attention nn.attention.flex_attention "
                 "nn.init nn.parameter nn.utils nn.utils.rnn nn.utils.parametrize "
-                "nn.utils.parametrizations nn.utils.prune nn.utils.stateless nn.utils.fusion",
+                "nn.utils.parametrizations nn.utils.prune nn.utils.stateless nn.utils.fusion models",
     "Training": "optim optim.lr_scheduler optim.swa_utils amp utils.checkpoint",
     "Gradients": "autograd func autograd.functional autograd.function autograd.graph "
                  "autograd.forward_ad",

@@ -92,6 +92,7 @@ _LAZY = {
     "random": ("random", None),
     "serialization": ("serialization", None),
     "datasets": ("datasets", None),
+    "models": ("models", None),
     "tools": ("tools", None),
     "profiler": ("profiler", None),
     "signal": ("signal", None),

@@ -1,4 +1,4 @@
-"""The command line: `rushlight demo`, `doctor`, `run script.py`, `cache`."""
+"""The command line: `rushlight demo`, `doctor`, `run script.py`, `examples`, `cache`."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ def demo(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run(script: str, arguments: tuple[str, ...]) -> None:
     """Run a program that says `import torch` with Rushlight instead."""
+    _run(script, arguments)
+
+
+def _run(script: str, arguments: tuple[str, ...]) -> None:
     import runpy
 
     from .alias import install
@@ -53,6 +57,44 @@ def run(script: str, arguments: tuple[str, ...]) -> None:
             tb = tb.tb_next
         sys.excepthook(type(e), e, tb or e.__traceback__)
         sys.exit(130 if isinstance(e, KeyboardInterrupt) else 1)
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("name", required=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def examples(name: str | None, arguments: tuple[str, ...]) -> None:
+    """List the example programs, or run the one of this NAME.
+
+    `rushlight examples mnist_cnn --help` tells an example's options; each has --quick.
+    """
+    found = _examples()
+    if name is None:
+        width = max(map(len, found))
+        for known, script in found.items():
+            click.echo(f"{known:{width}}  {_first_line(script)}")
+        return
+    if name.removesuffix(".py") not in found:
+        raise click.ClickException(f"there is no example '{name}'; there are {', '.join(found)}")
+    _run(found[name.removesuffix(".py")], arguments)
+
+
+def _examples() -> dict[str, str]:
+    """The programs of the project's folder `examples`, by name."""
+    from pathlib import Path
+
+    for folder in (Path(__file__).resolve().parents[1] / "examples", Path.cwd() / "examples"):
+        if (folder / "common.py").is_file():
+            return {p.stem: str(p) for p in sorted(folder.glob("*.py")) if p.stem != "common"}
+    raise click.ClickException("the examples are programs of the project's folder: clone it, and run this command there")
+
+
+def _first_line(script: str) -> str:
+    """What a program says about itself."""
+    import ast
+    from pathlib import Path
+
+    doc = ast.get_docstring(ast.parse(Path(script).read_text())) or ""
+    return doc.partition("\n")[0]
 
 
 @main.group()

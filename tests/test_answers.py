@@ -37,6 +37,7 @@ def test_compiler_marks_change_nothing():
     x = torch.ones(2)
     torch._dynamo.mark_dynamic(x, 0)
     torch._dynamo.mark_static_address(x)
+    torch._dynamo.config.verbose = False
     torch.compiler.reset()
     assert torch.compiler.compile(double) is double
     model = torch.nn.Linear(2, 2)

@@ -101,7 +101,7 @@ def test_reference(tmp_path):
     assert '"rushlight.optim.SGD"' in (tmp_path / "search.js").read_text()
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md", "docs/examples/README.md"])
 def test_programs_run(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     space: dict = {}

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from . import config
 from .eval_frame import OptimizedModule
 
 __all__ = [
     "OptimizedModule",
     "allow_in_graph",
     "assume_constant_result",
+    "config",
     "disable",
     "graph_break",
     "is_compiling",

@@ -118,7 +118,8 @@ def _work():
     while (job := _queue.get()) is not None:
         program, scalars = job
         try:
-            compile_now(program, scalars)
+            with turns.short():
+                compile_now(program, scalars)
         except turns.Stopped:
             return
         finally:

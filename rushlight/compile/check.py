@@ -34,7 +34,7 @@ def checked(program, scalars):
 
     def run(bufs, scalars, consts):
         copies = [np.array(b) if isinstance(b, np.ndarray) else b for b in bufs]
-        expected = _tier0(program, copies, scalars)
+        expected = _tier0(program, copies, tier0_program.aside(scalars))
         found = made.function(bufs, scalars, consts)
         for node, a in zip(nodes, found[count:], strict=True):
             _compare(program, node, a, expected.get(node))

@@ -19,7 +19,7 @@ from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
 from .llvm import objects
 from .lowering import base_of
 from .steps import Step, steps_of
-from .threads import MOST_THREADS, runtime
+from .threads import MOST_THREADS, return_freed_memory, runtime
 
 LONG = 2e-4  # seconds of estimated work from which the GIL is released
 FLOPS, BYTES = 3e10, 1e10  # a second, for that estimate
@@ -34,8 +34,10 @@ class Arena:
 
     @classmethod
     def reserve(cls, nbytes: int) -> int:
-        """The address of at least so many bytes; earlier addresses stay valid for who holds them."""
+        """The address of at least so many bytes; an earlier block lives as long as a program runs in it."""
         if nbytes > cls.room:
+            cls.block, cls.address, cls.room = np.empty(0, np.uint8), 0, 0
+            return_freed_memory()  # of tier 0, most often
             cls.block = np.empty(nbytes + 4096, np.uint8)
             start = cls.block.ctypes.data
             cls.address = -(-start // 64) * 64
@@ -406,11 +408,10 @@ class _Emitter:
                 for words, places, offsets in patchers:
                     words[places] = offsets + address
                 state[0] = address
-                made.block = Arena.block
 
         head = "def program(bufs, scalars, _):\n"
         body = [f"if arena.address != state[0] or arena.room < {self.const(made.arena)}: settle()",
-                f"arrays = [None] * {count}"] if patchers else [f"arrays = [None] * {count}"]
+                "block = arena.block", f"arrays = [None] * {count}"] if patchers else [f"arrays = [None] * {count}"]
         conditions = [s if true else f"not {s}" for s, true in self.build.conditions.items()]
         if conditions:
             other = self.const(self.build.program.in_tier0)

@@ -243,8 +243,8 @@ def packed_once(calls: list[Call], packed: dict) -> list[Call]:
             out, source = call.words[:2]
             key = (call.text, *call.words[1:])
             if key in packed:
-                last = calls[-1]
-                last.words = [packed[key][1] if w is out else w for w in last.words]
+                for reader in calls:  # not always the last: a product that is cut along k is finished by another call
+                    reader.words = [packed[key][1] if w is out else w for w in reader.words]
                 continue
             packed[key] = hazard_root(source.buffer), out
         kept.append(call)

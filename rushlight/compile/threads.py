@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 
+from ..interpret.program import AT_START
 from ..runtime import launch, pool
 from .expressions import NotLowered
 from .llvm import objects
@@ -53,6 +54,14 @@ def keep_freed_memory() -> None:
     mallopt(_M_TRIM_THRESHOLD, KEPT)
 
 
+def return_freed_memory() -> None:
+    """Give the system what was freed so far. (glibc only.)"""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):
+        return
+
+
 class Runtime:
     """The pool and the launcher, loaded once in a process."""
 
@@ -91,7 +100,10 @@ def runtime() -> Runtime:
     """The process's runtime; NotLowered where Python's memory layout is not the expected one."""
     if not launch.verify_layout():
         raise NotLowered("this Python does not lay out its objects as CPython does")
-    return Runtime()
+    made = Runtime()
+    while AT_START:
+        AT_START.pop()(objects.load)
+    return made
 
 
 def pool_address() -> int:

@@ -9,15 +9,18 @@ rests for the first time after a stretch, nor if the interpreter is free, in ker
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from contextlib import contextmanager
 from time import perf_counter as clock
 
 from ..interpret import program as tier0_program
 
 STRETCH = 2e-3  # seconds of work before the compiler looks up
-REST = 10e-3  # seconds between two stretches that others wait for: a fifth at most is lost to the compiler
-LATE = 2e-4  # seconds after which to get the interpreter back: somebody had it
+REST = 3e-3  # seconds between two stretches that others wait for: two fifths at most are lost to the compiler
+CHANGE = 2e-4  # seconds that a thread keeps the interpreter while the compiler waits for it
+LATE = 1.5e-4  # seconds after which to get the interpreter back: somebody had it
 _thread: list = [None, 0.0]  # the compiler's, and when it looks up
 _owing: list = [False]  # whether somebody waits for the end of this stretch
 _waited: set = set()  # for whom the compiler goes on without rests
@@ -44,6 +47,20 @@ class Pending(threading.Event):
             return super().wait(timeout)
         finally:
             _waited.discard(me)
+
+
+@contextmanager
+def short():
+    """Meanwhile threads change after `CHANGE` seconds, not Python's 5 ms.
+
+    Each call of LLVM and each read of a file lets the interpreter go, and would wait so long to get it back.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, CHANGE))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def begin() -> None:
@@ -96,7 +113,8 @@ def _rest() -> None:
 
 def offer() -> None:
     """Let the compiler have a stretch, if it has rested enough; wait for its end."""
-    if not _rests or clock() < _rests[-1] or threading.get_ident() == _thread[0]:
+    due = _rests[-1:]  # a copy: the compiler's thread may go on by itself, and clear the list, at any time
+    if not due or clock() < due[0] or threading.get_ident() == _thread[0]:
         return
     _done.acquire(False)  # what an earlier offer, that gave up, has left
     if _wake():

@@ -19,7 +19,7 @@ import numpy as np
 
 from . import measure, tier0
 from .liveness import owner
-from .program import Program, _fetch, operand, outputs, run_instruction
+from .program import Program, _fetch, aside, operand, outputs, run_instruction
 
 
 class NanError(FloatingPointError):
@@ -314,8 +314,7 @@ class LookingProgram(Program):
         What comes before the point is run again. Writes outside were done, and are not among it.
         """
         tracker = tier0.NANS[0] or Tracker()
-        scalars = [x._aside() if hasattr(x, "_aside") else x for x in scalars]  # (generators)
-        places: tuple[dict, Any, Any] = {}, bufs, scalars
+        places: tuple[dict, Any, Any] = {}, bufs, aside(scalars)
         self._walk(places, point.at, tracker, True)
         if self._look(point, places, tracker):
             return

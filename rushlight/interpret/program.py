@@ -20,11 +20,12 @@ from . import tier0
 
 HOT_AFTER = 2
 COST = 2e-4  # seconds in tier 0, for each operation, after which a program is compiled: about what that takes
-SHARED = 20  # times as much, for a form that programs of many sizes share
+SHARED = 5  # times as much, for a form that programs of many sizes share
 LONG = 5e-3  # seconds: a program that takes longer may be compiled after its first run, and waits for it
 WATCH: list = []  # functions that see each run of a program first (`tools/explain.py`)
 TIER1: list = [None]  # the compiler's: takes a program and its numbers, says whether that is settled
 OFFER: list = [None]  # the compiler's, while it rests: called before a program runs
+AT_START: list = []  # functions that are called once with the compiler's loader, when there is native code
 FAMILY: list = [None]  # the compiler's: told of a program's first run, may give it a native form at once
 PATIENCE = 6  # new programs without a shared form after which what is new runs at once again
 HOPES = [0]  # above 0: new programs may find a shared form, so they are deferred; each that does not takes one
@@ -73,8 +74,9 @@ class Program:
 
         While the compiler makes native code, a long program waits, no longer than tier 0 would take.
         """
-        if OFFER[0] is not None:
-            OFFER[0]()
+        offer = OFFER[0]  # read once: the compiler's thread may take it away at any time
+        if offer is not None:
+            offer()
         token = tier0.silence(tier0.QUIET)
         try:
             if not self.offered or self.function is None:
@@ -184,6 +186,12 @@ def below(watcher, program: Program, bufs, scalars):
     """A run as an entry of WATCH finds it: the entry before it makes it, or the program itself."""
     at = WATCH.index(watcher)
     return WATCH[at - 1](program, bufs, scalars) if at else program.run(bufs, scalars)
+
+
+def aside(scalars) -> list:
+    """A program's numbers, with each generator as a copy that goes on from its state: for running it once more."""
+    copies: dict = {}
+    return [copies.setdefault(x, x._aside()) if hasattr(x, "_aside") else x for x in scalars]
 
 
 def _fetch(x, places):

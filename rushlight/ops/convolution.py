@@ -126,6 +126,15 @@ def compiled(module, name):
     return lower
 
 
+BLOCK = 8 << 20  # bytes of columns at a time: they are many times the images, and stay in the cache
+
+
+def _blocks(images: int, positions: int, kernel, channels: int, itemsize: int):
+    """Slices of images whose columns take about BLOCK bytes."""
+    step = max(1, BLOCK // max(positions * channels * math.prod(kernel) * itemsize, 1))
+    return [slice(i, i + step) for i in range(0, images, step)]
+
+
 def _flat(weight):
     """Weights as a matrix (C_out, C / groups * kernel positions)."""
     return weight.reshape(weight.shape[0], math.prod(weight.shape[1:]))
@@ -147,16 +156,22 @@ def _flat(weight):
 def _convolution(input: Tensor, weight: Tensor, stride: tuple, padding: tuple, dilation: tuple,
                  groups: int):
     """The cross-correlation of input and weight."""
-    kernel = weight.shape[2:]
-    if groups == 1:
-        cols, out = columns(input, kernel, stride, padding, dilation)
-        made = np.matmul(_flat(weight), cols.transpose(0, 2, 1))
-        return made.reshape(input.shape[0], weight.shape[0], *out)
     parts = [
-        _convolution_part(x, w, stride, padding, dilation)
+        _correlated(x, w, stride, padding, dilation)
         for x, w in zip(np.split(input, groups, 1), np.split(weight, groups, 0), strict=True)
     ]
-    return np.concatenate(parts, 1)
+    return parts[0] if groups == 1 else np.concatenate(parts, 1)
+
+
+def _correlated(x, w, stride, pad, dilation):
+    """The convolution of one group."""
+    kernel, space = w.shape[2:], x.shape[2:]
+    out = tuple([out_size(*sizes) for sizes in zip(space, kernel, stride, pad, dilation, strict=True)])
+    made = np.empty((x.shape[0], w.shape[0], math.prod(out)), np.result_type(x, w))
+    for images in _blocks(x.shape[0], math.prod(out), kernel, x.shape[1], made.itemsize):
+        cols, _ = columns(x[images], kernel, stride, pad, dilation)
+        np.matmul(_flat(w), cols.transpose(0, 2, 1), out=made[images])
+    return made.reshape(x.shape[0], w.shape[0], *out)
 
 
 def _cut(t, shape):
@@ -168,12 +183,6 @@ def _cut(t, shape):
         if t.shape[d] != n:
             t = t.narrow(d, 0, n)
     return t
-
-
-def _convolution_part(x, w, stride, padding, dilation):
-    cols, out = columns(x, w.shape[2:], stride, padding, dilation)
-    made = np.matmul(_flat(w), cols.transpose(0, 2, 1))
-    return made.reshape(x.shape[0], w.shape[0], *out)
 
 
 @op(
@@ -197,10 +206,11 @@ def _conv_input(grad: Tensor, weight: Tensor, shape: tuple, stride: tuple, paddi
     parts = []
     for g, w in zip(np.split(grad, groups, 1), np.split(weight, groups, 0), strict=True):
         flat = g.reshape(n, g.shape[1], math.prod(out)).transpose(0, 2, 1)
-        cols = np.matmul(flat, _flat(w))
-        cols = cols.reshape(n, *out, w.shape[1], *kernel)
-        part = (n, w.shape[1], *shape[2:])
-        parts.append(scattered(cols, part, kernel, stride, padding, dilation))
+        made = np.empty((n, w.shape[1], *shape[2:]), np.result_type(g, w))
+        for images in _blocks(n, math.prod(out), kernel, w.shape[1], made.itemsize):
+            cols = np.matmul(flat[images], _flat(w)).reshape(-1, *out, w.shape[1], *kernel)
+            made[images] = scattered(cols, made[images].shape, kernel, stride, padding, dilation)
+        parts.append(made)
     return parts[0] if groups == 1 else np.concatenate(parts, 1)
 
 
@@ -223,14 +233,16 @@ def _conv_weight(grad: Tensor, input: Tensor, shape: tuple, stride: tuple, paddi
     kernel = shape[2:]
     parts = []
     for g, x in zip(np.split(grad, groups, 1), np.split(input, groups, 1), strict=True):
-        cols, out = columns(x, kernel, stride, padding, dilation)
-        if out != g.shape[2:]:  # output padding of a transposed convolution adds positions
-            every = cols.reshape(x.shape[0], *out, cols.shape[2])
-            reached = every[(slice(None), *(slice(n) for n in g.shape[2:]))]
-            cols = reached.reshape(x.shape[0], math.prod(g.shape[2:]), cols.shape[2])
-        flat = g.reshape(*g.shape[:2], math.prod(g.shape[2:]))
-        made = np.matmul(flat, cols)
-        parts.append(np.add.reduce(made, axis=0).reshape(g.shape[1], x.shape[1], *kernel))
+        made = np.zeros((g.shape[1], x.shape[1] * math.prod(kernel)), np.result_type(g, x))
+        reached = math.prod(g.shape[2:])
+        for images in _blocks(x.shape[0], reached, kernel, x.shape[1], made.itemsize):
+            cols, out = columns(x[images], kernel, stride, padding, dilation)
+            if out != g.shape[2:]:  # output padding of a transposed convolution adds positions
+                every = cols.reshape(-1, *out, cols.shape[2])
+                cols = every[(slice(None), *(slice(k) for k in g.shape[2:]))]
+            flat = np.moveaxis(g[images], 1, 0).reshape(g.shape[1], -1)
+            made += np.matmul(flat, cols.reshape(flat.shape[1], made.shape[1]))
+        parts.append(made.reshape(g.shape[1], x.shape[1], *kernel))
     return parts[0] if groups == 1 else np.concatenate(parts, 0)
 
 

@@ -14,7 +14,7 @@ from ..trace.dtypes import dtype as dtype_class
 from ..trace.dtypes import preserve_format, strided
 from ..trace.layouts import _filled, format_strides
 from ..trace.meta import contiguous_strides, is_dense, meta
-from ..trace.operator import Tensor, function, op
+from ..trace.operator import PUBLISHED, Tensor, function, op
 from ..trace.record import sizes
 from ..trace.storage import UntypedStorage
 from ..trace.tensor import Tensor as TensorClass
@@ -255,13 +255,15 @@ def frombuffer(buffer, *, dtype, count: int = -1, offset: int = 0, requires_grad
     return _finish(t, requires_grad)
 
 
-@function(api="torch")
 def from_dlpack(ext_tensor):
     """A tensor that shares the memory of any object with `__dlpack__`."""
     if isinstance(ext_tensor, TensorClass):
         return ext_tensor.detach()
     a = np.from_dlpack(ext_tensor)
     return wrap_shared(a if a.flags.writeable else np.asarray(_Writable(a)))
+
+
+PUBLISHED["torch"]["from_dlpack"] = from_dlpack  # another framework's tensor is data, its class is not asked
 
 
 class _Writable:

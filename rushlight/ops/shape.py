@@ -175,7 +175,7 @@ def type(self, dtype=None, non_blocking=False):
         if kind not in _TYPES:
             raise ValueError(f"invalid type: '{dtype}'")
         dtype = _TYPES[kind]
-    return self.to(dtype)
+    return self.to(getattr(dtype, "dtype", dtype))  # (torch.FloatTensor and its like)
 
 
 # ---------------------------------------------------------------- shape

@@ -19,8 +19,11 @@ PREFIXES = {"val": "validation", "valid": "validation", "validation": "validatio
             "train": "training", "training": "training"}
 
 
-def _figure(width: float, height: float) -> Any:
-    """A new figure that draws without a screen. ImportError with advice if matplotlib is missing."""
+def new_figure(width: float, height: float) -> Any:
+    """A new figure of matplotlib's that draws without a screen; sizes in inches.
+
+    ImportError with advice if matplotlib is missing.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -33,7 +36,8 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _save(figure: Any, path: Any) -> Any:
+def save_figure(figure: Any, path: Any) -> Any:
+    """Save a figure, if there is a path, in a folder that is made if need be; returns the figure."""
     if path is not None:
         folder = os.path.dirname(os.fspath(path))
         if folder:
@@ -72,7 +76,7 @@ def plot_curves(history: Any, path: Any = None, *, title: str = "", xlabel: str 
                 label, [x for x, _ in pairs], [float(_array(y)) for _, y in pairs]))
     if not panels:
         raise ValueError("plot_curves: there are no numbers to draw")
-    figure = _figure(5.5 * min(len(panels), 3), 3.8 * math.ceil(len(panels) / 3))
+    figure = new_figure(5.5 * min(len(panels), 3), 3.8 * math.ceil(len(panels) / 3))
     axes = figure.subplots(math.ceil(len(panels) / 3), min(len(panels), 3), squeeze=False)
     for ax in axes.flat[len(panels):]:
         ax.remove()
@@ -93,7 +97,7 @@ def plot_curves(history: Any, path: Any = None, *, title: str = "", xlabel: str 
             ax.legend()
     if title:
         figure.suptitle(title)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _series(history: Any) -> dict[str, Any]:
@@ -175,7 +179,7 @@ def plot_confusion_matrix(matrix: Any, classes: Sequence[str] | None = None, pat
         raise ValueError(f"plot_confusion_matrix: {n} classes but {len(names)} names")
     share = m / np.maximum(m.sum(1, keepdims=True), 1)
     side = min(max(3.5, 1.6 + 0.5 * n), 16)
-    figure = _figure(side + 0.8, side)
+    figure = new_figure(side + 0.8, side)
     ax = figure.subplots()
     picture = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(picture, ax=ax, shrink=0.8, label="share of the label")
@@ -190,7 +194,7 @@ def plot_confusion_matrix(matrix: Any, classes: Sequence[str] | None = None, pat
                 text = f"{100 * share[i, j]:.0f}" if normalize else f"{m[i, j]:g}"
                 ax.text(j, i, text, ha="center", va="center", fontsize=8 if n > 8 else 10,
                         color="white" if share[i, j] > 0.5 else "0.3")
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def show_images(images: Any, titles: Sequence[Any] | None = None, path: Any = None, *,
@@ -213,7 +217,7 @@ def show_images(images: Any, titles: Sequence[Any] | None = None, path: Any = No
         raise ValueError(f"show_images: {n} images but {len(texts)} titles")
     columns = columns or min(n, math.ceil(math.sqrt(n)))
     rows = math.ceil(n / columns)
-    figure = _figure(1.45 * columns, (1.6 if texts else 1.4) * rows + (0.4 if title else 0))
+    figure = new_figure(1.45 * columns, (1.6 if texts else 1.4) * rows + (0.4 if title else 0))
     axes = figure.subplots(rows, columns, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
@@ -223,7 +227,7 @@ def show_images(images: Any, titles: Sequence[Any] | None = None, path: Any = No
             ax.set_title(texts[i], fontsize=8)
     if title:
         figure.suptitle(title)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _picture(x: Any) -> np.ndarray:
@@ -241,4 +245,4 @@ def _picture(x: Any) -> np.ndarray:
     return np.clip(a, 0, 1) if np.issubdtype(a.dtype, np.floating) else a
 
 
-__all__ = ["confusion_matrix", "plot_confusion_matrix", "plot_curves", "show_images"]
+__all__ = ["confusion_matrix", "new_figure", "plot_confusion_matrix", "plot_curves", "save_figure", "show_images"]

@@ -6,7 +6,7 @@ import functools
 
 from . import autocast, overrides
 from .operator import MAKERS, Operator
-from .record import as_call, record
+from .record import OPERANDS, as_call, operand, record
 from .tensor import Tensor
 from .trie import RECORDER
 from .write import refuse_overlap, write
@@ -77,13 +77,18 @@ def _result(name, fields, values):
     return make_result_type(name, fields)(*values)
 
 
-def general(o: Operator, args: tuple, out=None):
-    """An operator call that needs more than the hot path: overrides, `out=`, sizes as a list."""
+def general(o: Operator, args: tuple, out=None, bare=False):
+    """An operator call that needs more than the hot path: overrides, `out=`, sizes as a list.
+
+    bare: it is one of Python's operators, which leaves what is no operand to the other object.
+    """
     if HOOKED[0]:
         found = overrides.find(args, out)
         if found is not None:
             kwargs = {} if out is None else {"out": out}
             return overrides.call(o.public, found, *as_call(o, args, kwargs))
+    if bare and not isinstance(args[1], OPERANDS):
+        return operand(o, args)
     if autocast.USED[0] and o.name in autocast.POLICY:
         args, _ = autocast.cast(o.name, args)
     result = overrides.RECORD_HOOKED[0](o, args) if overrides.SAVING else record(o, args)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from types import FunctionType
 
+from ..interpret import program
 from . import autocast, overrides
 from .forms import NUMPY_NAMES, finish, general
 from .operator import LIST, MAKERS, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
@@ -20,8 +21,14 @@ from .tensor import Tensor
 from .trie import LEAF, RECORDER
 
 new = object.__new__
+NATIVE: list = [None]  # makes recorders in native code, see `native_hot.py`
 HOOKED = overrides.ACTIVE
 USED = (DEFAULT_GENERATOR, LEAF, RECORDER, Tensor, enter, finish, general, missed, operand, record, view)  # by compiled code
+
+_GUARDED = """
+def {name}({signature}):
+    {guard}return NATIVE_{name}({given})
+"""
 
 _TEMPLATE = """
 def {name}({signature}):
@@ -99,30 +106,47 @@ def _takes_out(o: Operator) -> bool:
     return not o.view and not o.mutates and bool(WITH_OUT & set(spaces))
 
 
-def _source(o: Operator, fn, bare: bool) -> str:
+PUBLIC, BARE, GUARDED, PLAIN = range(4)
+
+
+def _source(o: Operator, form: int) -> str:
+    """The recorder's text, in four forms.
+
+    PUBLIC: with keywords and checks. BARE: for Python's operators. GUARDED: public, but what is usual goes to
+    native code. PLAIN: what native code leaves to Python, with all arguments positional.
+    """
+    fn, bare = o.definition, form == BARE
     if o.mutates:
         names = ", ".join(o.names)
         return f"def {o.name}({_signature(o, fn, -1)}): return record(OP_{o.name}, ({names},))"
     star = next((i for i, k in enumerate(o.kinds) if k == SIZE), -1)
     if star >= 0 and star != fn.__code__.co_argcount - 1:
         star = -1
-    signature = _signature(o, fn, star)
+    if form == PLAIN:
+        star = -1
+    signature = ", ".join(o.names) if form == PLAIN else _signature(o, fn, star)
     guards, out = (["True"] if HOOKED[0] else []), "None"
     if autocast.USED[0] and o.name in autocast.POLICY:
         guards.append("RECORDER.tr.autocast is not None")
-    if _takes_out(o) and not bare:
+    if form == PLAIN:
+        guards = []
+    elif _takes_out(o) and not bare:
         if "*" not in signature:
             signature += ", *" if signature else "*"
         signature += ", out=None"
         guards.append("out is not None")
         out = "out"
-    signature, renames = (signature, "") if bare else _renamed(o, fn, signature)
+    signature, renames = (signature, "") if bare or form == PLAIN else _renamed(o, fn, signature)
     arguments = list(o.names)
     if star >= 0:
         size = o.names[star]
         guards.insert(0, f"{size} is not None or len(_{size}) == 1 and type(_{size}[0]) is not int")
         arguments[star] = f"{size} if {size} is not None else _{size}"
     given = "".join(f"{n}, " for n in arguments)
+    if form == GUARDED:
+        guard = f"if {' or '.join(guards)}: return general(OP_{o.name}, ({given}), {out})\n    " if guards else ""
+        names = "".join(f"_{n}, " if i == star else f"{n}, " for i, n in enumerate(o.names))
+        return _GUARDED.format(name=o.name, signature=signature, guard=renames + guard, given=names)
     operands, key, scalars = [], [], []
     able = [i for i, k in enumerate(o.kinds) if k == TENSOR and i and o.numbers and o.casts[i]]
     number = able[0] if len(able) == 1 else None
@@ -173,7 +197,7 @@ def _source(o: Operator, fn, bare: bool) -> str:
         )
     guard = ""
     if guards:
-        guard = f"if {' or '.join(guards)}: return general(OP_{o.name}, ({given}), {out})\n    "
+        guard = f"if {' or '.join(guards)}: return general(OP_{o.name}, ({given}), {out}, {bare})\n    "
     return _TEMPLATE.format(
         name=o.name,
         signature=signature,
@@ -211,13 +235,32 @@ def _compile(o: Operator, bare: bool):
     env[f"OP_{o.name}"] = o
     env[f"DEFAULTS_{o.name}"] = fn.__defaults__
     env[f"KWDEFAULTS_{o.name}"] = fn.__kwdefaults__
-    space: dict = {}
-    exec(compile(_source(o, fn, bare), f"<rushlight {o.name}>", "exec"), env, space)
-    made = space[o.name]
+    found = made(o, BARE if bare else PUBLIC)
     stub = o.bare if bare else o.record
-    stub.__defaults__, stub.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
-    stub.__code__ = made.__code__
+    stub.__defaults__, stub.__kwdefaults__ = found.__defaults__, found.__kwdefaults__
+    stub.__code__ = found.__code__
+    if NATIVE[0] is not None:
+        NATIVE[0].take(o, bare)
     return stub
+
+
+def made(o: Operator, form: int):
+    """An operator's recorder in one of its forms."""
+    space: dict = {}
+    exec(compile(_source(o, form), f"<rushlight {o.name}>", "exec"), globals(), space)
+    return space[o.name]
+
+
+def guarded_code(o: Operator, native):
+    """The code of an operator's public recorder that leaves what is usual to the function `native`."""
+    globals()[f"NATIVE_{o.name}"] = native
+    return made(o, GUARDED).__code__
+
+
+def compiled(o: Operator, bare: bool) -> bool:
+    """Whether a recorder has been called, and so has its own code."""
+    stub = o.bare if bare else o.record
+    return stub is not None and stub.__code__ is not _STUB
 
 
 def recompile() -> None:
@@ -230,6 +273,8 @@ def recompile() -> None:
 
 def reset(o: Operator) -> None:
     """Compile an operator's recorders again at their next call."""
+    if NATIVE[0] is not None:
+        NATIVE[0].release(o)
     for stub, bare in ((o.record, False), (o.bare, True)):
         if stub is not None:
             stub.__code__, stub.__defaults__ = _STUB, None
@@ -255,3 +300,12 @@ def recorder(o: Operator, fn) -> FunctionType:
 
 
 MAKERS["recorder"] = recorder
+
+
+def _load_native(load) -> None:
+    from . import native_hot
+
+    native_hot.install(load)
+
+
+program.AT_START.append(_load_native)

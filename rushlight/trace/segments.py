@@ -16,7 +16,7 @@ import numpy as np
 from ..interpret import tier0
 from ..interpret.program import DOUBT, HOPES, PATIENCE
 from . import out_of_memory, trie
-from .meta import Meta
+from .meta import Meta, meta
 from .trie import (
     ENDS,
     HAS_HISTORY,
@@ -84,13 +84,14 @@ def enter(tr, t, real: bool = False):
                 buf, frozen = _snapshot(tr, t, storage, buf)
         key = (LEAF, s.m, kind, alias, frozen)
         st = tr.st
-        v = child(st, key)
+        v = st.first if st.first_key == key else st.next.get(key)
         if v is None:
             if HOPES[0] > 0 and not tr.likely:
                 _is_alike(tr, key)
             v = make_node(st, LEAF, (kind,), (), s.m, s.rg)
             v.number = len(tr.leaves)
             v.nbytes = st.nbytes  # it is there already
+            v.call = s  # what it is outside, again after the segment
             if alias is not None:
                 v.root = alias
             add_child(st, key, v)
@@ -382,19 +383,23 @@ def _restart(tr, live=None, program=None) -> None:
         if t._tr is not tr:
             continue  # listed twice
         v = t._s
-        if v.op is not LEAF:
-            made.append((v.root, t))
-        if v.rg and v.op is not LEAF and v.op is not VARIABLE:
+        t._tr = None
+        if v.op is LEAF:
+            t._s = v.call
+            continue
+        made.append((v.root, t))
+        if v.rg and v.op is not VARIABLE:
             if segment is None:
                 segment = new(Segment)
             t._history = (segment, v)
             outputs.append(v)
-        elif v.op is VARIABLE:
+        else:
             t._history = None
-        elif v.op is not LEAF and not v.rg:
-            t._history = None
-        t._s = idle(v.m, None if trie.in_inference(v) and not v.rg else v.rg)
-        t._tr = None
+        m = v.m
+        if m.offset and not v.rg and t._base is not None and not t._base._s.rg:
+            # as `record._view_at_once` does: a loop over parts of a tensor is one path, wherever they lie in it
+            t._offset, m = t._offset + m.offset, meta(m.shape, m.dtype, m.strides)
+        t._s = idle(m, None if trie.in_inference(v) and not v.rg else v.rg)
     if segment is not None or hooks:
         if segment is None:
             segment = new(Segment)

@@ -84,11 +84,13 @@ class Tensor:
     def __getattr__(self, name):
         # a slot that was never set has its default: new handles only pay for two stores
         try:
-            return _DEFAULTS[name]
+            value = _DEFAULTS[name]
         except KeyError:
             raise AttributeError(
                 f"'{type(self).__name__}' object has no attribute '{name}'"
             ) from None
+        setattr(self, name, value)  # handles that live long are asked again and again
+        return value
 
     # ------------------------------------------------------------ what is known without values
 

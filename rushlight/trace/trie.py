@@ -78,7 +78,7 @@ class Node:
         "freed",
         "programs",
         "site",
-        "call",
+        "call",  # how tier 0 runs it; of a leaf: its node outside of segments
         "frozen",
         "plans",
     )
@@ -278,6 +278,17 @@ class Recorder(threading.local):
 
     def __init__(self):
         self.tr = Position()
+        self.owner = _Owner(self.tr)
+
+
+class _Owner:
+    """Goes away with its thread; then another thread may get the same identity."""
+
+    def __init__(self, tr):
+        self.tr = tr
+
+    def __del__(self):
+        self.tr.thread = 0
 
 
 class Position:
@@ -302,10 +313,12 @@ class Position:
         "autocast",
         "prune_at",
         "unpublished",  # (node, key, child) of a segment that runs at once
+        "thread",  # whose it is: its identity, 0 when it has ended
         "__weakref__",
     )
 
     def __init__(self):
+        self.thread = threading.get_ident()
         self.grad_on = True
         # inside of backward(), whose recording is replayed as a macro edge: where it was called
         self.sweeping = None

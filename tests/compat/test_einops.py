@@ -33,3 +33,21 @@ def test_layers_train(tmp_path):
         x, y = data(4, 3, 8, 8), torch.arange(4)
         numbers["losses"] = train(net, lambda: torch.nn.functional.cross_entropy(net(x), y))
     """, tmp_path)
+
+
+def test_its_own_tests():
+    """Those for NumPy and PyTorch, but for one that starts a process without the alias."""
+    import subprocess
+    import sys
+
+    program = """
+import os, sys
+os.environ["EINOPS_TEST_BACKENDS"] = "numpy,torch"
+import rushlight
+rushlight.as_torch()
+import einops, pytest
+tests = os.path.join(os.path.dirname(einops.__file__), "tests")
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "not threading", tests]))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout[-3000:]

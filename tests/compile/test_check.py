@@ -21,6 +21,22 @@ def test_right_kernels_pass(monkeypatch):
     run(program, "now")
 
 
+def test_random_numbers_are_drawn_once(monkeypatch):
+    """Tier 0 and the native form see the same ones, and a program draws what it draws without the check."""
+    def drawn():
+        return torch.ones(100) + torch.randn(100).square(), torch.rand(7)
+
+    def runs():
+        torch.manual_seed(0)
+        for _ in range(4):
+            found = [x.tolist() for x in run(drawn, "now")]
+        return found
+
+    plain = runs()
+    monkeypatch.setenv("RUSHLIGHT_CHECK", "1")
+    assert runs() == plain
+
+
 def test_a_wrong_kernel_is_named(monkeypatch):
     monkeypatch.setenv("RUSHLIGHT_CHECK", "1")
     monkeypatch.setattr(emit, "_written", {})  # (kernels that were written before)

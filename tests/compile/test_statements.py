@@ -58,6 +58,19 @@ def test_a_matrix_is_packed_once():
     assert labels(chain).count("pack_right") == 1
 
 
+def test_a_matrix_is_packed_once_for_products_that_are_cut_along_k():
+    """Such a product is two calls, and the first of them reads the packed matrix."""
+    first, second = torch.nn.Linear(784, 512), torch.nn.Linear(512, 256)
+    inputs = torch.rand(4, 64, 784, generator=numbers)
+
+    def network():
+        with torch.no_grad():
+            return [second(torch.relu(first(x))).sum() for x in inputs]
+
+    found = labels(network)
+    assert found.count("pack_right") == 2 and "finish" in found
+
+
 def test_a_matrix_that_changes_is_packed_again():
     def chain():
         w, h = W.clone() * 0.01, A

@@ -94,3 +94,31 @@ def test_outside_the_compiler_nothing_happens(monkeypatch):
     monkeypatch.setattr(turns, "_rest", None)
     turns.pause()
     turns.offer()
+
+
+def test_the_compiler_goes_on_by_itself_while_an_offer_looks_at_the_time(monkeypatch):
+    def now():
+        turns._rests.clear()
+        return clock()
+
+    monkeypatch.setattr(turns, "_rests", [0.0])
+    monkeypatch.setattr(turns, "clock", now)
+    turns.offer()
+
+
+def test_the_compiler_takes_its_wish_back_while_a_program_reads_it(monkeypatch):
+    import rushlight as torch
+
+    class Once(list):
+        """Has something the first time that one looks, then None."""
+
+        def __getitem__(self, index):
+            found = super().__getitem__(index)
+            self[index] = None
+            return found
+
+    offered = []
+    x = torch.arange(3.0)
+    monkeypatch.setattr(tier0_program, "OFFER", Once([lambda: offered.append(True)]))
+    assert (x + 1).tolist() == [1.0, 2.0, 3.0] and (x + 1).tolist() == [1.0, 2.0, 3.0]
+    assert offered

@@ -144,6 +144,20 @@ x[0], x.detach()
 x[0] = 1.0
 show(calls)
 """,
+    "operands_of_other_kinds": """
+import numpy as np
+class S(T.Tensor):
+    pass
+y = T.ones(1).as_subclass(S) + 1
+x = T.ones(3)
+show(x == None, x != None, (x * np.full(3, 2.0)).tolist(), T.from_dlpack(np.arange(3)).tolist())
+try:
+    x + object()
+except TypeError:
+    show("refused")
+import torch
+show(T.from_dlpack(torch.arange(3)).tolist())
+""",
     "questions": """
 from %s import overrides as o
 class D:

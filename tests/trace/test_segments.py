@@ -308,3 +308,44 @@ def test_memory_that_numpy_sees_is_entered_once():
         a[:] = 4
         assert f() == 36 * n
         assert Stats.snapshot()["nodes"] == before, "the second visit took another path"
+
+
+@pytest.mark.parametrize("parts", [lambda p: p.split(10), lambda p: p.view(5, 10).unbind(0), lambda p: [p[i * 10 : i * 10 + 10] for i in range(5)]],
+                         ids=["split", "unbind", "slices"])
+def test_a_loop_over_parts_of_something_pending_is_one_path(parts):
+    """Parts that were recorded, not made at once, are leaves without offset too when their segment is over."""
+    w = torch.rand(4, requires_grad=True)
+    x = torch.arange(200.0).reshape(50, 4)
+
+    def epoch():
+        order = torch.arange(50).flip(0) * 1
+        found = []
+        for chosen in parts(order):
+            loss = (x[chosen] * w).sum()
+            loss.backward()
+            found.append(loss.item())
+        return found
+
+    expected = [(x[40 - 10 * i : 50 - 10 * i] * w).sum().item() for i in range(5)]
+    for _ in range(3):
+        found = epoch()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    with torch.explain() as told:
+        epoch()
+    assert sorted(p.runs for p in told.programs.values()) == [1, 4]
+
+
+def test_parts_keep_their_places():
+    base = torch.zeros(12) * 1
+    first, second = base.view(2, 6).unbind(0)
+    assert base.sum().item() == 0  # the segment is over
+    assert (first.storage_offset(), second.storage_offset()) == (0, 6)
+    assert second[2:].storage_offset() == 8 and second.data_ptr() == base.data_ptr() + 24
+    second += torch.arange(6.0)
+    second[1:3].mul_(10)
+    assert base.tolist() == [0] * 6 + [0, 10, 20, 3, 4, 5]
+    w = torch.ones(12, requires_grad=True)
+    base.mul_(w)
+    assert second.requires_grad and second.sum().item() == 42
+    second.sum().backward()
+    assert w.grad.tolist() == [0] * 6 + [0, 10, 20, 3, 4, 5]

@@ -151,7 +151,7 @@ def test_refused(bad):
 
 @program
 def typed_constructors(T):
-    return (T.FloatTensor([1, 2]), T.LongTensor([1, 2]), T.FloatTensor(2, 3).shape,
+    return (T.FloatTensor([1, 2]), T.ones(2).type(T.LongTensor).dtype == T.int64, T.LongTensor([1, 2]), T.FloatTensor(2, 3).shape,
             T.Tensor([1.5]), T.Tensor(2, 3).shape, isinstance(T.ones(1), T.FloatTensor),
             isinstance(T.ones(1), T.LongTensor), T.tensor([1, 2.5]).dtype, T.tensor([True]).dtype)
 

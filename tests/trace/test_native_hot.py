@@ -1,0 +1,216 @@
+"""Native recorders and the Python ones record the same: the same edges, values, errors."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+
+import rushlight as torch
+from rushlight.compile import threads
+from rushlight.trace import hot, overrides, trie
+from rushlight.trace.segments import flush
+
+
+@pytest.fixture(autouse=True)
+def native():
+    """Native code is there (it is loaded when the first program is compiled)."""
+    threads.runtime()
+    if hot.NATIVE[0] is None:
+        pytest.skip("this Python lays out its objects in another way")
+    if overrides.ACTIVE[0]:
+        pytest.skip("an earlier test has defined an overriding class: recorders stay in Python")
+    flush()
+    yield
+    flush()
+
+
+def twice(program):
+    """Values of the first run, which makes the edges, and of a second, which must find them all."""
+    first = program()
+    flush()
+    made = trie.Stats.misses
+    second = program()
+    flush()
+    misses = trie.Stats.misses - made
+    for again in (second, program()):
+        for a, b in zip(first, again, strict=True):
+            np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+    return first, misses
+
+
+def test_operators_are_native_methods():
+    x = torch.ones(3)
+    x * x, x - x, x @ x, x <= x  # noqa: B018
+    for name in ("__mul__", "__sub__", "__matmul__", "__le__"):
+        assert type(torch.Tensor.__dict__[name]).__name__ == "method_descriptor"
+
+
+def test_known_edges_are_found():
+    """Operands of all kinds: tensors, parameters, numbers, attributes, none; the second run makes no node."""
+    weight = torch.nn.Parameter(torch.randn(4, 3))
+    x = torch.randn(5, 3)
+    flush()
+
+    def program():
+        y = torch.nn.functional.linear(x, weight)
+        y = torch.relu(y) * 2.5 + 1
+        y = y - y.mean(dim=1, keepdim=True)
+        z = y.reshape(2, 10).transpose(0, 1).softmax(dim=-1)
+        values, where = z.max(dim=1)
+        return torch.sin(z), values, where, y ** 2, 3 / (y + 10), y.view(y.shape), torch.where(y > 0, y, z.sum())
+
+    first, misses = twice(program)
+    assert misses == 0
+    theirs = (x.numpy() @ weight.detach().numpy().T).clip(0) * 2.5 + 1
+    theirs = theirs - theirs.mean(1, keepdims=True)
+    np.testing.assert_allclose(first[5].detach().numpy(), theirs, atol=1e-6)
+
+
+def test_another_path_is_another_edge():
+    """Attributes that differ by value, and numbers of another type, lead to other nodes."""
+    x = torch.arange(12.0).reshape(3, 4)
+    for _ in range(3):
+        for dim in (0, 1, (0, 1), -1):
+            y = x * 1.0
+            np.testing.assert_array_equal(torch.sum(y, dim).numpy(), x.numpy().sum(dim))
+        for number in (2, 2.0, True):
+            flush()
+            y = x.long() * 1
+            assert (y * number).dtype == (torch.float32 if number.__class__ is float else torch.int64)
+
+
+def test_numbers_are_not_part_of_the_edge():
+    x = torch.ones(3)
+    for k in range(5):
+        np.testing.assert_array_equal((x * (k + 0.5) - k).numpy(), np.full(3, 0.5, np.float32))
+
+
+@pytest.mark.parametrize("wrong", ["a", None, [1.0], object()])
+def test_what_is_no_operand(wrong):
+    x = torch.ones(3)
+    y = x * 1.0
+    with pytest.raises(TypeError):
+        y * wrong
+    with pytest.raises(TypeError):
+        torch.mul(y, wrong)
+    with pytest.raises(RuntimeError, match="size"):
+        y * torch.ones(4)
+    with pytest.raises(TypeError):
+        torch.relu(y, y, y)
+    assert y.tolist() == [1, 1, 1]
+
+
+def test_threads_keep_apart():
+    """A tensor that is pending in one thread is executed there, not recorded from another."""
+    shared = torch.ones(8) * 3.0
+    results = {}
+
+    def work(k):
+        y = shared * float(k)
+        for _ in range(200):
+            y = y * 1.0 + 0.0
+        results[k] = y.sum().item()
+
+    for _ in range(3):
+        workers = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+        for w in workers:
+            w.start()
+        for w in workers:
+            w.join()
+        assert results == {k: 24.0 * k for k in range(4)}
+        shared = shared * 1.0  # pending here again
+
+
+def test_a_thread_that_has_ended_owns_nothing():
+    """Its identity may come back with the next thread."""
+    left = []
+
+    def work():
+        with torch.no_grad():
+            left.append(torch.ones(2, requires_grad=True) * 2.0)
+
+    for _ in range(3):
+        t = threading.Thread(target=work)
+        t.start()
+        t.join()
+    assert left[0]._tr is None or left[0]._tr.thread == 0
+
+    def go_on():
+        x = torch.ones(2, requires_grad=True)
+        y = left[-1] * x
+        assert y.requires_grad
+        y.sum().backward()
+        left.append(x.grad)
+
+    t = threading.Thread(target=go_on)
+    t.start()
+    t.join()
+    assert left[-1].tolist() == [2, 2]
+
+
+def test_no_handle_is_lost_or_kept():
+    x = torch.randn(4)
+
+    def chain():
+        y = x
+        for _ in range(50):
+            y = torch.tanh(y * 0.5) + x
+        return y
+
+    for _ in range(5):
+        chain().sum().item()
+    gc.collect()
+    before = sum(isinstance(o, torch.Tensor) for o in gc.get_objects())
+    for _ in range(20):
+        chain().sum().item()
+    gc.collect()
+    assert sum(isinstance(o, torch.Tensor) for o in gc.get_objects()) <= before + 2
+
+
+def test_subclasses_take_over_in_a_process_of_their_own():
+    """A class with __torch_function__ that is defined later sees every call."""
+    import subprocess
+    import sys
+
+    program = """
+import rushlight as torch
+from rushlight.compile import threads
+threads.runtime()
+x = torch.ones(2)
+for _ in range(3): (x * x + torch.relu(x)).sum().item()
+assert type(torch.Tensor.__dict__["__mul__"]).__name__ == "method_descriptor"
+seen = []
+class Logged(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        seen.append(function.__name__)
+        return super().__torch_function__(function, types, args, kwargs or {})
+y = x.as_subclass(Logged)
+y * x, x * y, torch.relu(y), x * x
+assert [n.strip("_") for n in seen].count("mul") == 2 and "relu" in seen, seen
+with torch.autocast("cpu"):
+    assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_autocast_after_native_code():
+    import subprocess
+    import sys
+
+    program = """
+import rushlight as torch
+from rushlight.compile import threads
+threads.runtime()
+a = torch.ones(2, 2)
+for _ in range(3): (a @ a).sum().item(), torch.nn.functional.linear(a, a).sum().item()
+with torch.autocast("cpu"):
+    b = a * 1.0
+    assert (b @ b).dtype == torch.bfloat16 and torch.nn.functional.linear(b, b).dtype == torch.bfloat16
+assert (a @ a).dtype == torch.float32
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
