@@ -217,8 +217,7 @@ def infer_schema(prototype_function: Callable, /, *, mutates_args: Any, op_name:
             raise ValueError(f"infer_schema(func): Parameter {p.name} must have a type annotation.")
         text = shown(hints[p.name], p.name)
         if mutates_args == "unknown" or p.name in mutates_args:
-            letter = chr(ord("a") + i)
-            text = text.replace("Tensor", f"Tensor({letter}!)")
+            text = text.replace("Tensor", f"Tensor(a{i}!)")
         default = "" if p.default is p.empty else f"={p.default}" if not isinstance(p.default, str) else f'="{p.default}"'
         parts.append(("*, " if p.kind is p.KEYWORD_ONLY and not any(x.startswith("*, ") for x in parts) else "") + f"{text} {p.name}{default}")
     result = hints.get("return", type(None))

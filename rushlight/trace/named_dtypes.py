@@ -36,14 +36,14 @@ NAMED = {d.name: d for d in (
     *[_Named(f"int{n}", INTEGER, 1) for n in range(1, 8)],
     *[_Named(f"uint{n}", INTEGER, 1, False) for n in range(1, 8)],
     *[_Named(name, INTEGER, size, False) for name, size in
-      (("bit", 1), ("bits1x8", 1), ("bits2x4", 1), ("bits4x2", 1), ("bits8", 1), ("bits16", 2))],
+      (("bits1x8", 1), ("bits2x4", 1), ("bits4x2", 1), ("bits8", 1), ("bits16", 2))],
     *[_Named(name, INTEGER, size) for name, size in (("qint8", 1), ("qint32", 4))],
     *[_Named(name, INTEGER, 1, False) for name in ("quint8", "quint2x4", "quint4x2")],
     _Named("float4_e2m1fn_x2", FLOAT, 1),
     _Named("complex32", COMPLEX, 4),
 )}
 globals().update(NAMED)
-chalf = NAMED["complex32"]
+chalf, bit = NAMED["complex32"], NAMED["uint1"]
 jagged = layout("jagged")
 
 
