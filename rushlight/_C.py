@@ -16,7 +16,11 @@ def _log_api_usage_once(event: str) -> None:
 
 
 class DispatchKey(enum.Enum):
-    """Parts of PyTorch's dispatcher that packages name; nothing here is dispatched by them."""
+    """Parts of PyTorch's dispatcher that packages name; nothing here is dispatched by them.
+
+    >>> torch.DispatchKey.AutocastCPU.name
+    'AutocastCPU'
+    """
 
     AutocastCPU = "AutocastCPU"
     AutocastCUDA = "AutocastCUDA"
@@ -24,14 +28,22 @@ class DispatchKey(enum.Enum):
 
 
 class DispatchKeySet(frozenset):
-    """A set of dispatch keys, from one; `|` joins sets."""
+    """A set of dispatch keys, from one; `|` joins sets.
+
+    >>> len(torch.DispatchKeySet(torch.DispatchKey.AutocastCPU))
+    1
+    """
 
     def __new__(cls, key: DispatchKey):
         return super().__new__(cls, (key,))
 
 
 class Tag(enum.Enum):
-    """Properties of operators that PyTorch's compiler is told; nothing here asks for them."""
+    """Properties of operators that PyTorch's compiler is told; nothing here asks for them.
+
+    >>> torch.Tag.pointwise.name
+    'pointwise'
+    """
 
     core = enum.auto()
     cudagraph_unsafe = enum.auto()

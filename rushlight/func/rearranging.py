@@ -43,11 +43,15 @@ def replace_all_batch_norm_modules_(root: Module) -> Module:
     return root
 
 
-def _axes(side: str) -> list[list[str]]:
-    """`"b (h w) ..."` as [["b"], ["h", "w"], ["..."]]."""
+REST = ("...",)  # dimensions that are not named, each on its own
+
+
+def _axes(side: str) -> list:
+    """`"b (h w) ..."` as [["b"], ["h", "w"], REST]."""
     if side.count("(") != side.count(")") or re.search(r"\([^)]*\(", side):
         raise ValueError(f"rearrange: the parentheses of '{side.strip()}' do not match")
-    return [re.findall(r"\.\.\.|\w+", group) for group in re.findall(r"\([^)]*\)|\.\.\.|\w+", side)]
+    groups = re.findall(r"\([^)]*\)|\.\.\.|\w+", side)
+    return [REST if group == "..." else re.findall(r"\.\.\.|\w+", group) for group in groups]
 
 
 def rearrange(tensor: Tensor | list | tuple, pattern: str, **axes_lengths: int) -> Tensor:
@@ -69,15 +73,15 @@ def rearrange(tensor: Tensor | list | tuple, pattern: str, **axes_lengths: int) 
     named = [a for group in before for a in group]
     if sorted(named) != sorted([a for group in after for a in group]) or len({*named}) < len(named):
         raise ValueError(f"rearrange: both sides of {pattern!r} must name the same axes, each once")
-    rest = tensor.dim() - sum(group != ["..."] for group in before)
-    if rest < 0 or (rest and ["..."] not in before):
+    rest = tensor.dim() - sum(group != REST for group in before)
+    if rest < 0 or (rest and REST not in before):
         raise ValueError(f"rearrange: {pattern!r} has {len(before)} dimensions, but the tensor has shape {tuple(tensor.shape)}")
     numbered = [f"...{i}" for i in range(rest)]
 
     def spread(groups: list) -> list[list[str]]:
         found = []
         for group in groups:
-            if group == ["..."]:
+            if group == REST:
                 found += [[a] for a in numbered]
             else:
                 found.append([b for a in group for b in (numbered if a == "..." else [a])])
