@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..trace import overrides, trie
+from ..trace import trie
 from ..trace.layouts import filled
 from ..trace.modes import no_grad, set_grad_enabled
 from ..trace.plan import FUNCTION_OUT
@@ -282,8 +282,8 @@ class Function:
             return result
         outputs = result if isinstance(result, tuple) else (result,)
         made = _attach(ctx, tr, tensors, nodes, serial, outputs)
-        if overrides.SAVING and ctx._saved:
-            ctx.pack(*overrides.SAVING[-1], args)
+        if tr.saving and ctx._saved:
+            ctx.pack(*tr.saving[-1], args)
         return made if isinstance(result, tuple) else made[0]
 
 

@@ -46,18 +46,31 @@ class saved_tensors_hooks:
     def __enter__(self) -> None:
         if _refusals:
             raise RuntimeError(_refusals[-1])
-        overrides.SAVING.append((self.pack_hook, self.unpack_hook))
+        tr = RECORDER.tr
+        tr.saving = (*tr.saving, (self.pack_hook, self.unpack_hook))
         overrides.RECORD_HOOKED[0] = _record
         overrides.activate()
 
     def __exit__(self, *error: object) -> None:
-        overrides.SAVING.pop()
+        tr = RECORDER.tr
+        tr.saving = tr.saving[:-1]
+
+
+@contextlib.contextmanager
+def without_hooks() -> Iterator[None]:
+    """In the block nobody looks at what is saved."""
+    tr = RECORDER.tr
+    before, tr.saving = tr.saving, ()
+    try:
+        yield
+    finally:
+        tr.saving = before
 
 
 @contextlib.contextmanager
 def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
     """In the block (or function), `saved_tensors_hooks` raises RuntimeError with this message."""
-    if overrides.SAVING:
+    if RECORDER.tr.saving:
         raise RuntimeError(error_message)
     _refusals.append(error_message)
     try:
@@ -101,10 +114,10 @@ class _Call:
 
     def __init__(self, o: Operator, args: list, rules: list) -> None:
         self.operator, self.rules = o, rules
-        self.places: list = []  
+        self.places: list = []  # of each argument among the custom function's inputs: a number, or a range
         self.metas: list = []
-        self.saved: dict = {}  
-        self.outputs: dict = {}  
+        self.saved: dict = {}  # {argument: what the pack hook returned, or the value if it is no tensor}
+        self.outputs: dict = {}  # {output: what the pack hook returned}
         self.out_metas: Any = None
         self.values = args
         self.needs = [_wants(x) for x in args]
@@ -153,14 +166,11 @@ class _Operation(Function):
 
     @staticmethod
     def forward(ctx, call, *flat):
-        pack, ctx.unpack = overrides.SAVING[-1]
-        hooks, overrides.SAVING[:] = overrides.SAVING[:], []
-        try:
+        pack, ctx.unpack = RECORDER.tr.saving[-1]
+        with without_hooks():
             result = record(call.operator, tuple(call.values))
             ctx.call = call
             call.keep(result, pack)
-        finally:
-            overrides.SAVING[:] = hooks
         ctx.set_materialize_grads(False)
         return result
 

@@ -24,6 +24,7 @@ LATE = 1.5e-4  # seconds after which to get the interpreter back: somebody had i
 _thread: list = [None, 0.0]  # the compiler's, and when it looks up
 _owing: list = [False]  # whether somebody waits for the end of this stretch
 _waited: set = set()  # for whom the compiler goes on without rests
+_interval: list = []  # Python's own, while it is shorter
 _stopping: list = []  # not empty once the process ends
 _rests: list = []  # when the rest is over, while there is one
 _go, _done = threading.Lock(), threading.Lock()
@@ -55,12 +56,12 @@ def short():
 
     Each call of LLVM and each read of a file lets the interpreter go, and would wait so long to get it back.
     """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, CHANGE))
+    _interval.append(sys.getswitchinterval())
+    sys.setswitchinterval(min(_interval[0], CHANGE))
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        sys.setswitchinterval(_interval.pop())
 
 
 def begin() -> None:
@@ -142,6 +143,8 @@ def after_fork() -> None:
     """In a forked child there is no compiler yet."""
     global _go, _done
     _thread[0], _owing[0], tier0_program.OFFER[0] = None, False, None
+    if _interval:
+        sys.setswitchinterval(_interval.pop())
     _waited.clear()
     _rests.clear()
     _go, _done = threading.Lock(), threading.Lock()

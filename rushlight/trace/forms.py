@@ -91,7 +91,7 @@ def general(o: Operator, args: tuple, out=None, bare=False):
         return operand(o, args)
     if autocast.USED[0] and o.name in autocast.POLICY:
         args, _ = autocast.cast(o.name, args)
-    result = overrides.RECORD_HOOKED[0](o, args) if overrides.SAVING else record(o, args)
+    result = overrides.RECORD_HOOKED[0](o, args) if RECORDER.tr.saving else record(o, args)
     if out is None:
         return result
     return write_out(o.name, result, out, args)

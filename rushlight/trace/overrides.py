@@ -8,8 +8,7 @@ from __future__ import annotations
 ACTIVE = [False]
 OTHERS: list = []  # the class of tensors that are not strided, once one was made
 FORMS: dict = {}  # {public function: what it does with tensors of other layouts}
-SAVING: list = []  # (pack, unpack) of the blocks that look at what is saved for gradients
-RECORD_HOOKED: list = [None]  # how an operator is recorded in such a block: filled by autograd/saved.py
+RECORD_HOOKED: list = [None]  # how an operator is recorded where hooks look at what is saved: filled by autograd/saved.py
 _modes: list = []
 _depth = [0]
 

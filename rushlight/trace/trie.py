@@ -313,12 +313,14 @@ class Position:
         "autocast",
         "prune_at",
         "unpublished",  # (node, key, child) of a segment that runs at once
+        "saving",  # (pack, unpack) of the blocks that look at what is saved for gradients
         "thread",  # whose it is: its identity, 0 when it has ended
         "__weakref__",
     )
 
     def __init__(self):
         self.thread = threading.get_ident()
+        self.saving: tuple = ()
         self.grad_on = True
         # inside of backward(), whose recording is replayed as a macro edge: where it was called
         self.sweeping = None

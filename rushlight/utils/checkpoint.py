@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..autograd.function import Function
+from ..autograd.saved import without_hooks
 from ..random import fork_rng, get_rng_state, set_rng_state
-from ..trace import engine, overrides
+from ..trace import engine
 from ..trace.autocast import switch
 from ..trace.modes import enable_grad, is_grad_enabled
 from ..trace.segments import forget_saved
@@ -68,11 +69,8 @@ class _Call:
         args = list(self.template)
         for i, t in zip(self.places, tensors, strict=True):
             args[i] = t
-        hooks, overrides.SAVING[:] = overrides.SAVING[:], []  # what is saved inside is not kept
-        try:
+        with without_hooks():  # what is saved inside is not kept
             return self.function(*args, **self.kwargs)
-        finally:
-            overrides.SAVING[:] = hooks
 
     @contextlib.contextmanager
     def state(self):

@@ -210,3 +210,17 @@ def test_packed_values_are_all_that_stays():
     assert array() is None
     z.backward()
     assert x.grad.sum().item() == 2000.0
+
+
+def test_hooks_are_the_thread_s_own():
+    import threading
+
+    x = rushlight.ones(3, requires_grad=True)
+    packed = []
+    with rushlight.autograd.graph.saved_tensors_hooks(lambda t: packed.append(t) or t, lambda t: t):
+        other = threading.Thread(target=lambda: (x * 2).exp().sum().backward())
+        other.start()
+        other.join()
+        assert not packed and x.grad is not None
+        x.exp()
+    assert packed

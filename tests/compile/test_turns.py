@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from time import perf_counter as clock
 
@@ -122,3 +124,14 @@ def test_the_compiler_takes_its_wish_back_while_a_program_reads_it(monkeypatch):
     monkeypatch.setattr(tier0_program, "OFFER", Once([lambda: offered.append(True)]))
     assert (x + 1).tolist() == [1.0, 2.0, 3.0] and (x + 1).tolist() == [1.0, 2.0, 3.0]
     assert offered
+
+
+def test_a_forked_child_has_python_s_own_interval():
+    before = sys.getswitchinterval()
+    with turns.short():
+        assert sys.getswitchinterval() <= turns.CHANGE
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if sys.getswitchinterval() == before else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert sys.getswitchinterval() == before
