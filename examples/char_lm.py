@@ -86,7 +86,7 @@ class GPT(nn.Module):
     def forward(self, text, caches=None):
         """text: (batch, length). Scores (batch, length, characters), and each block's keys and values."""
         past = caches[0][0].shape[2] if caches else 0
-        places = torch.arange(past, past + text.shape[1])
+        places = torch.arange(past, past + text.shape[1], device=text.device)
         x = self.dropout(self.characters(text) + self.places(places))
         made = []
         for i, block in enumerate(self.blocks):
@@ -105,13 +105,13 @@ def write(model, text, length, temperature=1.0, top_k=None, generator=None):
     """
     model.eval()
     text = list(text)
-    context = getattr(model, "context", None)
+    context, device = getattr(model, "context", None), next(model.parameters()).device
     state, new = None, text[-context:] if context else text
     read = 0
     for _ in range(length):
         if context and read + len(new) > context:
             state, new, read = None, text[-context // 2 :], 0
-        scores, state = model(torch.tensor([new]), state)
+        scores, state = model(torch.tensor([new], device=device), state)
         read += len(new)
         scores = scores[0, -1]
         if top_k:
@@ -153,7 +153,7 @@ def validation_loss(model, data, length, batch=64):
 def main():
     p = common.parser(__doc__, "char_lm")
     p.add_argument("--model", choices=["lstm", "gpt"], default="gpt")
-    p.add_argument("--steps", type=int, default=1200)
+    p.add_argument("--steps", type=int, default=2000)
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--length", type=int, default=128, help="of a window of text, and of the GPT's context")
     p.add_argument("--lr", type=float, default=2e-3, help="the highest; it rises over 100 steps and falls along a cosine")
@@ -166,7 +166,7 @@ def main():
     text = common.data_path("text/tinyshakespeare.txt", args.data).read_text()
     characters = sorted(set(text))
     number = {c: i for i, c in enumerate(characters)}
-    data = torch.tensor([number[c] for c in text])
+    data = torch.tensor([number[c] for c in text], device=args.device)
     train, val = data[: len(data) * 9 // 10], data[len(data) * 9 // 10 :]
     every, sizes = 100, {}
     if args.quick:
@@ -175,6 +175,7 @@ def main():
 
     torch.manual_seed(args.seed)
     model = LSTM(len(characters), **sizes) if args.model == "lstm" else GPT(len(characters), context=args.length, **sizes)
+    model.to(args.device)
     places = torch.Generator().manual_seed(args.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(

@@ -65,10 +65,10 @@ def augmented(samples, margin=4):
 
 
 @torch.no_grad()
-def answers(model, loader):
+def answers(model, loader, device):
     """The model's answers to all pictures, in order."""
     model.eval()
-    return torch.cat([model(x).argmax(1) for x, _ in loader])
+    return torch.cat([model(x.to(device)).argmax(1) for x, _ in loader]).cpu()
 
 
 def main():
@@ -88,7 +88,7 @@ def main():
     torch.manual_seed(args.seed)
     train = DataLoader(TensorDataset((x - mean) / std, y), args.batch, shuffle=True, drop_last=True, collate_fn=augmented)
     test = DataLoader(TensorDataset((test_x - mean) / std, test_y), 250)
-    model = ResNet(args.blocks, args.width)
+    model = ResNet(args.blocks, args.width).to(args.device)
     loss_fn = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=args.lr, momentum=0.9, nesterov=True, weight_decay=5e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.epochs * len(train) + 1)
@@ -96,9 +96,10 @@ def main():
     run = common.Run(args)
     for epoch in range(run.resume(args, model=model, optimizer=optimizer, schedule=schedule), args.epochs):
         model.train()
-        total, right = torch.zeros(()), torch.zeros(())
+        total, right = torch.zeros(2, device=args.device)
         bar = common.progress(train, description=f"epoch {epoch + 1}", last_line=False)
         for pictures, classes in bar:
+            pictures, classes = pictures.to(args.device), classes.to(args.device)
             optimizer.zero_grad()
             scores = model(pictures)
             loss = loss_fn(scores, classes)
@@ -108,12 +109,12 @@ def main():
             total += loss.detach()
             right += (scores.argmax(1) == classes).sum()
             bar.show(loss=loss.detach())
-        accuracy = (answers(model, test) == test_y).float().mean().item()
+        accuracy = (answers(model, test, args.device) == test_y).float().mean().item()
         run.log(epoch=epoch + 1, loss=total.item() / len(train), train_accuracy=right.item() / (len(train) * args.batch),
                 test_accuracy=accuracy)
         run.save(epoch + 1)
 
-    taken = answers(model, test)
+    taken = answers(model, test, args.device)
     run.result(accuracy=(taken == test_y).float().mean().item())
     common.draw(common.plots.plot_curves, run.curves("loss", "train_accuracy", "test_accuracy"), run.out / "curves.png")
     table = common.plots.confusion_matrix(test_y.numpy(), taken.numpy(), CLASSES)

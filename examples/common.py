@@ -24,13 +24,15 @@ __all__ = ["Run", "cifar10", "data_path", "draw", "frechet_distance", "mnist", "
 FRAMEWORK = "Rushlight" if torch.__name__ == "rushlight" else "PyTorch"
 
 
-def parser(description, name):
-    """A command line with the options that every example has."""
+def parser(description, name, device=True):
+    """A command line with the options that every example has; device: whether one may choose where it computes."""
     p = argparse.ArgumentParser(prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--quick", action="store_true", help="a small problem: under a minute")
     p.add_argument("--seed", type=int, default=0, help="of weights, data order and samples (default: 0)")
     p.add_argument("--out", help=f"folder for checkpoint, metrics and pictures (default: runs/{name}, runs/{name}-quick)")
     p.add_argument("--data", help="folder to look for data in first")
+    if device:
+        p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where to compute (default: %(default)s)")
     p.add_argument("--fresh", action="store_true", help="start anew even if there is a checkpoint")
     p.add_argument("--deterministic", action="store_true", help="the same bits each time, interrupted or not (slower)")
     return p
@@ -64,7 +66,7 @@ def frechet_distance(pictures, others, dims=64):
     |m - n|^2 + trace(A + B - 2 sqrt(AB)) for the means and covariances of both in the first principal components of `pictures`.
     (FID is this with features of a trained network in the place of pixels.)
     """
-    a, b = (np.asarray(p.detach().numpy(), np.float64).reshape(len(p), -1) for p in (pictures, others))
+    a, b = (np.asarray(p.detach().cpu().numpy(), np.float64).reshape(len(p), -1) for p in (pictures, others))
     values, axes = np.linalg.eigh(np.cov(a.T))
     axes = axes[:, -dims:]
     a, b = a @ axes, b @ axes
@@ -106,7 +108,7 @@ class Run:
         self.parts = parts
         if args.fresh or not self.file.exists():
             return 0
-        state = torch.load(self.file)
+        state = torch.load(self.file, map_location="cpu")
         if state["setting"] != self.setting:
             raise SystemExit(f"{self.file} belongs to {state['setting']}: --fresh starts anew, --out names another folder")
         for name, part in parts.items():
@@ -166,7 +168,7 @@ def sheet(path, pictures, columns=10, zoom=2):
     """Save pictures (N, 1 or 3, H, W) in [0, 1] side by side as one, each pixel `zoom` pixels wide."""
     from matplotlib.image import imsave
 
-    a = np.asarray(pictures.detach().numpy(), np.float32).clip(0, 1)
+    a = np.asarray(pictures.detach().cpu().numpy(), np.float32).clip(0, 1)
     a = np.pad(a, ((0, -len(a) % columns), (0, 0), (1, 1), (1, 1)), constant_values=1)  # white lines between them
     n, channels, height, width = a.shape
     a = a.reshape(n // columns, columns, channels, height, width).transpose(0, 3, 1, 4, 2)

@@ -143,15 +143,15 @@ class Detector(nn.Module):
     def forward(self, x):
         """x: (N, C, H, W). Scores (N, cells, classes) before the sigmoid, and boxes (N, cells, 4)."""
         x = self.body(x)
-        centres = middles(*x.shape[2:])
+        centres = middles(*x.shape[2:], x.device)
         distances = self.edges(x).flatten(2).transpose(1, 2).clamp(max=4).exp() * (2 * STRIDE)  # left, up, right, down
         boxes = torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=2)
         return self.scores(x).flatten(2).transpose(1, 2), boxes
 
 
-def middles(rows, columns):
+def middles(rows, columns, device):
     """The points (cells, 2) in the middle of each cell, x and y."""
-    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    y, x = torch.meshgrid(torch.arange(rows, device=device), torch.arange(columns, device=device), indexing="ij")
     return (torch.stack([x, y], dim=2).flatten(0, 1).float() + 0.5) * STRIDE
 
 
@@ -161,7 +161,7 @@ def targets(boxes, classes, grid):
     A cell answers for a box if its middle lies in the box and at most one cell from the box's middle; where it would answer
     for several, for the smallest.
     """
-    centres = middles(*grid)[None, :, None]  # (1, cells, 1, 2)
+    centres = middles(*grid, boxes.device)[None, :, None]  # (1, cells, 1, 2)
     low, high = boxes[:, None, :, :2], boxes[:, None, :, 2:]  # (N, 1, MOST, 2)
     near = (centres - (low + high) / 2).abs() < STRIDE
     mine = (near & (centres > low) & (centres < high)).all(3) & (classes >= 0)[:, None]
@@ -218,7 +218,7 @@ def suppressed(boxes, scores, classes, threshold=0.5):
 def detect(model, pictures, least=0.05, candidates=40):
     """For each picture: (boxes (n, 4), scores (n,), classes (n,)), best first."""
     model.eval()
-    scores, boxes = model(pictures)
+    scores, boxes = (t.cpu() for t in model(pictures.to(next(model.parameters()).device)))
     best, kinds = scores.sigmoid().max(2)
     found = []
     for cells, score, kind, box in zip(best.topk(candidates, dim=1).indices, best, kinds, boxes):
@@ -298,7 +298,7 @@ def main():
     torch.manual_seed(args.seed)
     loader = DataLoader(TensorDataset(*train), args.batch, shuffle=True, drop_last=len(train[0]) > args.batch)
     tests = DataLoader(TensorDataset(*test), 50)
-    model = Detector(len(names), channels=train[0].shape[1], width=args.width)
+    model = Detector(len(names), channels=train[0].shape[1], width=args.width).to(args.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.epochs * len(loader) + 1)
     grid = (args.size // STRIDE,) * 2
@@ -306,9 +306,10 @@ def main():
     run = common.Run(args)
     for epoch in range(run.resume(args, model=model, optimizer=optimizer, schedule=schedule), args.epochs):
         model.train()
-        totals = torch.zeros(2)
+        totals = torch.zeros(2, device=args.device)
         bar = common.progress(loader, description=f"epoch {epoch + 1}", last_line=False)
-        for pictures, boxes, classes in bar:
+        for batch in bar:
+            pictures, boxes, classes = (t.to(args.device) for t in batch)
             optimizer.zero_grad()
             parts = torch.stack(loss_of(*model(pictures), *targets(boxes, classes, grid)))
             parts.sum().backward()

@@ -88,7 +88,7 @@ def evaluate(network, env, episodes, seed):
 
 
 def main():
-    p = common.parser(__doc__, "dqn")
+    p = common.parser(__doc__, "dqn", device=False)
     p.add_argument("--steps", type=int, default=100_000, help="at most; it ends when the task is solved")
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--lr", type=float, default=2.3e-3)

@@ -68,20 +68,21 @@ def main():
     test_x, _ = common.mnist(False, args.data, count=2000 if args.quick else None)
     torch.manual_seed(args.seed)
     train = DataLoader(TensorDataset(2 * x - 1), args.batch, shuffle=True, drop_last=True)
-    generator, discriminator = Generator().apply(initialize), Discriminator().apply(initialize)
+    generator, discriminator = (net.apply(initialize).to(args.device) for net in (Generator(), Discriminator()))
     generator_optimizer = torch.optim.Adam(generator.parameters(), lr=2 * args.lr, betas=(0.5, 0.999))
     discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), lr=args.lr, betas=(0.5, 0.999))
-    same = torch.randn(2000, generator.noise, generator=torch.Generator().manual_seed(0))  # seen again after each epoch
+    same = torch.randn(2000, generator.noise, generator=torch.Generator().manual_seed(0)).to(args.device)  # seen again after each epoch
 
     run = common.Run(args)
     start = run.resume(args, generator=generator, discriminator=discriminator, generator_optimizer=generator_optimizer,
                        discriminator_optimizer=discriminator_optimizer)
     for epoch in range(start, args.epochs):
         generator.train()
-        totals = torch.zeros(2)
+        totals = torch.zeros(2, device=args.device)
         bar = common.progress(train, description=f"epoch {epoch + 1}", last_line=False)
         for (pictures,) in bar:
-            fakes = generator(torch.randn(len(pictures), generator.noise))
+            pictures = pictures.to(args.device)
+            fakes = generator(torch.randn(len(pictures), generator.noise, device=args.device))
 
             discriminator_optimizer.zero_grad()
             discriminator_loss = real(discriminator(pictures)) + made(discriminator(fakes.detach()))

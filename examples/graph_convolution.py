@@ -105,7 +105,7 @@ def spring_layout(edges, steps=400):
 
 
 def main():
-    p = common.parser(__doc__, "graph_convolution")
+    p = common.parser(__doc__, "graph_convolution", device=False)
     p.add_argument("--epochs", type=int, default=200)
     p.add_argument("--lr", type=float, default=0.02)
     args = p.parse_args()

@@ -44,10 +44,10 @@ MODELS = {"mlp": MLP, "cnn": CNN}
 
 
 @torch.no_grad()
-def answers(model, loader):
+def answers(model, loader, device):
     """The model's answers to all pictures, in order."""
     model.eval()
-    return torch.cat([model(x).argmax(1) for x, _ in loader])
+    return torch.cat([model(x.to(device)).argmax(1) for x, _ in loader]).cpu()
 
 
 def main():
@@ -64,7 +64,7 @@ def main():
     torch.manual_seed(args.seed)
     train = DataLoader(TensorDataset(x, y), args.batch, shuffle=True)
     test = DataLoader(TensorDataset(test_x, test_y), 500)
-    model = MODELS[args.model]()
+    model = MODELS[args.model]().to(args.device)
     loss_fn = nn.CrossEntropyLoss()
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=epochs * len(train) + 1)
@@ -72,9 +72,10 @@ def main():
     run = common.Run(args)
     for epoch in range(run.resume(args, model=model, optimizer=optimizer, schedule=schedule), epochs):
         model.train()
-        total = torch.zeros(())
+        total = torch.zeros((), device=args.device)
         bar = common.progress(train, description=f"epoch {epoch + 1}", last_line=False)
         for pictures, digits in bar:
+            pictures, digits = pictures.to(args.device), digits.to(args.device)
             optimizer.zero_grad()
             loss = loss_fn(model(pictures), digits)
             loss.backward()
@@ -82,11 +83,11 @@ def main():
             schedule.step()
             total += loss.detach()
             bar.show(loss=loss.detach())
-        accuracy = (answers(model, test) == test_y).float().mean().item()
+        accuracy = (answers(model, test, args.device) == test_y).float().mean().item()
         run.log(epoch=epoch + 1, loss=total.item() / len(train), test_accuracy=accuracy)
         run.save(epoch + 1)
 
-    taken = answers(model, test)
+    taken = answers(model, test, args.device)
     wrong = (taken != test_y).nonzero().flatten()[:24].tolist()
     run.result(accuracy=(taken == test_y).float().mean().item())
     common.draw(common.plots.plot_curves, run.curves("loss", "test_accuracy"), run.out / "curves.png")

@@ -40,21 +40,21 @@ def read(root):
     return names, [f.stem for f in files]
 
 
-def padded(names, number):
-    """Names as (numbers of letters (batch, longest), lengths)."""
+def padded(names, number, device):
+    """Names as (numbers of letters (batch, longest), lengths); the lengths stay on the CPU."""
     rows = [[number.get(c, 1) for c in name] for name in names]
     longest = max(map(len, rows))
-    return torch.tensor([r + [0] * (longest - len(r)) for r in rows]), torch.tensor([len(r) for r in rows])
+    return torch.tensor([r + [0] * (longest - len(r)) for r in rows], device=device), torch.tensor([len(r) for r in rows])
 
 
 @torch.no_grad()
-def confusion(model, names, number, languages):
+def confusion(model, names, number, languages, device):
     """How often names of each language (row) were taken for each (column)."""
     model.eval()
     counts = torch.zeros(languages, languages, dtype=torch.long)
     for start in range(0, len(names), 256):
         part = names[start : start + 256]
-        guess = model(*padded([name for name, _ in part], number)).argmax(1)
+        guess = model(*padded([name for name, _ in part], number, device)).argmax(1)
         for (_, language), g in zip(part, guess.tolist()):
             counts[language, g] += 1
     return counts
@@ -80,9 +80,9 @@ def main():
     test, train = shuffled[: len(names) // 10], shuffled[len(names) // 10 :]
 
     torch.manual_seed(args.seed)
-    model = Net(len(number) + 2, len(languages))
+    model = Net(len(number) + 2, len(languages)).to(args.device)
     counts = torch.bincount(torch.tensor([language for _, language in train]), minlength=len(languages))
-    weight = counts.float().rsqrt()  # rare languages count more, but not as much as common ones
+    weight = counts.float().rsqrt().to(args.device)  # rare languages count more, but not as much as common ones
     order = torch.Generator().manual_seed(args.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, args.epochs)
@@ -95,25 +95,25 @@ def main():
                               last_line=False)
         for chosen in bar:
             part = [train[i] for i in chosen.tolist()]
-            target = torch.tensor([language for _, language in part])
-            loss = F.cross_entropy(model(*padded([name for name, _ in part], number)), target, weight)
+            target = torch.tensor([language for _, language in part], device=args.device)
+            loss = F.cross_entropy(model(*padded([name for name, _ in part], number, args.device)), target, weight)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
             bar.show(loss=losses[-1])
         schedule.step()
-        run.log(epoch=epoch + 1, loss=sum(losses) / len(losses), **scores(confusion(model, test, number, len(languages))))
+        run.log(epoch=epoch + 1, loss=sum(losses) / len(losses), **scores(confusion(model, test, number, len(languages), args.device)))
         run.save(epoch + 1)
     if args.ask:
         asked = args.ask.split()
         model.eval()
         with torch.no_grad():
-            likely = model(*padded([plain(name) for name in asked], number)).softmax(1)
+            likely = model(*padded([plain(name) for name in asked], number, args.device)).softmax(1)
         for name, p in zip(asked, likely):
             print(name, *(f"  {languages[i]} {p[i].item():.0%}" for i in p.topk(3).indices.tolist()))
         return
-    table = confusion(model, test, number, len(languages))
+    table = confusion(model, test, number, len(languages), args.device)
     run.result(**scores(table))
     common.draw(common.plots.plot_confusion_matrix, table, languages, run.out / "confusion.png", normalize=True)
     common.draw(common.plots.plot_curves, run.curves("loss", "test_accuracy", "test_recall"), run.out / "curves.png")

@@ -96,7 +96,7 @@ def paint_curves(path, curves):
 
 
 def main():
-    p = common.parser(__doc__, "optimizers")
+    p = common.parser(__doc__, "optimizers", device=False)
     p.add_argument("--steps", type=int, default=60, help="in the valley (default: 60)")
     p.add_argument("--epochs", type=int, default=10, help="passes over the digits (default: 10)")
     args = p.parse_args()

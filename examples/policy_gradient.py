@@ -93,7 +93,7 @@ def evaluate(policy, env, episodes, seed):
 
 
 def main():
-    p = common.parser(__doc__, "policy_gradient")
+    p = common.parser(__doc__, "policy_gradient", device=False)
     p.add_argument("--model", choices=["reinforce", "actor-critic"], default="reinforce")
     p.add_argument("--updates", type=int, default=500, help="at most; it ends when the task is solved")
     p.add_argument("--episodes", type=int, default=5, help="for an update")

@@ -113,7 +113,7 @@ def evaluate(policy, name, episodes, seed):
 
 
 def main():
-    p = common.parser(__doc__, "ppo")
+    p = common.parser(__doc__, "ppo", device=False)
     p.add_argument("--model", choices=sorted(SOLVED), default="CartPole-v1", help="the task")
     p.add_argument("--updates", type=int, default=200, help="at most; it ends when the task is solved")
     p.add_argument("--envs", type=int, default=8)

@@ -90,9 +90,9 @@ def batches(sentences, size, generator=None):
 
 
 @torch.no_grad()
-def accuracy(model, sentences):
+def accuracy(model, sentences, device):
     model.eval()
-    right = sum((model(text).argmax(1) == label).sum().item() for text, label in batches(sentences, 256))
+    right = sum((model(text.to(device)).argmax(1).cpu() == label).sum().item() for text, label in batches(sentences, 256))
     return right / len(sentences)
 
 
@@ -115,7 +115,7 @@ def main():
     number = {word: i for i, word in enumerate([w for w, n in counts.most_common() if n > 1], 2)}
     train, test = ([([number.get(w, UNKNOWN) for w in words], label) for words, label in part] for part in (train, test))
     torch.manual_seed(args.seed)
-    model = MODELS[args.model](len(number) + 2, args.width)
+    model = MODELS[args.model](len(number) + 2, args.width).to(args.device)
     order = torch.Generator().manual_seed(args.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, args.epochs)
@@ -128,24 +128,24 @@ def main():
                               last_line=False)
         for text, label in bar:
             text = text.masked_fill((torch.rand(text.shape) < args.unknown) & (text != PAD), UNKNOWN)
-            loss = F.cross_entropy(model(text), label)
+            loss = F.cross_entropy(model(text.to(args.device)), label.to(args.device))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
             bar.show(loss=losses[-1])
         schedule.step()
-        run.log(epoch=epoch + 1, loss=sum(losses) / len(losses), train_accuracy=accuracy(model, train[::8]),
-                test_accuracy=accuracy(model, test))
+        run.log(epoch=epoch + 1, loss=sum(losses) / len(losses), train_accuracy=accuracy(model, train[::8], args.device),
+                test_accuracy=accuracy(model, test, args.device))
         run.save(epoch + 1)
 
     if args.ask:
         model.eval()
         with torch.no_grad():
-            text = torch.tensor([[number.get(word, UNKNOWN) for word in args.ask.lower().split()]])
+            text = torch.tensor([[number.get(word, UNKNOWN) for word in args.ask.lower().split()]], device=args.device)
             print(f"positive: {model(text).softmax(1)[0, 1].item():.0%}")
         return
-    run.result(accuracy=accuracy(model, test))
+    run.result(accuracy=accuracy(model, test, args.device))
     common.draw(common.plots.plot_curves, run.curves("loss", "train_accuracy", "test_accuracy"), run.out / "curves.png")
 
 

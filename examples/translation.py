@@ -43,7 +43,7 @@ class Translator(nn.Module):
     def decode(self, target, memory, memory_padding):
         """Scores of the next word at each place of `target`: (batch, length, vocabulary)."""
         length = target.shape[1]
-        future = torch.ones(length, length, dtype=torch.bool).triu(1)
+        future = torch.ones(length, length, dtype=torch.bool, device=target.device).triu(1)
         x = self.decoder(self.embed(target), memory, tgt_mask=future, memory_key_padding_mask=memory_padding)
         return F.linear(x, self.embedding.weight)
 
@@ -99,15 +99,15 @@ def beam_search(model, source, beams=4, penalty=1.0, longest=64):
     `beams` beginnings of each sentence are kept. Beginnings are compared by log probability / length ** penalty: without
     that, short ones would win, since each further word makes a sentence less probable.
     """
-    n = len(source)
+    n, device = len(source), source.device
     memory = model.encode(source).repeat_interleave(beams, 0)
     padding = (source == PAD).repeat_interleave(beams, 0)
-    words = torch.full((n * beams, 1), BOS)
-    scores = torch.full((n, beams), -math.inf)
+    words = torch.full((n * beams, 1), BOS, device=device)
+    scores = torch.full((n, beams), -math.inf, device=device)
     scores[:, 0] = 0.0  # at first all beams of a sentence are the same: only one may be continued
-    lengths = torch.zeros(n, beams)
-    done = torch.zeros(n, beams, dtype=torch.bool)
-    first = torch.arange(n).unsqueeze(1) * beams
+    lengths = torch.zeros(n, beams, device=device)
+    done = torch.zeros(n, beams, dtype=torch.bool, device=device)
+    first = torch.arange(n, device=device).unsqueeze(1) * beams
     for _ in range(min(longest, 2 * source.shape[1] + 10)):
         logp = model.decode(words, memory, padding)[:, -1].log_softmax(-1).view(n, beams, -1)
         logp[:, :, [PAD, BOS, UNKNOWN]] = -math.inf
@@ -131,12 +131,13 @@ def beam_search(model, source, beams=4, penalty=1.0, longest=64):
 def translate(model, tokenizer, sentences, beams=4, batch=50):
     """German for English sentences."""
     model.eval()
+    device = model.positions.device
     sources = [e.ids + [EOS] for e in tokenizer.encode_batch(sentences)]
     order = sorted(range(len(sources)), key=lambda i: len(sources[i]))  # little padding
     german = [""] * len(sources)
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
-        found = beam_search(model, padded([sources[i] for i in chosen]), beams)
+        found = beam_search(model, padded([sources[i] for i in chosen]).to(device), beams)
         for i, words in zip(chosen, found):
             german[i] = tokenizer.decode(words)
     return german
@@ -170,6 +171,7 @@ def bleu(hypotheses, references):
 # --- training
 
 def loss_of(model, source, target, smoothing=0.0):
+    source, target = source.to(model.positions.device), target.to(model.positions.device)
     scores = model(source, target[:, :-1])
     return F.cross_entropy(scores.flatten(0, 1), target[:, 1:].flatten(), ignore_index=PAD, label_smoothing=smoothing)
 
@@ -196,7 +198,7 @@ def read(split, root):
 
 def main():
     p = common.parser(__doc__, "translation")
-    p.add_argument("--epochs", type=int, default=15)
+    p.add_argument("--epochs", type=int, default=10)
     p.add_argument("--vocabulary", type=int, default=4000, help="subwords of both languages")
     p.add_argument("--width", type=int, default=128)
     p.add_argument("--layers", type=int, default=4, help="of the encoder, and of the decoder")
@@ -223,6 +225,7 @@ def main():
 
     train, val = numbers(english, german), numbers(*held_out)
     model = Translator(tokenizer.get_vocab_size(), args.width, 4, args.layers, 2 * args.width, args.dropout)
+    model.to(args.device)
     order = torch.Generator().manual_seed(args.seed)
     steps = args.epochs * sum(1 for _ in batches(train, args.batch_tokens, torch.Generator().manual_seed(0)))
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.98), weight_decay=0.01)

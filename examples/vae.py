@@ -62,17 +62,17 @@ def main():
     test_x, _ = common.mnist(False, args.data, count=1000 if args.quick else None)
     torch.manual_seed(args.seed)
     train, test = DataLoader(TensorDataset(x), args.batch, shuffle=True), DataLoader(TensorDataset(test_x), 500)
-    model = VAE(args.latent)
+    model = VAE(args.latent).to(args.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, args.epochs)
 
     run = common.Run(args)
     for epoch in range(run.resume(args, model=model, optimizer=optimizer, schedule=schedule), args.epochs):
-        total = torch.zeros(())
+        total = torch.zeros((), device=args.device)
         bar = common.progress(train, description=f"epoch {epoch + 1}", last_line=False)
         for (pictures,) in bar:
             optimizer.zero_grad()
-            pixels, told = loss_of(model, pictures)
+            pixels, told = loss_of(model, pictures.to(args.device))
             loss = pixels + told
             loss.backward()
             optimizer.step()
@@ -80,10 +80,11 @@ def main():
             bar.show(loss=loss.detach())
         schedule.step()
         with torch.no_grad():
-            pixels, told = torch.stack([torch.stack(loss_of(model, pictures)) for (pictures,) in test]).mean(0).tolist()
+            pixels, told = torch.stack([torch.stack(loss_of(model, pictures.to(args.device))) for (pictures,) in test]).mean(0).tolist()
         run.log(epoch=epoch + 1, loss=total.item() / len(train), test_loss=pixels + told, pixels=pixels, told=told)
         run.save(epoch + 1)
 
+    model.cpu()
     with torch.no_grad():
         samples = model.decode(torch.randn(5000, args.latent)).sigmoid()
         run.result(bound=-run.history[-1]["test_loss"], frechet=common.frechet_distance(test_x, samples))

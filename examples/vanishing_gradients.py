@@ -78,7 +78,7 @@ def paint(path, norms, curves):
 
 
 def main():
-    p = common.parser(__doc__, "vanishing_gradients")
+    p = common.parser(__doc__, "vanishing_gradients", device=False)
     p.add_argument("--depth", type=int, default=30, help="hidden layers (default: 30)")
     p.add_argument("--epochs", type=int, default=8)
     p.add_argument("--batch", type=int, default=128)
