@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 import rushlight as torch
 from rushlight.trace.tensor import Tensor, array
 
@@ -39,7 +41,10 @@ def holds(constraint: Constraint, value: Tensor) -> bool:
         and hasattr(type(inner).check, "takes_arrays")
         and not any(isinstance(bound, Tensor) for bound in vars(inner).values())
     )
-    return bool(constraint.check(array(value) if on_memory else value).all())
+    if not on_memory:
+        return bool(constraint.check(value).all())
+    made = inner.check(array(value))
+    return np.count_nonzero(made) == made.size
 
 
 class Constraint:

@@ -507,10 +507,13 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
 )
 def _multinomial(p: Tensor, k: int, replacement: bool, generator: Generator):
     """k indices for each row of weights."""
-    if not np.isfinite(p).all() or (p < 0).any():
-        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    if (p.sum(axis=-1) <= 0).any():
-        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+    total = np.add.reduce(p, axis=-1)
+    sound = (total > 0) & (total < np.inf)
+    if np.count_nonzero(sound) < sound.size or np.count_nonzero(p >= 0) < p.size:  # (a finite sum: finite terms)
+        if not np.isfinite(p).all() or (p < 0).any():
+            raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+        if (total <= 0).any():
+            raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
     if not replacement or k == 1:
         q = p / generator.exponential(p.size, 1.0).astype(p.dtype).reshape(p.shape)
         if k == 1:

@@ -250,6 +250,12 @@ found:
   call void @Py_IncRef(ptr %tr)
   %pt = getelementptr i8, ptr %t, i64 {_tr}
   store ptr %tr, ptr %pt
+  call void @Py_IncRef(ptr %none)
+  %pb = getelementptr i8, ptr %t, i64 {_base}
+  store ptr %none, ptr %pb
+  call void @Py_IncRef(ptr %none)
+  %pm = getelementptr i8, ptr %t, i64 {_storage}
+  store ptr %none, ptr %pm
   %scalars = call ptr @at(ptr %tr, i64 {scalars})
   br label %numbers0
 numbers0:

@@ -13,6 +13,8 @@ a macro edge of its own.
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
+
 from . import overrides, trie
 from .plan import make_plan, op_node, rule_saves
 from .record import needed_rules, site
@@ -120,6 +122,7 @@ def run(tensors, gradients, retain, create, wanted=None, leaf_ids=None):
     pairs = _seeds(tr, tensors, gradients)
     retain = create if retain is None else retain
     frontier: dict = {}
+    newest: list = []  # (-serial, segment) of those in the frontier that were executed: a heap
     leaf_grads: dict = {}
     found: dict = {}
 
@@ -129,6 +132,14 @@ def run(tensors, gradients, retain, create, wanted=None, leaf_ids=None):
         known = leaf_grads.get(id(leaf))
         leaf_grads[id(leaf)] = (leaf, g if known is None else total(known[1], g))
 
+    def to_node(segment, node, g):
+        seeds = frontier.get(segment)
+        if seeds is None:
+            seeds = frontier[segment] = []
+            if segment is not None:
+                heappush(newest, (-segment.serial, id(segment), segment))
+        seeds.append((node, g))
+
     previous = tr.grad_on
     places = [origin(tr, t) for t, _ in pairs]
     for (t, g), (segment, node) in zip(pairs, places, strict=True):
@@ -136,7 +147,7 @@ def run(tensors, gradients, retain, create, wanted=None, leaf_ids=None):
             _switch(tr, create)
             to_leaf(t, _ones(t) if g is None else g)
         else:
-            frontier.setdefault(segment, []).append((node, g))
+            to_node(segment, node, g)
     here_wanted = None if wanted is None else {}
     if wanted is not None:
         for segment, node in wanted:
@@ -144,7 +155,7 @@ def run(tensors, gradients, retain, create, wanted=None, leaf_ids=None):
                 here_wanted.setdefault(segment, set()).add(node)
     try:
         while frontier:
-            segment = None if None in frontier else max(frontier, key=lambda s: s.serial)
+            segment = None if None in frontier else heappop(newest)[2]
             seeds = frontier.pop(segment)
             nodes_wanted = None
             if wanted is not None:
@@ -160,7 +171,7 @@ def run(tensors, gradients, retain, create, wanted=None, leaf_ids=None):
             for v, g in results:
                 target = leaves[v.number]
                 if v.op is LEAF and v.args[0] == HAS_HISTORY:
-                    frontier.setdefault(target[0], []).append((target[1], g))
+                    to_node(target[0], target[1], g)
                 else:
                     to_leaf(target, g)
             _switch(tr, create)
@@ -352,8 +363,6 @@ def _replay(tr, macro):
 
 def _free_here(tr, plan, roots):
     """Mark the swept operations of the running segment as freed: a path event."""
-    swept = frozenset(v for v, rules in plan.rules.items() if any(r.saves or r.saves_out
-                                                                 for r in rules))
     st = tr.st
     key = (FREED, roots)
     v = child(st, key)
@@ -361,23 +370,25 @@ def _free_here(tr, plan, roots):
         from .segments import _NOTHING
 
         v = make_node(st, MODE, (), (), _NOTHING, False)
-        v.freed = st.freed | swept
+        v.freed = st.freed | plan.swept
         add_child(st, key, v)
     tr.st = v
 
 
 def _free(segment, plan):
     """Drop the saved values of an executed segment that only swept operations needed."""
-    segment.freed = segment.freed | frozenset(
-        v for v, rules in plan.rules.items() if any(r.saves or r.saves_out for r in rules)
-    )
-    _drop_saved(segment.saved, plan, segment.freed, _users(segment.final))
-
-
-def _drop_saved(saved, plan, freed, users):
-    for n in plan.saves:
-        if n in saved and all(u in freed for u in users.get(n, ())):
-            del saved[n]
+    before = segment.freed
+    known = plan.freeing.get(before)
+    if known is None:
+        freed, users = before | plan.swept, _users(segment.final)
+        known = freed, [n for n in plan.saves if all(u in freed for u in users.get(n, ()))]
+        if len(plan.freeing) > 16:
+            plan.freeing.clear()
+        plan.freeing[before] = known
+    segment.freed, gone = known
+    saved = segment.saved
+    for n in gone:
+        saved.pop(n, None)
 
 
 def _users(final):

@@ -19,6 +19,8 @@ from .record import DEFAULT_GENERATOR
 
 DEFAULT_SEED = 67280421310721
 STATE_BYTES = 5056
+MANTISSA = (1 << 53) - 1  # the bits of a 64-bit word that a float64 in [0, 1) is made of
+FEW = 16  # numbers that Python makes sooner than NumPy
 
 
 class Generator:
@@ -160,7 +162,10 @@ class Generator:
         """n numbers in [0, 1) with as many random bits as the dtype's mantissa, as that dtype
         (half types as float32)."""
         if kind == "float64":
-            return (self.raw64(n) & np.uint64((1 << 53) - 1)) * 2.0**-53
+            if n <= FEW:
+                words = self.raw32(2 * n).tolist()
+                return np.array([((high << 32 | low) & MANTISSA) * 2.0**-53 for high, low in zip(words[::2], words[1::2])])
+            return (self.raw64(n) & np.uint64(MANTISSA)) * 2.0**-53
         bits = {"float16": 11, "bfloat16": 8}.get(kind, 24)
         words = self.raw32(n) & np.uint64((1 << bits) - 1)
         return words.astype(np.float32) * np.float32(2.0**-bits)
@@ -245,8 +250,11 @@ class Generator:
 
     def exponential(self, n: int, rate: float, exact=False) -> np.ndarray:
         """n exponential numbers, float64. exact: as in `normal_one_by_one`."""
-        u = -self.unit(n, "float64")
-        return (libm(math.log1p, u) if exact else np.log1p(u)) * (-1.0 / rate)
+        u = self.unit(n, "float64")
+        np.negative(u, u)
+        u = libm(math.log1p, u) if exact else np.log1p(u, u)
+        u *= -1.0 / rate
+        return u
 
     def permutation(self, n: int) -> np.ndarray:
         """The numbers below n in random order (Fisher and Yates), int64."""

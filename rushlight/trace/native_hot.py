@@ -14,7 +14,7 @@ from .record import Parameter, Tensor
 from .trie import LEAF, Node, Position
 
 SLOTS = {
-    "_s": Tensor, "_tr": Tensor, "st": Position, "ts": Position, "scalars": Position, "thread": Position,
+    "_s": Tensor, "_tr": Tensor, "_base": Tensor, "_storage": Tensor, "st": Position, "ts": Position, "scalars": Position, "thread": Position,
     "first_key": Node, "first": Node, "next": Node, "op": Node,
 }
 

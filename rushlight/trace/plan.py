@@ -13,9 +13,13 @@ FUNCTION_OUT = trie.Special("function_out", shares=True)  # output `number` of F
 
 
 class Plan:
-    """Which operations to differentiate, newest first, and the saved values that takes."""
+    """Which operations to differentiate, newest first, and the saved values that takes.
 
-    __slots__ = ("nodes", "rules", "saves", "functions", "wanted")
+    saves: {saved value: slot of the newest operation that reads it}. savers: the operations that read
+    saved values. swept: those whose saved values are gone afterwards.
+    """
+
+    __slots__ = ("nodes", "rules", "saves", "savers", "swept", "functions", "wanted", "freeing")
 
 
 def op_node(v):
@@ -105,18 +109,22 @@ def make_plan(roots, wanted=None) -> Plan:
             rules[v] = [r for r in all_rules if any(op_node(n) in leads for n in _inputs(v, (r,)))]
     p = Plan()
     p.nodes = order
-    p.rules, saves, p.functions = {}, {}, False
+    p.rules, saves, savers, swept, p.functions = {}, {}, set(), set(), False
     for v in order:
         needed = rules.get(v)
         if needed is not None:
             p.rules[v] = needed
             for r in needed:
+                if r.saves or r.saves_out:
+                    swept.add(v)
                 for n in rule_saves(v, r):
+                    savers.add(v)
                     saves.setdefault(n, v.slot)
         elif v.op is FUNCTION:
             p.functions = True
-    p.saves = saves
+    p.saves, p.savers, p.swept = saves, frozenset(savers), frozenset(swept)
     p.wanted = wanted
+    p.freeing = {}
     return p
 
 

@@ -107,33 +107,34 @@ def handles_of(segment, plan, create):
     """Handles on the saved values of a plan in an executed segment."""
     tr = RECORDER.tr
     held = {}
-    for v, rules in plan.rules.items():
-        for r in rules:
-            for n in rule_saves(v, r):
-                if n in held:
-                    continue
-                if v in segment.freed or n not in segment.saved:
-                    raise RuntimeError(FREED_MESSAGE)
-                if n.op is SCALAR:
-                    held[n] = scalar_entry(tr, segment.saved[n])
-                    continue
-                _check_unwritten(n, v.slot, segment.final.writes)
-                known = segment.versions.get(n)
-                if known is not None and known[0].version != known[1]:
-                    raise _modified(n, (known[1], known[0].version))
-                if n.op is LEAF and n.args[0] != HAS_HISTORY and known is not None:
-                    t = segment.leaves[n.number]
-                    if t._buf is segment.saved[n] or not t._storage or not t._storage.exposed:
-                        held[n] = t
-                        continue
-                t = new(Tensor)
-                rg = create and n.rg
-                t._s, t._tr, t._buf = trie.idle(n.m, rg), None, segment.saved[n]
-                if rg:
-                    history = segment.leaves[n.number] if n.op is LEAF else (segment, n)
-                    if not isinstance(history, Tensor):
-                        t._history = history[:2]
+    saved, versions, leaves, writes = segment.saved, segment.versions, segment.leaves, segment.final.writes
+    if segment.freed and not plan.savers.isdisjoint(segment.freed):
+        raise RuntimeError(FREED_MESSAGE)
+    for n, slot in plan.saves.items():
+        if n not in saved:
+            raise RuntimeError(FREED_MESSAGE)
+        value, op = saved[n], n.op
+        if op is SCALAR:
+            held[n] = scalar_entry(tr, value)
+            continue
+        if writes is not None:
+            _check_unwritten(n, slot, writes)
+        known = versions.get(n)
+        if known is not None and known[0].version != known[1]:
+            raise _modified(n, (known[1], known[0].version))
+        if op is LEAF and known is not None and n.args[0] != HAS_HISTORY:
+            t = leaves[n.number]
+            if t._buf is value or not t._storage or not t._storage.exposed:
                 held[n] = t
+                continue
+        t = new(Tensor)
+        rg = create and n.rg
+        t._s, t._tr, t._buf, t._base, t._storage = trie.idle(n.m, rg), None, value, None, None
+        if rg:
+            history = leaves[n.number] if op is LEAF else (segment, n)
+            if not isinstance(history, Tensor):
+                t._history = history[:2]
+        held[n] = t
     return held
 
 
