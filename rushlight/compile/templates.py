@@ -27,6 +27,7 @@ from .steps import BY_NUMBER, Step, steps_of
 
 MOST_FAMILIES = 256
 MOST_TEMPLATES = 24  # of a family
+MOST_SIZES = 8  # numbers in one argument that can be sizes: a tensor seldom has more dimensions
 MEMBERS = 6  # of a family, whose numbers are kept
 _families: OrderedDict[tuple, Family] = OrderedDict()
 _lock = threading.Lock()
@@ -96,6 +97,8 @@ def outline(program) -> Outline:
             numbers.append(x)
             return c
         if c is tuple or c is list:
+            if len(x) > MOST_SIZES and any(i.__class__ is int and i != x[0] for i in x):
+                raise Unsuitable("a list of numbers that are data: the lengths of packed sequences")
             return (c, *[static(i) for i in x])
         if c is slice:
             return c, static(x.start), static(x.stop), static(x.step)
@@ -124,12 +127,17 @@ def outline(program) -> Outline:
 
 
 class Family:
-    """Programs with one outline. runs, spent: how often they ran in tier 0, and seconds."""
+    """Programs with one outline.
+
+    runs, spent: how often they ran in tier 0, and seconds since there was a new template. price: what the
+    next template must have cost in tier 0, compared with the first: it doubles with each, and halves with each
+    member that one was found for, so that members which are all different are not planned again and again.
+    """
 
     def __init__(self):
         self.members: list[list[int]] = []
         self.templates: list[Template] = []
-        self.runs, self.spent = 0, 0.0
+        self.runs, self.spent, self.price = 0, 0.0, 1.0
         self.hopeless = False
 
     def planned(self, made: Outline, scalars):
@@ -139,6 +147,7 @@ class Family:
             if steps is not None:
                 if at:  # lengths that are near each other follow each other
                     self.templates = [t, *self.templates[:at], *self.templates[at + 1:]]
+                self.price = max(self.price / 2, 1.0)
                 return steps, t.conditions
         return None
 
@@ -177,6 +186,7 @@ def planned(program, scalars, pause: Callable):
         m != made.numbers for m in family.members
     ) and len(family.templates) < MOST_TEMPLATES:
         try:
+            family.spent, family.price = 0.0, family.price * 2
             template = Template(program, made, family.members, scalars, pause)
             family.templates = [template, *family.templates]
             found = family.planned(made, scalars)

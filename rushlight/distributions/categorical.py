@@ -92,7 +92,7 @@ class Categorical(Distribution):
         self._check(value)
         logits, batch = self.logits, self._batch_shape
         if value.shape != batch:  # most often one of them has the common shape already
-            shape = torch.broadcast_shapes(value.shape, batch)
+            shape = torch.broadcast_shapes(value.shape, batch) if value.shape else batch
             value = value if value.shape == shape else value.expand(shape)
             logits = logits if batch == shape else logits.expand(*shape, self._num_events)
         return logits.gather(-1, value.long().unsqueeze(-1)).squeeze(-1)

@@ -121,7 +121,8 @@ class Program:
     def _in_a_large_family(self) -> bool:
         """Whether a form that all of its family share will probably pay: planning one takes longer."""
         f = self.family
-        return f is not None and f.runs > HOT_AFTER and f.spent > SHARED * COST * len(self.instructions)
+        return (f is not None and not f.hopeless and f.runs > HOT_AFTER
+                and f.spent > f.price * SHARED * COST * len(self.instructions))
 
     def _offer(self, scalars):
         if self.function is None:

@@ -517,7 +517,7 @@ def _multinomial(p: Tensor, k: int, replacement: bool, generator: Generator):
     if not replacement or k == 1:
         q = p / generator.exponential(p.size, 1.0).astype(p.dtype).reshape(p.shape)
         if k == 1:
-            return np.argmax(q, axis=-1, keepdims=True)
+            return q.argmax(-1)[..., None]
         return np.argsort(-q, axis=-1, kind="stable")[..., :k]
     rows = np.cumsum(p.reshape(-1, p.shape[-1]), axis=-1)
     rows = rows / rows[:, -1:]

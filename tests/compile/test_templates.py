@@ -186,3 +186,31 @@ def test_numbers_that_take_other_branches_are_not_shared(shared):
     for n, power in ((5, 2.0), (6, 2.0), (7, 2.0), (8, 3.0), (9, 0.5)):
         a, _ = run(lambda n, power=power: step(n, power), [n])[0]
         np.testing.assert_allclose(a, (np.arange(n, dtype=np.float32) ** power).sum(), rtol=1e-5)
+
+
+def test_packed_sequences_have_no_family(shared):
+    """The lengths of a batch are data: no other batch has them, and a form made for them would serve nobody."""
+    gru = nn.GRU(4, 8, batch_first=True)
+
+    def step(n):
+        lengths = torch.tensor([12 + n, 11, 9, 7, 5, 2])
+        packed = nn.utils.rnn.pack_padded_sequence(torch.ones(6, 12 + n, 4), lengths, batch_first=True)
+        return (gru(packed)[1].sum(),)
+
+    run(step, range(6), 2)
+    assert not shared
+    assert not any(f.templates for f in templates._families.values())
+
+
+def test_a_family_whose_members_find_no_form_gets_them_more_and_more_seldom():
+    family = templates.Family()
+    program = tier0_program.Program([object()] * 10, (), ())
+    program.family, family.runs = family, 10
+    family.spent = 1.5 * tier0_program.SHARED * tier0_program.COST * 10
+    assert program._in_a_large_family
+    family.price = 2.0
+    assert not program._in_a_large_family
+    family.spent *= 2
+    assert program._in_a_large_family
+    family.hopeless = True
+    assert not program._in_a_large_family
