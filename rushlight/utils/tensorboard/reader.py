@@ -69,11 +69,12 @@ def read_events(path: str | os.PathLike, kind: str | None = None) -> list[Event]
         with open(file, "rb") as f:
             content = f.read()
         for message in read_records(content, file):
-            found.extend(e for e in _event(message, file) if kind is None or e.kind == kind)
+            found.extend(e for e in events_of(message, file) if kind is None or e.kind == kind)
     return found
 
 
-def _event(message: bytes, path: str) -> list[Event]:
+def events_of(message: bytes, path: str = "") -> list[Event]:
+    """The values of one record. ValueError, among others, for what is no event."""
     wall_time, step = 0.0, 0
     found: list[tuple[str, str, Any]] = []
     for number, x in fields(message):
@@ -127,6 +128,17 @@ def _value(message: bytes) -> tuple[str, str, Any]:
     if plugin == "hparams":
         return tag, plugin, content
     return tag, kind, value
+
+
+def nodes_of(graph: bytes) -> list[tuple[str, str, list[str]]]:
+    """(name, operator, names of what it reads) of each node of a "graph" event's value."""
+    found = []
+    for number, x in fields(graph):
+        if number == 1:
+            parts = list(fields(x))
+            name, op = (next((v.decode() for n, v in parts if n == k), "") for k in (1, 2))
+            found.append((name, op, [v.decode() for n, v in parts if n == 3]))
+    return found
 
 
 def _named(message: bytes, names: dict[int, str]) -> dict:
