@@ -207,6 +207,8 @@ class Recorder:
     def _after_step(self, optimizer, args, kwargs) -> None:
         """An optimiser's step has ended, and nothing is pending."""
         if optimizer is not self._main:
+            if not self._optimizers and self.step == self._start + 1:
+                self.step -= 1  # a log before the first step
             if not any(o is optimizer for o in self._optimizers):
                 self._optimizers.append(optimizer)
             self._others += 1

@@ -5,7 +5,7 @@ import { el, empty } from "./dom.js";
 import { gradients, histograms, images, kernels, memory, graph, texts, time } from "./tabs.js";
 
 const PAUSE = 2000, LIVE = 30, AT_FIRST = 16;
-const PALETTE = ["#d97706", "#2563eb", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#db2777", "#65a30d", "#a16207", "#64748b"];
+const PALETTE = ["#e08a1e", "#3b82f6", "#10b981", "#ef4444", "#8b5cf6", "#06b6d4", "#ec4899", "#84cc16", "#a16207", "#64748b"];
 const byId = (id) => document.getElementById(id);
 const main = byId("main");
 
@@ -208,7 +208,7 @@ function scalars() {
   }
   const nodes = [...groups].map(([prefix, found]) => group(prefix || "losses and metrics", found));
   const layers = gradients(filter);
-  if (layers.length) nodes.push(group("gradients by parameter", layers, "wide"));
+  if (layers.length) nodes.push(group("gradients by parameter (norms; nothing: zero)", layers, "wide"));
   return nodes.length ? nodes : [empty("No curves", filter ? "No curve's name contains the filter." : "These runs have logged no numbers yet.")];
 }
 

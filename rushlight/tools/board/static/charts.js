@@ -30,7 +30,7 @@ export function layout(more = {}) {
   const axis = { gridcolor: colour("line"), zerolinecolor: colour("line"), linecolor: colour("line"), automargin: true };
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("muted"), size: 11, family: "system-ui, sans-serif" },
-    margin: { l: 44, r: 8, t: 6, b: 28 }, showlegend: false, hovermode: "x unified",
+    margin: { l: 30, r: 8, t: 6, b: 18 }, showlegend: false, hovermode: "x unified",
     modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("muted"), activecolor: colour("accent") },
     hoverlabel: { bgcolor: colour("card"), bordercolor: colour("line"), font: { color: colour("ink"), size: 12 } },
     ...more, xaxis: { ...axis, ...more.xaxis }, yaxis: { ...axis, exponentformat: "power", ...more.yaxis },
@@ -52,6 +52,11 @@ export function across(points, axis) {
   return points.steps;
 }
 
+export function top(totals) { // of a vertical axis from zero on which single high values do not hide the others; null: fits
+  const known = totals.filter((v) => v !== null).sort((a, b) => a - b), usual = known[Math.floor(0.9 * (known.length - 1))];
+  return known.length > 4 && known[known.length - 1] > 4 * usual ? 1.6 * usual : null;
+}
+
 export function curves(lines, settings, about = {}) { // lines: [{name, colour, points}]
   return () => {
     const traces = [], scale = about.scale || 1;
@@ -64,11 +69,12 @@ export function curves(lines, settings, about = {}) { // lines: [{name, colour, 
         traces.push({ ...line, mode: "lines", y: smoothed(y, settings.smoothing) });
       } else traces.push(line);
     }
+    const limit = about.clip && !settings.log ? top(lines.flatMap((l) => l.points.values)) : null;
     const title = { step: "", relative: "minutes", wall: "" }[settings.axis];
     return [traces, layout({
       hovermode: lines.length > 12 ? "closest" : "x unified", uirevision: `${settings.axis} ${settings.log}`,
       xaxis: title ? { title: { text: title, standoff: 4 } } : {},
-      yaxis: { type: settings.log ? "log" : "linear", ticksuffix: about.unit ? ` ${about.unit}` : "", ...(about.zero && !settings.log ? { rangemode: "tozero" } : {}) },
+      yaxis: { type: settings.log ? "log" : "linear", ticksuffix: about.unit ? ` ${about.unit}` : "", ...(limit ? { range: [0, limit * scale] } : about.zero && !settings.log ? { rangemode: "tozero" } : {}) },
     })];
   };
 }

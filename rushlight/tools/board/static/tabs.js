@@ -1,6 +1,6 @@
 // What the tabs show besides curves.
 import { chart, choice, compare, content, group, shown } from "./board.js";
-import { across, layout } from "./charts.js";
+import { across, layout, top } from "./charts.js";
 import { bytes, colour, el, empty, median, percent, plain, seconds, short, table } from "./dom.js";
 import { draw } from "./graph.js";
 
@@ -24,7 +24,7 @@ export function gradients(filter) { // how the norms of all parameters change, a
       const text = z.map((row) => row.map((v) => (v === null ? "" : (10 ** v).toPrecision(3))));
       return [[{ type: "heatmap", x: steps, y: tags.map((t) => plain(t.slice(10))), z, text, hovertemplate: "%{y}<br>step %{x}: %{text}<extra></extra>",
         colorscale: "Viridis", colorbar: { thickness: 10, outlinewidth: 0, tickprefix: "10<sup>", ticksuffix: "</sup>", nticks: 6 } }],
-      layout({ hovermode: "closest", yaxis: { autorange: "reversed", type: "category" }, margin: { l: 90, r: 8, t: 6, b: 28 } })];
+      layout({ hovermode: "closest", yaxis: { autorange: "reversed", type: "category" }, margin: { l: 60, r: 8, t: 6, b: 18 } })];
     }, { shape: "tall" });
   }).filter(Boolean);
 }
@@ -38,23 +38,26 @@ export function time(state) {
     const late = (p) => median(p.values.slice(p.values.length >> 1));
     const typical = parts.map((p) => late(p.points)), whole = typical.reduce((a, b) => a + b, 0) || 1;
     const scale = whole < 1e-3 ? [1e6, "µs"] : whole < 1 ? [1e3, "ms"] : [1, "s"];
+    const limit = found["time/step"] ? top(found["time/step"].values) : null;
     const node = chart(`time ${run.id}`, run.name, () => [
       parts.map((p) => ({ x: across(p.points, state.settings.axis), y: p.points.values.map((v) => v * scale[0]), name: p.name, stackgroup: "time",
         stackgaps: "interpolate", mode: "lines", line: { width: 0.5, color: p.colour }, hovertemplate: "%{y:.4~g} " + scale[1] })),
-      layout({ uirevision: state.settings.axis, yaxis: { rangemode: "tozero", ticksuffix: ` ${scale[1]}` } })]);
+      layout({ uirevision: state.settings.axis, yaxis: { ...(limit ? { range: [0, limit * scale[0]] } : { rangemode: "tozero" }), ticksuffix: ` ${scale[1]}` } })]);
     node.querySelector(".sum")?.remove();
     const compiler = found["time/compiler"] ? found["time/compiler"].values.reduce((a, b) => a + b, 0) : 0;
     node.insertBefore(el("div", { class: "sum" },
       el("div", { class: "parts" }, ...parts.map((p, i) => el("div", { title: `${p.name}: ${seconds(typical[i])}`, style: { background: p.colour, width: percent(typical[i] / whole).replace(" ", "") } }, percent(typical[i] / whole)))),
       el("div", { class: "legend" }, ...parts.map((p, i) => el("span", {}, el("i", { style: { background: p.colour } }), `${p.name} ${seconds(typical[i])}`)),
-        el("span", { class: "muted" }, `a step ${seconds(whole)}${compiler > 0 ? "; a compiler worked beside it" : ""}`))), node.querySelector(".plot"));
+        el("span", { class: "muted" }, `a step ${seconds(whole)}${compiler > 0 ? "; a compiler worked beside it at times" : ""}`)),
+      limit ? el("div", { class: "hint" }, "Single steps took longer than the chart is high; a double click shows them.") : null), node.querySelector(".plot"));
     return node;
   });
   const others = new Set();
   for (const run of shown()) for (const tag of Object.keys(content(run, "scalars") || {})) if (tag.startsWith("time/")) others.add(tag);
   if (!others.size) return [empty("No times", NOTHING)];
   const own = ["time/data", "time/kernels", "time/python"];
-  const curves = [...others].sort().filter((t) => !own.includes(t)).map((t) => compare(t, { scale: 1e3, unit: "ms", zero: true }));
+  const titles = { "time/step": "a step", "time/compiler": "compiling kernels, beside the training; for a step" };
+  const curves = [...others].sort().reverse().filter((t) => !own.includes(t)).map((t) => compare(t, { title: titles[t], scale: 1e3, unit: "ms", zero: true, clip: t === "time/step" }));
   return [stacked.length ? group("a step's time", stacked, "wide") : null, group("compared", curves)];
 }
 
@@ -199,19 +202,30 @@ export function images() {
   return nodes.length ? nodes : [empty("No pictures", "board.writer.add_image(...) writes some; PNG files in a run's folder are shown as well.")];
 }
 
+const BINS = 40;
+
+function even(limits, counts) { // buckets of equal width: those of event files grow with the distance from zero
+  const parts = counts.map((c, k) => [limits[k - 1] ?? limits[k], limits[k], c]).filter(([a, b, c]) => c > 0 && Math.abs(a) < 1e30 && Math.abs(b) < 1e30);
+  if (!parts.length) return [[], []];
+  const low = parts[0][0], width = (parts[parts.length - 1][1] - low) / BINS || 1, y = new Array(BINS).fill(0);
+  for (const [a, b, c] of parts)
+    for (let k = Math.max(0, Math.floor((a - low) / width)); k < BINS && low + k * width <= b; k += 1) {
+      const share = b > a ? (Math.min(b, low + (k + 1) * width) - Math.max(a, low + k * width)) / (b - a) : 1;
+      y[k] += c * Math.max(share, 0);
+      if (b === a) break;
+    }
+  return [y.map((_, k) => low + (k + 0.5) * width), y];
+}
+
 export function histograms() {
   const nodes = shown().map((run) => {
     const cards = Object.entries(content(run, "media")?.histograms || {}).filter(([, rows]) => rows.length).map(([tag, rows]) => chart(`histogram ${run.id} ${tag}`, tag, () => {
       const traces = rows.map(([step, limits, counts], i) => {
-        const x = [], y = [];
-        for (let k = 1; k < limits.length; k += 1) { // density: buckets differ in width
-          const width = limits[k] - limits[k - 1];
-          if (Number.isFinite(width) && width > 0 && width < 1e30) { x.push((limits[k] + limits[k - 1]) / 2); y.push(counts[k] / width); }
-        }
+        const [x, y] = even(limits, counts);
         const late = rows.length > 1 ? i / (rows.length - 1) : 1;
-        return { x, y, name: `step ${step}`, mode: "lines", line: { width: 1.2, color: colour("kernels"), shape: "spline" }, opacity: 0.15 + 0.85 * late ** 2, hovertemplate: "%{x:.4~g}: %{y:.4~g}" };
+        return { x, y, name: `step ${step}`, mode: "lines", line: { width: 1.2, color: colour("kernels"), shape: "hvh" }, opacity: 0.15 + 0.85 * late ** 2, hovertemplate: "%{x:.4~g}: %{y:.4~g}" };
       });
-      return [traces, layout({ hovermode: "closest", uirevision: "histogram", yaxis: { title: { text: "density" } } })];
+      return [traces, layout({ hovermode: "closest", uirevision: "histogram", yaxis: { title: { text: "values" }, rangemode: "tozero" } })];
     }));
     return cards.length ? group(run.name, cards) : null;
   }).filter(Boolean);
