@@ -15,7 +15,6 @@ from ..trace.segments import flush
 from ..trace.traceback import PACKAGE
 from ..trace.trie import Stats, site_of
 
-
 _IN_DATA = 3000  # operations of a program that `explain.data` lists
 
 
@@ -87,7 +86,8 @@ class _Program:
         An operation is [name, value, line, its step or None, the operations that it reads].
         """
         p = self.program
-        steps, step_of = [], {}
+        steps: list[dict] = []
+        step_of: dict[int, int] = {}
         for at, step in enumerate(p.native.steps if p.native is not None else ()):
             timed = [(c, self.timed.counts[id(c)], self.timed.seconds[id(c)])
                      for c in step.calls] if self.timed is not None else []
@@ -103,7 +103,8 @@ class _Program:
                 "flops": sum(c.flops * n for c, n, _ in timed),
                 "bytes": sum(c.nbytes * n for c, n, _ in timed),
             })
-        number, operations = {}, []
+        number: dict[Any, int] = {}
+        operations: list[list] = []
         for i in p.instructions[:_IN_DATA]:
             ins = dict.fromkeys(x.ins[0] if x.op.name == "get" else x for x in i.node.ins)
             operations.append([i.node.op.name.strip("_"), str(i.node.m), _place(i.node), step_of.get(id(i)),

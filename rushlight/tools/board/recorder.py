@@ -39,7 +39,8 @@ class _Numbers:
     __slots__ = ("total", "count", "step", "wall", "waiting")
 
     def __init__(self) -> None:
-        self.total, self.count, self.step, self.wall, self.waiting = 0.0, 0, 0, 0.0, []
+        self.total, self.count, self.step, self.wall = 0.0, 0, 0, 0.0
+        self.waiting: list[Any] = []
 
     def fold(self, end: int | None = None) -> None:
         """Read the tensors, or those before place `end`."""

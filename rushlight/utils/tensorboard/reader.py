@@ -121,6 +121,10 @@ def _value(message: bytes) -> tuple[str, str, Any]:
         return tag.removesuffix("/text_summary"), "text", value[0].decode()
     if plugin == "scalars":
         return tag, "scalar", float(value)
+    if plugin == "images" and kind == "tensor":  # as TensorFlow 2 writes them: width, height, pictures
+        return tag, "image", {"width": int(value[0]), "height": int(value[1]), "data": value[2]}
+    if plugin == "histograms" and kind == "tensor":
+        return tag, "histogram", _of_triples(value)
     if plugin == "pr_curves":
         return tag, "pr_curve", value
     if plugin == "custom_scalars":
@@ -155,6 +159,15 @@ def _histogram(message: bytes) -> dict:
         elif number in (6, 7):
             made["bucket_limits" if number == 6 else "bucket_counts"].extend(floats(x))
     return made
+
+
+def _of_triples(a: np.ndarray) -> dict:
+    """A histogram of rows (lower limit, upper limit, count), as TensorFlow 2 writes it; its sums are of the middles."""
+    low, high, count = a.reshape(-1, 3).T
+    middle = (low + high) / 2
+    return {"min": float(low.min(initial=np.inf)), "max": float(high.max(initial=-np.inf)), "num": float(count.sum()),
+            "sum": float((middle * count).sum()), "sum_squares": float((middle**2 * count).sum()),
+            "bucket_limits": [*low[:1].tolist(), *high.tolist()], "bucket_counts": [0.0, *count.tolist()]}
 
 
 def _tensor(message: bytes) -> Any:
