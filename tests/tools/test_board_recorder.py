@@ -103,6 +103,7 @@ def test_steps_between_two_points_are_averaged(tmp_path, monkeypatch):
 
 def test_one_steps_kernels_and_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(background, "MODE", "now")
+    monkeypatch.setattr(recorder, "LOOK_SHARE", 1e9)
     net, optimizer, x = made(width=9)  # no other test's program
     with Recorder(tmp_path, net) as board:
         for _ in range(50):

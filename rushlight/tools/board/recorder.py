@@ -26,9 +26,10 @@ from ..live_memory import arena, memory, process_now
 clock = time.perf_counter
 POINTS = 5000  # the time between two points is at least the run's so far, divided by this: files stay small
 FOLD = 256  # tensors of one name that wait at most
-SHARE = 0.01  # of the time that may go into gradient norms
+SHARE = 0.003  # of the time that may go into gradient norms
 FIRST_LOOK = 10  # the step after which kernels and memory are looked at first; then after 4, 16, ... times as many
 NEXT_LOOK = 4
+LOOK_SHARE = 0.05  # of the time that looks may take: the next one waits
 TURNS = 20  # steps of other optimisers after which the counted one is taken to be done
 LOADERS = (SingleIterator, WorkerIterator)
 
@@ -36,11 +37,23 @@ LOADERS = (SingleIterator, WorkerIterator)
 class _Numbers:
     """What was logged under one name since the last point."""
 
-    __slots__ = ("total", "count", "step", "wall", "waiting")
+    __slots__ = ("total", "count", "step", "waiting")
 
     def __init__(self) -> None:
-        self.total, self.count, self.step, self.wall = 0.0, 0, 0, 0.0
+        self.total, self.count, self.step = 0.0, 0, 0
         self.waiting: list[Any] = []
+
+    def wait_for(self, name: str, x: Any) -> bool:
+        """Take a number that is read later; whether that could be done now without cutting a step in two."""
+        tensor = isinstance(x, Tensor)
+        if hasattr(x, "detach"):
+            if x.numel() != 1:
+                raise ValueError(f"log: '{name}' should be a single number, got shape {list(x.shape)}")
+            x = x.detach()  # else the loss would keep its graph alive
+        self.waiting.append(x)
+        if len(self.waiting) > FOLD:
+            self.fold(-1)  # of steps that have ended
+        return not tensor
 
     def fold(self, end: int | None = None) -> None:
         """Read the tensors, or those before place `end`."""
@@ -55,7 +68,7 @@ class Recorder:
 
     A step is an optimiser's `step()` (the first one's, if there are several); the recorder notices it by itself. It writes the learning rate, norms of the
     gradients, the time of a step (in kernels, in the data loader, in Python) and the memory. After steps 10,
-    40, 160 and so on, it looks at one step's graph and kernels, and at one step's memory. `log` adds losses and metrics.
+    40, 160 and so on (later if that takes much time), it looks at one step's graph and kernels, and at one step's memory. `log` adds losses and metrics.
 
     folder: of the run; `runs/<date>_<host>` if not given. model: names the parameters. start: steps that are done, when
     training goes on from a checkpoint; what an earlier run wrote after them is hidden. every: seconds from one
@@ -99,7 +112,7 @@ class Recorder:
         self._in_data = self._numbers_due = False
         self._look: Any = None
         self._start, self._next_look = start, start + FIRST_LOOK
-        self._norms_due = 0.0
+        self._norms_due = self._look_due = self._look_cost = 0.0
         self._began = clock()
         self.closed = False
         self._restart(self._began)
@@ -124,7 +137,7 @@ class Recorder:
     def log(self, numbers: Mapping[str, Any] | None = None, /, *, step: int | None = None, **more: Any) -> None:
         """Note numbers of the step that has just ended: `log(loss=loss)`, `log({"test/loss": x})`.
 
-        Tensors with one element are kept as they are and read later, so that nothing is run for this.
+        Tensors with one element that are still to be computed are kept and read later, so that nothing is run for this.
         step: of these numbers, if not the current one. ValueError for tensors with several elements.
         """
         if self.closed:
@@ -137,26 +150,22 @@ class Recorder:
         elif not self._optimizers:
             self.step = int(step)
             self._tick(clock())
-        settled = True
+        settled, fresh = True, False
         for name, x in (*numbers.items(), *more.items()) if numbers else more.items():
             kept = self._numbers.get(name)
             if kept is None:
                 kept = self._numbers[name] = _Numbers()
-            kept.step, kept.wall = step, time.time()
-            if isinstance(x, (int, float)):
+                fresh = True
+            kept.step = step
+            if x.__class__ is Tensor and x._tr is None and x._storage is None and x._s.m.numel == 1:
+                kept.total += float(x)  # it is there: reading it runs nothing
+                kept.count += 1
+            elif isinstance(x, (int, float)):
                 kept.total += x
                 kept.count += 1
-                continue
-            if hasattr(x, "detach"):
-                if x.numel() != 1:
-                    raise ValueError(f"log: '{name}' should be a single number, got shape {list(x.shape)}")
-                x = x.detach()  # else the loss would keep its graph alive
-                if x.__class__ is Tensor and x._tr is not None:
-                    settled = False  # reading it now would cut the step in two
-            kept.waiting.append(x)
-            if len(kept.waiting) > FOLD:
-                kept.fold(-1)  # of steps that have ended
-        if settled and (self._numbers_due or clock() >= self._late):
+            else:
+                settled &= kept.wait_for(name, x)
+        if settled and (self._numbers_due or (fresh and clock() >= self._late)):
             self._guarded(self._write_numbers)
 
     def data(self, batches: Iterable) -> Iterator:
@@ -185,13 +194,14 @@ class Recorder:
 
     def _run(self, program, bufs, scalars):
         """A program runs: an entry of WATCH."""
-        if self._in_data or threading.get_ident() != self._thread:
-            return tier0_program.below(self._run, program, bufs, scalars)
         start = clock()
         try:
+            if len(tier0_program.WATCH) == 1:
+                return program.run(bufs, scalars)
             return tier0_program.below(self._run, program, bufs, scalars)
         finally:
-            self._kernels += clock() - start
+            if not self._in_data and threading.get_ident() == self._thread:
+                self._kernels += clock() - start
 
     def _timed(self, following, iterator):
         """The next batch; its time is data."""
@@ -219,8 +229,9 @@ class Recorder:
         self._others = 0
         self.step += 1
         now = clock()
-        if self._look is not None or self.step == self._next_look:
+        if self._look is not None or (self.step >= self._next_look and now >= self._look_due):
             self._guarded(self._look_further)
+            self._look_cost += clock() - now
         else:
             self._tick(now)
 
@@ -299,7 +310,7 @@ class Recorder:
         for tag, n in self._numbers.items():
             n.fold()
             if n.count:
-                self.writer.add_scalar(tag, n.total / n.count, n.step, n.wall)
+                self.writer.add_scalar(tag, n.total / n.count, n.step)
         self._numbers.clear()
         self._numbers_due = False
         self.writer.flush()
@@ -325,8 +336,10 @@ class Recorder:
         self._save("memory.json", {
             "step": step, "peak": look.peak, "before": look.before, "after": look.after, "where": look.where,
             "rows": [[r.name, n, r.dtype, list(r.shape), r.nbytes, r.line] for r, n in ordered[:200]]})
-        self._next_look = self._start + (self._next_look - self._start) * NEXT_LOOK
-        self._restart(clock())
+        self._next_look = self._start + (step - 2 - self._start) * NEXT_LOOK
+        now = clock()
+        self._look_due, self._look_cost = now + self._look_cost / LOOK_SHARE, 0.0
+        self._restart(now)
 
     def _begin(self, look) -> None:
         tier0_program.WATCH.remove(self._run)
