@@ -184,14 +184,15 @@ class explain:
             row = self.programs[id(program)] = _Program(program)
         row.runs += 1
         row.reads[reader()] += 1
+        native = program.native  # read once: the compiler's thread may set it at any time
+        if row.timed is None and native is not None:
+            from ..compile.timing import Timed
+
+            row.timed = Timed(native)
         start = time.perf_counter()
         try:
-            if program.native is None:
+            if native is None:
                 return program.run(bufs, scalars)
-            if row.timed is None:
-                from ..compile.timing import Timed
-
-                row.timed = Timed(program.native)
             return row.timed.function(bufs, scalars, program.consts)
         finally:
             row.seconds += time.perf_counter() - start

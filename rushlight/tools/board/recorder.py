@@ -66,14 +66,16 @@ class _Numbers:
 class Recorder:
     """Writes what a training run does into `folder`, for `rushlight board folder` and for TensorBoard.
 
-    A step is an optimiser's `step()` (the first one's, if there are several); the recorder notices it by itself. It writes the learning rate, norms of the
-    gradients, the time of a step (in kernels, in the data loader, in Python) and the memory. After steps 10,
-    40, 160 and so on (later if that takes much time), it looks at one step's graph and kernels, and at one step's memory. `log` adds losses and metrics.
+    A step is an optimiser's `step()` (the first one's, if there are several); the recorder notices it by itself. It
+    writes the learning rate, norms of the gradients, the time of a step (in kernels, in the data loader, in Python) and
+    the memory. After steps 10, 40, 160 and so on (later, if that takes much time), it looks at one step's graph and
+    kernels, and at one step's memory. `log` adds losses and metrics.
 
     folder: of the run; `runs/<date>_<host>` if not given. model: names the parameters. start: steps that are done, when
     training goes on from a checkpoint; what an earlier run wrote after them is hidden. every: seconds from one
     point of a curve to the next; numbers of shorter steps are averaged. In long runs it becomes a 5000th of the
-    run's time so far. writer: the `SummaryWriter`, for pictures, texts and histograms.
+    run's time so far. writer: the `SummaryWriter`, for pictures, texts and histograms. ValueError for negative
+    `start` or `every`.
 
     Where steps are not seen (no optimiser of Rushlight's), each `log` is a step, or says which one it is.
 

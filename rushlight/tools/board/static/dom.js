@@ -27,6 +27,7 @@ export const short = (x, digits = 4) => (x === null || x === undefined ? "not fi
 export const percent = (x) => `${(100 * x).toFixed(x < 0.0995 ? 1 : 0)} %`;
 
 export function seconds(s) {
+  if (!s) return "0 s";
   if (s >= 1) return `${s.toPrecision(3)} s`;
   return s >= 1e-3 ? `${(s * 1e3).toPrecision(3)} ms` : `${(s * 1e6).toPrecision(3)} µs`;
 }

@@ -46,7 +46,7 @@ export function time(state) {
     node.querySelector(".sum")?.remove();
     const compiler = found["time/compiler"] ? found["time/compiler"].values.reduce((a, b) => a + b, 0) : 0;
     node.insertBefore(el("div", { class: "sum" },
-      el("div", { class: "parts" }, ...parts.map((p, i) => el("div", { title: `${p.name}: ${seconds(typical[i])}`, style: { background: p.colour, width: percent(typical[i] / whole).replace(" ", "") } }, percent(typical[i] / whole)))),
+      el("div", { class: "parts" }, ...parts.map((p, i) => el("div", { title: `${p.name}: ${seconds(typical[i])}`, style: { background: p.colour, flex: String(typical[i] / whole) } }, typical[i] > 0.05 * whole ? percent(typical[i] / whole) : ""))),
       el("div", { class: "legend" }, ...parts.map((p, i) => el("span", {}, el("i", { style: { background: p.colour } }), `${p.name} ${seconds(typical[i])}`)),
         el("span", { class: "muted" }, `a step ${seconds(whole)}${compiler > 0 ? "; a compiler worked beside it at times" : ""}`)),
       limit ? el("div", { class: "hint" }, "Single steps took longer than the chart is high; a double click shows them.") : null), node.querySelector(".plot"));
@@ -98,15 +98,15 @@ const list = (pairs) => el("dl", {}, ...pairs.filter(([, v]) => v !== "" && v !=
 
 function kernelNodes(p) { // one for each kernel or fused group, and for operations outside of them
   const steps = p.steps.map((s) => ({ ...s, ins: new Set() })), total = p.steps.reduce((sum, s) => sum + s.seconds, 0) || 1;
-  const first = new Map();
-  for (const [, , , step, ins] of p.operations)
-    if (step !== null) for (const j of ins) {
-      const from = p.operations[j][3];
-      if (from !== null && from !== step) steps[step].ins.add(from);
-    }
+  const sources = []; // of each operation: the kernels whose results it passes on; a view has those of what it is a view of
+  for (const [, , , step, ins] of p.operations) {
+    const read = new Set(ins.flatMap((j) => sources[j]));
+    if (step !== null) for (const from of read) if (from !== step) steps[step].ins.add(from);
+    sources.push(step === null ? [...read] : [step]);
+  }
   return steps.map((s, i) => ({
     title: s.operations.join(", ") || s.label, sub: s.why ? "tier 0" : `${percent(s.seconds / total)}, ${seconds(s.seconds / Math.max(s.runs, 1))}`,
-    ins: [...s.ins], colour: i, first,
+    ins: [...s.ins], colour: i,
     about: () => [el("h3", {}, s.operations.join(", ") || s.label), list([
       ["kernel", s.label], ["why in tier 0", s.why || ""], ["lines", s.lines.join(", ")], ["time of a run", seconds(s.seconds / Math.max(s.runs, 1))], ["share", percent(s.seconds / total)],
       ["arithmetic", s.flops ? `${short(s.flops / Math.max(s.runs, 1) / 1e6)} MFLOP, ${short(s.flops / s.seconds / 1e9, 3)} GFLOP/s` : ""],
@@ -132,7 +132,7 @@ function modelNodes(nodes) { // of add_graph
   }));
 }
 
-const drawings = { key: "", nodes: [] };
+const drawings = { key: "", nodes: [], whole: false };
 
 export function graph(state) {
   const [run, menu] = chosen((r) => programsOf(r).length || content(r, "looked_at")?.graph?.length);
@@ -148,9 +148,16 @@ export function graph(state) {
   if (drawings.key !== version) { // a graph that has not changed stays as it is, with what was clicked
     const nodes = !p ? modelNodes(model) : views?.value === "kernels" ? kernelNodes(p) : operationNodes(p);
     const canvas = el("div", { class: "card canvas" }, ...draw(nodes, about).filter(Boolean));
+    requestAnimationFrame(() => { canvas.scrollLeft = (canvas.scrollWidth - canvas.clientWidth) / 2; });
     Object.assign(drawings, { key: version, nodes: [canvas, about] });
   }
-  return [el("div", { class: "bar-row" }, menu, which, views, p ? el("span", { class: "muted" }, `step ${step}${p.steps.length ? "" : "; not compiled"}`) : null),
+  const canvas = drawings.nodes[0];
+  canvas.classList.toggle("whole", drawings.whole);
+  const fit = el("button", { class: drawings.whole ? "on" : "", "aria-pressed": String(drawings.whole), onclick: () => {
+    drawings.whole = canvas.classList.toggle("whole");
+    fit.classList.toggle("on", drawings.whole);
+  } }, "fit");
+  return [el("div", { class: "bar-row" }, menu, which, views, fit, p ? el("span", { class: "muted" }, `step ${step}${p.steps.length ? "" : "; not compiled"}`) : null),
     el("div", { class: "graph" }, ...drawings.nodes)];
 }
 
@@ -165,7 +172,7 @@ export function kernels() {
   plainRuns.length ? el("p", { class: "muted" }, `Not compiled (tier 0): ${plainRuns.map((p) => `${p.size} operations, ${seconds(p.seconds)}`).join("; ")}.`) : null,
   el("div", { class: "card" }, table([["operations", 1], ["kernel", 1], ["lines", 1], ["runs", 0], ["a run", 0], ["share of the time", 1], ["GFLOP/s", 0], ["GB/s", 0]],
     rows.slice(0, 300).map((s) => [s.operations.join(", "), s.why ? `tier 0: ${s.why}` : s.label, s.lines.join(", "), s.runs, s.runs ? seconds(s.seconds / s.runs) : "",
-      el("span", { style: { "white-space": "nowrap" } }, el("span", { class: "bar", style: { width: `${(90 * s.seconds) / total}px` } }), percent(s.seconds / total)),
+      el("span", { style: { "white-space": "nowrap" } }, el("span", { class: "bar", style: { width: `${(90 * s.seconds) / (rows[0].seconds || 1)}px` } }), percent(s.seconds / total)),
       s.flops && s.seconds ? short(s.flops / s.seconds / 1e9, 3) : "", s.bytes && s.seconds ? short(s.bytes / s.seconds / 1e9, 3) : ""])))];
 }
 
