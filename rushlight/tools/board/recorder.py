@@ -74,7 +74,7 @@ class Recorder:
     folder: of the run; `runs/<date>_<host>` if not given. model: names the parameters. start: steps that are done, when
     training goes on from a checkpoint; what an earlier run wrote after them is hidden. every: seconds from one
     point of a curve to the next; numbers of shorter steps are averaged. In long runs it becomes a 5000th of the
-    run's time so far. writer: the `SummaryWriter`, for pictures, texts and histograms. ValueError for negative
+    run's time so far; with 0 each step has its point. writer: the `SummaryWriter`, for pictures, texts and histograms. ValueError for negative
     `start` or `every`.
 
     Where steps are not seen (no optimiser of Rushlight's), each `log` is a step, or says which one it is.
@@ -278,7 +278,7 @@ class Recorder:
         self._restart(clock())
 
     def _interval(self, now: float) -> float:
-        return max(self.every, (now - self._began) / POINTS)
+        return self.every and max(self.every, (now - self._began) / POINTS)
 
     def _groups(self) -> Iterator[tuple[str, dict]]:
         """(tag, group) of each group of parameters."""
