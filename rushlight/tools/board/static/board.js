@@ -57,12 +57,12 @@ async function look(force = false) {
   let again = PAUSE;
   try {
     const found = await ask("listing");
-    for (const run of found.runs)
-      if (!state.colours.has(run.id)) {
-        if (state.colours.size >= AT_FIRST) state.hidden.add(run.id);
-        state.colours.set(run.id, PALETTE[state.colours.size % PALETTE.length]);
-      }
-    for (const run of found.runs) run.colour = state.colours.get(run.id);
+    if (!state.colours.size) // of many runs, the latest are shown at first
+      for (const run of [...found.runs].sort((a, b) => b.latest - a.latest).slice(AT_FIRST)) state.hidden.add(run.id);
+    for (const run of found.runs) {
+      if (!state.colours.has(run.id)) state.colours.set(run.id, PALETTE[state.colours.size % PALETTE.length]);
+      run.colour = state.colours.get(run.id);
+    }
     const before = state.runs.map((r) => `${r.id} ${r.version}`).join("\n");
     state.runs = found.runs; state.root = found.root;
     const changed = before !== state.runs.map((r) => `${r.id} ${r.version}`).join("\n");
