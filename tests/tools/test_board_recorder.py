@@ -252,6 +252,27 @@ def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch):
     assert board.closed and repr(board).endswith("closed)")
 
 
+def test_an_error_in_the_block_is_the_one_that_is_seen(tmp_path):
+    bad = torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(IndexError, match="out of bounds"), Recorder(tmp_path) as board:
+        for i in range(8):  # from the second time on, it fails when the value is needed
+            value = torch.arange(3.0)[bad + i * 5].sum() if i else torch.arange(3.0)[bad].sum()
+            board.log(value=value)
+
+
+def test_a_forked_child_writes_nothing(tmp_path):
+    with Recorder(tmp_path, every=0) as board:
+        board.log(loss=1.0)
+        child = os.fork()
+        if child == 0:
+            board.log(loss=2.0)
+            board.close()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        board.log(loss=3.0)
+    assert scalars(tmp_path)["loss"] == [(1, 1.0), (2, 3.0)]
+
+
 KILLED = """
 import os, sys, time
 import rushlight as torch

@@ -131,8 +131,12 @@ class Recorder:
     def __enter__(self):
         return self
 
-    def __exit__(self, *error):
-        self.close()
+    def __exit__(self, kind, *error):
+        try:
+            self.close()
+        except Exception:
+            if kind is None:
+                raise  # else what was logged last may have no value, and the block's error says why
 
     # ------------------------------------------------------------ what the user calls
 
@@ -187,10 +191,12 @@ class Recorder:
         """Write what is left, and stop watching."""
         if self.closed or os.getpid() != self._pid:
             return
-        self._guarded(self._write_numbers)
-        if not self.closed:
-            self._guarded(self.writer.close)
-        self._stop()
+        try:
+            self._guarded(self._write_numbers)
+        finally:
+            if not self.closed:
+                self._guarded(self.writer.close)
+            self._stop()
 
     # ------------------------------------------------------------ what is seen
 
@@ -357,7 +363,9 @@ class Recorder:
         os.replace(f"{path}.partial", path)
 
     def _guarded(self, function, *args) -> None:
-        """Training goes on if the disk is full."""
+        """Training goes on if the disk is full; a forked child writes nothing."""
+        if os.getpid() != self._pid:
+            return
         try:
             function(*args)
         except OSError as e:
@@ -368,9 +376,6 @@ class Recorder:
         if self.closed:
             return
         self.closed = True
-        if self._look is not None:
-            self._look.__exit__(None, None, None)
-            self._look = None
         self._hook.remove()
         tier0_program.WATCH.remove(self._run)
         _RECORDERS.remove(self)
@@ -380,6 +385,9 @@ class Recorder:
         self._numbers.clear()
         self._main = None
         atexit.unregister(self.close)
+        look, self._look = self._look, None
+        if look is not None:
+            look.__exit__(None, None, None)
 
 
 _RECORDERS: list[Recorder] = []
