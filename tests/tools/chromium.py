@@ -45,10 +45,13 @@ class Page:
         return self
 
     def __exit__(self, *error):
-        os.close(self._write)
+        os.close(self._write)  # so it ends
         os.close(self._read)
-        self._process.kill()
-        self._process.wait()
+        try:
+            self._process.wait(PATIENCE)
+        finally:
+            self._process.kill()
+            self._process.wait()
 
     def _message(self) -> dict:
         end = time.monotonic() + PATIENCE
