@@ -34,7 +34,7 @@ INDEX = {
     "Probability": "distributions distributions.kl",
     "Data": "utils.data datasets datasets.transforms datasets.transforms.functional datasets.text",
     "Files": "serialization storage safetensors hub",
-    "Looking inside": "tools tools.summary tools.progress tools.plots tools.explain profiler "
+    "Looking inside": "tools tools.board tools.summary tools.progress tools.plots tools.explain profiler "
                       "autograd.profiler utils.tensorboard fx fx.passes.shape_prop",
     "Settings": "cpu cpu.amp cuda cuda.amp accelerator backends overrides utils.hooks utils.dlpack "
                 "testing alias jit library futures ao",

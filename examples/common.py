@@ -16,7 +16,7 @@ import torch
 
 from rushlight import datasets
 from rushlight.datasets import files
-from rushlight.tools import plots
+from rushlight.tools import Recorder, plots
 from rushlight.tools.progress import progress
 
 __all__ = ["Run", "cifar10", "data_path", "draw", "frechet_distance", "mnist", "parser", "plots", "progress", "sheet"]
@@ -95,6 +95,7 @@ class Run:
         self.file = self.out / "checkpoint.pt"
         self.setting = {k: v for k, v in vars(args).items() if k in ("seed", "quick", "model")}
         self.history = []
+        self.recorder = None
         self.parts = {}
         self._before, self._cpu_before = 0.0, 0.0
         self._began, self._cpu = time.perf_counter(), time.process_time()
@@ -107,6 +108,7 @@ class Run:
         """
         self.parts = parts
         if args.fresh or not self.file.exists():
+            self.record()
             return 0
         state = torch.load(self.file, map_location="cpu")
         if state["setting"] != self.setting:
@@ -118,8 +120,14 @@ class Run:
         kind, keys, *rest = state["numpy_random"]
         np.random.set_state((kind, np.array(keys, np.uint32), *rest))
         self.history, self._before, self._cpu_before = state["history"], state["seconds"], state["cpu_seconds"]
+        self.record(state.get("steps", 0))
         print(f"going on after {state['step']} of {self.file} (--fresh starts anew)", flush=True)
         return state["step"]
+
+    def record(self, start=0):
+        """Write what `rushlight board` shows besides metrics.json: learning rate, gradients, times, memory, kernels."""
+        if FRAMEWORK == "Rushlight":
+            self.recorder = Recorder(self.out, self.parts.get("model"), start=start)
 
     @property
     def seconds(self):
@@ -137,7 +145,7 @@ class Run:
         state = {
             "parts": {k: v.get_state() if hasattr(v, "get_state") else v.state_dict() for k, v in self.parts.items()},
             "random": torch.get_rng_state(), "python_random": random.getstate(), "numpy_random": (kind, keys.tolist(), *rest),
-            "step": step, "setting": self.setting, "history": self.history,
+            "step": step, "steps": self.recorder.step if self.recorder else 0, "setting": self.setting, "history": self.history,
             "seconds": self.seconds, "cpu_seconds": self.cpu_seconds,
         }
         partial = self.file.with_suffix(".partial")

@@ -1,4 +1,4 @@
-"""The command line: `rushlight demo`, `doctor`, `run script.py`, `examples`, `cache`."""
+"""The command line: `rushlight demo`, `doctor`, `run script.py`, `examples`, `board`, `cache`."""
 
 from __future__ import annotations
 
@@ -95,6 +95,32 @@ def _first_line(script: str) -> str:
 
     doc = ast.get_docstring(ast.parse(Path(script).read_text())) or ""
     return doc.partition("\n")[0]
+
+
+@main.command()
+@click.argument("folder", default="runs", type=click.Path())
+@click.option("--port", default=6007, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines see the page.")
+@click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
+def board(folder: str, port: int, host: str, open_page: bool) -> None:
+    """Show the training runs in FOLDER (runs) as a page that follows them.
+
+    A run is a folder that rushlight.tools.board.Recorder, SummaryWriter or an example wrote.
+    """
+    from .tools.board import server
+
+    def ready(address: str) -> None:
+        click.echo(f"{folder} is shown at {address} (Ctrl+C ends it)")
+        if open_page:
+            click.launch(address)
+
+    try:
+        server.serve(folder, host, port, ready)
+    except KeyboardInterrupt:
+        pass
+    except (ImportError, OSError) as e:
+        said = f"{host}:{port}: {e.strerror} (--port names another port)" if getattr(e, "strerror", None) else str(e)
+        raise click.ClickException(said) from None
 
 
 @main.group()

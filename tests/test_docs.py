@@ -101,7 +101,7 @@ def test_reference(tmp_path):
     assert '"rushlight.optim.SGD"' in (tmp_path / "search.js").read_text()
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md", "docs/examples/README.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md", "docs/board.md", "docs/examples/README.md"])
 def test_programs_run(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     space: dict = {}
@@ -115,7 +115,7 @@ def test_programs_run(name, tmp_path, monkeypatch, capsys):
 
 
 def test_files_that_the_documents_name_exist():
-    for document in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/quickstart.md"):
+    for document in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/quickstart.md", "docs/board.md"):
         for path in re.findall(r"`((?:\w+/)+\w+\.(?:py|md))`", (ROOT / document).read_text()):
             found = [ROOT / path, ROOT / "rushlight" / path, ROOT / "rushlight/trace" / path]
             assert any(p.exists() for p in found), f"{document} names {path}"

@@ -78,6 +78,7 @@ def train(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> int:
     """Run the demo; returns the exit status."""
     import rushlight as torch
 
+    from .board import Recorder
     from .progress import progress
 
     data = torch.utils.data
@@ -114,6 +115,7 @@ def train(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> int:
              "random": torch.get_rng_state(), "curve": curve, "setting": setting}, path,
         )
 
+    board = Recorder(out, net, start=first * len(loader))
     try:
         for epoch in range(first, epochs):
             running = 0.0
@@ -125,6 +127,7 @@ def train(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> int:
                 optimizer.step()
                 running += loss.item()
                 bar.show(loss=loss)
+                board.log(loss=loss)
             curve.append(running / len(loader))
             save(epoch + 1)
             print(f"epoch {epoch + 1:2d}  loss {curve[-1]:.3f}", flush=True)
@@ -133,8 +136,11 @@ def train(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> int:
               else "\nstopped before the first checkpoint")
         return 130
     share, wrong = accuracy(net, test)
+    board.log({"test/accuracy": share})
+    board.close()
     print(f"accuracy on the {len(tx)} {name} test images: {100 * share:.2f} %")
     print(f"checkpoint {path}")
+    print(f"curves     rushlight board {out}")
     _pictures(out, curve, wrong)
     return 0
 

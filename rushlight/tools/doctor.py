@@ -17,6 +17,9 @@ NEEDED = {
     "matplotlib": "curves and pictures: pip install 'rushlight[plots]'",
     "graphviz": "pictures of graphs (matplotlib draws them otherwise): pip install 'rushlight[plots]'",
     "sklearn": "small data sets without a network: pip install 'rushlight[data]'",
+    "starlette": "the dashboard: pip install 'rushlight[board]'",
+    "uvicorn": "the dashboard: pip install 'rushlight[board]'",
+    "plotly": "the dashboard: pip install 'rushlight[board]'",
     "PIL": "reading pictures: pip install 'rushlight[data]'",
 }
 DISTRIBUTION = {"sklearn": "scikit-learn", "PIL": "Pillow"}

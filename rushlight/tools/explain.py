@@ -15,6 +15,8 @@ from ..trace.segments import flush
 from ..trace.traceback import PACKAGE
 from ..trace.trie import Stats, site_of
 
+_IN_DATA = 3000  # operations of a program that `explain.data` lists
+
 
 @dataclass
 class _Kernel:
@@ -77,6 +79,39 @@ class _Program:
             return []
         return [(i.node.op.name, _place(i.node), s.why)
                 for s in native.in_tier0 for i in s.instructions]
+
+    def data(self) -> dict[str, Any]:
+        """What the dashboard shows of it: steps (kernels, with what tier 0 does between), and operations.
+
+        An operation is [name, value, line, its step or None, the operations that it reads].
+        """
+        p = self.program
+        steps: list[dict] = []
+        step_of: dict[int, int] = {}
+        for at, step in enumerate(p.native.steps if p.native is not None else ()):
+            timed = [(c, self.timed.counts[id(c)], self.timed.seconds[id(c)])
+                     for c in step.calls] if self.timed is not None else []
+            instructions = list(dict.fromkeys(step.instructions))
+            for i in instructions:
+                step_of.setdefault(id(i), at)
+            steps.append({
+                "label": step.label, "why": step.why,
+                "operations": list(dict.fromkeys(i.node.op.name.strip("_") for i in instructions)),
+                "lines": [x for x in dict.fromkeys(_place(i.node) for i in instructions) if x],
+                "calls": len(step.calls), "runs": max((n for _, n, _ in timed), default=0),
+                "seconds": sum(s for _, _, s in timed),
+                "flops": sum(c.flops * n for c, n, _ in timed),
+                "bytes": sum(c.nbytes * n for c, n, _ in timed),
+            })
+        number: dict[Any, int] = {}
+        operations: list[list] = []
+        for i in p.instructions[:_IN_DATA]:
+            ins = dict.fromkeys(x.ins[0] if x.op.name == "get" else x for x in i.node.ins)
+            operations.append([i.node.op.name.strip("_"), str(i.node.m), _place(i.node), step_of.get(id(i)),
+                               [number[x] for x in ins if x in number]])
+            number[i.node] = len(number)
+        return {"size": len(p.instructions), "tier": self.tier, "runs": self.runs, "seconds": self.seconds,
+                "reads": self.reads.most_common(), "steps": steps, "operations": operations}
 
 
 def _alike(kernels: list[_Kernel]) -> list[_Kernel]:
@@ -149,14 +184,15 @@ class explain:
             row = self.programs[id(program)] = _Program(program)
         row.runs += 1
         row.reads[reader()] += 1
+        native = program.native  # read once: the compiler's thread may set it at any time
+        if row.timed is None and native is not None:
+            from ..compile.timing import Timed
+
+            row.timed = Timed(native)
         start = time.perf_counter()
         try:
-            if program.native is None:
+            if native is None:
                 return program.run(bufs, scalars)
-            if row.timed is None:
-                from ..compile.timing import Timed
-
-                row.timed = Timed(program.native)
             return row.timed.function(bufs, scalars, program.consts)
         finally:
             row.seconds += time.perf_counter() - start
@@ -197,6 +233,11 @@ class explain:
             for name, line, why in row.fallbacks():
                 told.append(f"  tier 0: {name} at {line}: {why}")
         return "\n".join(told)
+
+    def data(self, most: int = 12) -> dict[str, Any]:
+        """The report as numbers and texts, for JSON: counts, seconds, and the `most` slowest programs."""
+        return {"counts": self.counts, "seconds": self.seconds, "compiled": self.compiled,
+                "compile_seconds": self.compile_seconds, "programs": [r.data() for r in self.rows()[:most]]}
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the report as a page that needs nothing else: tables, and the graph before and after."""

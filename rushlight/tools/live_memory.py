@@ -28,7 +28,16 @@ def process_peak() -> int:
     return found if sys.platform == "darwin" else found * 1024
 
 
-def _arena() -> int:
+def process_now() -> int:
+    """Bytes of this process that are in memory now; the most so far where that cannot be told."""
+    try:
+        with open("/proc/self/statm", "rb") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return process_peak()
+
+
+def arena() -> int:
     """Bytes of the memory that all compiled programs use for their temporaries in turn."""
     native = sys.modules.get("rushlight.compile.native")
     return native.Arena.room if native else 0
@@ -72,7 +81,7 @@ class memory(measure.Observer):
         flush()
         tier0_program.WATCH.remove(self._run)
         measure.unwatch(self)
-        self.after = self._live + _arena()
+        self.after = self._live + arena()
         self._freeze()
         self._held.clear()
         self._known.clear()
@@ -135,11 +144,11 @@ class memory(measure.Observer):
         if known is not None and known[0]() is a:
             return
         row = row or Row("tensor", a.shape, a.dtype.name, a.nbytes)
-        if self._live + row.nbytes + _arena() <= self.peak:
+        if self._live + row.nbytes + arena() <= self.peak:
             self._freeze()
         self._held[key] = weakref.ref(a, lambda _: self._freed(key)), row
         self._live += row.nbytes
-        self._reach(self._live + _arena(), [], where)
+        self._reach(self._live + arena(), [], where)
 
     def _freed(self, key: int) -> None:
         if key in self._held:
@@ -173,7 +182,7 @@ class memory(measure.Observer):
 
 def _arena_with(program) -> int:
     """The arena's bytes, once a program has run."""
-    return max(_arena(), program.native.arena if program.native is not None else 0)
+    return max(arena(), program.native.arena if program.native is not None else 0)
 
 
 def _value(node, what: str | None = None, nbytes: int = 0) -> Row:

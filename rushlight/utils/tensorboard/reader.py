@@ -69,11 +69,12 @@ def read_events(path: str | os.PathLike, kind: str | None = None) -> list[Event]
         with open(file, "rb") as f:
             content = f.read()
         for message in read_records(content, file):
-            found.extend(e for e in _event(message, file) if kind is None or e.kind == kind)
+            found.extend(e for e in events_of(message, file) if kind is None or e.kind == kind)
     return found
 
 
-def _event(message: bytes, path: str) -> list[Event]:
+def events_of(message: bytes, path: str = "") -> list[Event]:
+    """The values of one record. ValueError, among others, for what is no event."""
     wall_time, step = 0.0, 0
     found: list[tuple[str, str, Any]] = []
     for number, x in fields(message):
@@ -120,6 +121,10 @@ def _value(message: bytes) -> tuple[str, str, Any]:
         return tag.removesuffix("/text_summary"), "text", value[0].decode()
     if plugin == "scalars":
         return tag, "scalar", float(value)
+    if plugin == "images" and kind == "tensor":  # as TensorFlow 2 writes them: width, height, pictures
+        return tag, "image", {"width": int(value[0]), "height": int(value[1]), "data": value[2]}
+    if plugin == "histograms" and kind == "tensor":
+        return tag, "histogram", _of_triples(value)
     if plugin == "pr_curves":
         return tag, "pr_curve", value
     if plugin == "custom_scalars":
@@ -127,6 +132,17 @@ def _value(message: bytes) -> tuple[str, str, Any]:
     if plugin == "hparams":
         return tag, plugin, content
     return tag, kind, value
+
+
+def nodes_of(graph: bytes) -> list[tuple[str, str, list[str]]]:
+    """(name, operator, names of what it reads) of each node of a "graph" event's value."""
+    found = []
+    for number, x in fields(graph):
+        if number == 1:
+            parts = list(fields(x))
+            name, op = (next((v.decode() for n, v in parts if n == k), "") for k in (1, 2))
+            found.append((name, op, [v.decode() for n, v in parts if n == 3]))
+    return found
 
 
 def _named(message: bytes, names: dict[int, str]) -> dict:
@@ -143,6 +159,15 @@ def _histogram(message: bytes) -> dict:
         elif number in (6, 7):
             made["bucket_limits" if number == 6 else "bucket_counts"].extend(floats(x))
     return made
+
+
+def _of_triples(a: np.ndarray) -> dict:
+    """A histogram of rows (lower limit, upper limit, count), as TensorFlow 2 writes it; its sums are of the middles."""
+    low, high, count = a.reshape(-1, 3).T
+    middle = (low + high) / 2
+    return {"min": float(low.min(initial=np.inf)), "max": float(high.max(initial=-np.inf)), "num": float(count.sum()),
+            "sum": float((middle * count).sum()), "sum_squares": float((middle**2 * count).sum()),
+            "bucket_limits": [*low[:1].tolist(), *high.tolist()], "bucket_counts": [0.0, *count.tolist()]}
 
 
 def _tensor(message: bytes) -> Any:
