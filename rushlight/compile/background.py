@@ -48,7 +48,7 @@ def hot(program, scalars) -> bool:
 
 
 def first_run(program, scalars) -> None:
-    """A program is run for the first time: it gets a native form if its family has one for it."""
+    """A program is run for the first time, or its family has a new form: it gets a native form if there is one for it."""
     if MODE == "never" or STAY_OUT[0] or len(program.instructions) < FEW or _checked():
         return
     from . import native, templates
@@ -57,9 +57,12 @@ def first_run(program, scalars) -> None:
     if made is None:
         return
     try:
+        program.tried = program.family.newest
         found = program.family.planned(made, scalars)
         program.family.learn(made)
         if found is None:
+            if program.runs > 1:
+                return
             tier0_program.HOPES[0] -= 1
             if tier0_program.HOPES[0] == 0:
                 tier0_program.DOUBT[0] = min(2 * tier0_program.DOUBT[0], MOST_DOUBT)

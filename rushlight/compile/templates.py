@@ -129,14 +129,15 @@ def outline(program) -> Outline:
 class Family:
     """Programs with one outline.
 
-    runs, spent: how often they ran in tier 0, and seconds since there was a new template. price: what the
-    next template must have cost in tier 0, compared with the first: it doubles with each, and halves with each
-    member that one was found for, so that members which are all different are not planned again and again.
+    runs, spent: how often they ran in tier 0, and seconds. price: how much time they must have spent there for
+    the next template, compared with the first: it doubles with each, and halves with each member that one was
+    found for, so that members which are all different are not planned again and again.
     """
 
     def __init__(self):
         self.members: list[list[int]] = []
         self.templates: list[Template] = []
+        self.newest: Template | None = None
         self.runs, self.spent, self.price = 0, 0.0, 1.0
         self.hopeless = False
 
@@ -186,9 +187,9 @@ def planned(program, scalars, pause: Callable):
         m != made.numbers for m in family.members
     ) and len(family.templates) < MOST_TEMPLATES:
         try:
-            family.spent, family.price = 0.0, family.price * 2
+            family.price *= 2
             template = Template(program, made, family.members, scalars, pause)
-            family.templates = [template, *family.templates]
+            family.templates, family.newest = [template, *family.templates], template
             found = family.planned(made, scalars)
         except Exception as e:  # each member gets its own form, as if there were no families
             family.hopeless = True

@@ -49,6 +49,7 @@ class Program:
     __slots__ = (
         "instructions", "wanted", "saved", "runs", "function", "source", "consts", "lines", "facts",
         "native", "plain", "seconds", "spent", "offered", "pending", "family",
+        "tried",
     )
     points: dict = {}  # where it looks for NaN: see `nans.py`
 
@@ -60,6 +61,7 @@ class Program:
         self.offered = not instructions  # whether tier 1 has got it, or would have nothing to do
         self.pending = None  # an event while the compiler has it
         self.family = None  # of programs that differ only in sizes: `runs` and `spent` of all of them
+        self.tried = None  # the family's newest form when this looked for one
 
     def __repr__(self) -> str:
         return f"Program({len(self.instructions)} instructions, {len(self.wanted)} results)"
@@ -91,7 +93,9 @@ class Program:
     def _on_trial(self, bufs, scalars):
         """A run in tier 0 that is timed; at its end, tier 1 may take the program."""
         self.runs += 1
-        if self.runs == 1 and FAMILY[0] is not None and not self.offered:
+        if not self.offered and FAMILY[0] is not None and (
+            self.runs == 1 or self.family is not None and self.family.newest is not self.tried
+        ):
             FAMILY[0](self, scalars)
             if self.native is not None:
                 return self.function(bufs, scalars, self.consts)
