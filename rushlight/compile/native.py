@@ -15,7 +15,7 @@ from ..interpret import program as tier0_program
 from ..interpret import tier0
 from . import failures, memory, templates
 from .expressions import Constant, Temporary, owned
-from .kernels.call import Address, Call, ErrorWord, Scalar, Workspace
+from .kernels.call import Address, Call, ErrorWord, Loop, Scalar, Workspace, distinct, flat
 from .llvm import objects
 from .lowering import base_of
 from .steps import Step, steps_of
@@ -126,7 +126,7 @@ class _Assembly:
         self.program, self.steps, self.conditions, self.pause = program, steps, conditions, pause
         self.made = NativeProgram()
         self.made.steps = steps
-        self.made.calls = [c for s in steps for c in s.calls]
+        self.made.calls = [c for s in steps for c in flat(s.calls)]
         self._visible(results)
         self._memory()
         self._write(results)
@@ -170,8 +170,8 @@ class _Assembly:
         first, last = {}, {}
         sizes = {}
         for at, step in enumerate(self.steps):
-            roots = {owned(w.buffer) for c in step.calls for w in c.words if isinstance(w, Address)}
-            roots |= {w for c in step.calls for w in c.words if isinstance(w, Workspace)}
+            roots = {owned(w.buffer) for c in distinct(step.calls) for w in c.words if isinstance(w, Address)}
+            roots |= {w for c in distinct(step.calls) for w in c.words if isinstance(w, Workspace)}
             for r in roots:
                 first.setdefault(r, at)
                 last[r] = at
@@ -234,6 +234,66 @@ class _Assembly:
 def _span(m) -> int:
     """Elements from the first to the last of a dense result."""
     return 1 + sum((n - 1) * s for n, s in zip(m.shape, m.strides, strict=True)) if m.numel else 0
+
+
+class _Block:
+    """The words of consecutive calls, their table, and what is written into the words before a launch.
+
+    arrays, numbers: patches as `runtime/launch.py` has them. arena: (word, offset in the arena).
+    """
+
+    def __init__(self, words: int, calls: int):
+        self.words, self.table = np.zeros(words + 1, np.int64), np.zeros((calls, 5), np.int64)
+        self.doubles, self.base = self.words.view(np.float64), self.words.ctypes.data
+        self.at = self.calls = 0
+        self.arrays: list = []
+        self.numbers: list = []
+        self.arena: list = []
+        self._more: dict[int, list] = {4: [], 3: [], 2: []}  # of loops' further times, by their columns
+
+    def again(self, loop: Loop, at: int, calls: int, arrays: int, numbers: int, arena: int) -> None:
+        """The further times of a loop, whose first time begins at these places."""
+        times, wide, count = loop.times - 1, self.at - at, self.calls - calls
+        if times <= 0:
+            return
+        k = np.arange(1, times + 1)[:, None]
+        moves = np.zeros(wide, np.int64)
+        start = 0
+        for call, by in zip(loop.calls, loop.moves, strict=True):
+            for j, n in by.items():
+                moves[start + j] = n
+            start += len(call.words)
+        first = self.words[at : at + wide]
+        self.words[self.at : self.at + times * wide].reshape(times, wide)[:] = first + moves * (first != 0) * k
+        table = np.repeat(self.table[None, calls : calls + count], times, 0)
+        table[:, :, 1] += 8 * wide * k
+        self.table[self.calls : self.calls + times * count] = table.reshape(-1, 5)
+        for patches, where, unit, offset in (
+            (self.arrays[arrays:], 2, 8, 3), (self.numbers[numbers:], 1, 8, None), (self.arena[arena:], 0, 1, 1)
+        ):
+            if patches:
+                made = np.repeat(np.array(patches, np.int64)[None], times, 0)
+                word = made[0, :, where] if unit == 1 else (made[0, :, where] - self.base) // 8
+                if offset is not None:
+                    made[:, :, offset] += moves[word - at] * k
+                made[:, :, where] += unit * wide * k
+                self._more[made.shape[2]].append(made.reshape(-1, made.shape[2]))
+        self.at, self.calls = self.at + times * wide, self.calls + times * count
+
+    def _all(self, patches: list, columns: int) -> np.ndarray:
+        return np.concatenate([np.array(patches, np.int64).reshape(-1, columns), *self._more[columns]])
+
+    def patches(self) -> np.ndarray:
+        """Of arrays."""
+        return self._all(self.arrays, 4)
+
+    def scalars(self) -> np.ndarray:
+        """Of numbers."""
+        return self._all(self.numbers, 3)
+
+    def in_arena(self) -> np.ndarray:
+        """(word, offset) of what lies in the arena."""
+        return self._all(self.arena, 2)
 
 
 class _Emitter:
@@ -329,57 +389,59 @@ class _Emitter:
     # ------------------------------------------------------------ launches
 
     def launch(self, stretch) -> None:
-        """One native call for consecutive kernels."""
-        calls = [c for c, _ in stretch]
-        words = np.zeros(sum(len(c.words) for c in calls) + 1, np.int64)
-        doubles = words.view(np.float64)
-        table = np.zeros(5 * len(calls), np.int64)
-        arrays: list = []
-        numbers: list = []
-        arena: list = []
-        base = words.ctypes.data
-        at = 0
-        for j, call in enumerate(calls):
+        """One native call for consecutive kernels, and loops of kernels."""
+        calls = flat([c for c, _ in stretch])
+        block = _Block(sum(len(c.words) for c in calls), len(calls))
+        steps: list[Step] = []
+        for made, step in stretch:
             self.build.pause()
-            code = objects.load(call.text, call.exports or (call.function,))
-            self.held.append(code)
-            checked = 0
-            table[5 * j : 5 * j + 4] = (code[call.function], base + 8 * at, call.chunks,
-                                        int(call.parallel))
-            for w in call.words:
-                where = base + 8 * at
-                if isinstance(w, float):
-                    doubles[at] = w
-                elif isinstance(w, int):
-                    words[at] = w
-                elif isinstance(w, Scalar):
-                    numbers.append((w.index, where, int(w.whole)))
-                elif isinstance(w, ErrorWord):
-                    words[at] = checked = self.error_words.ctypes.data
-                elif isinstance(w, Workspace):
-                    arena.append((at, self.build.arena_at[w]))
-                elif isinstance(w, Address):
-                    self._address(w, words, at, where, arrays, arena)
-                else:
-                    raise TypeError(f"word {w!r}")
-                at += 1
-            table[5 * j + 4] = checked
-        patches = np.array(arrays, np.int64).reshape(-1)
-        scalars = np.array(numbers, np.int64).reshape(-1)
-        seconds = sum(c.flops / FLOPS + c.nbytes / BYTES for c in calls)
-        plan = np.array([len(calls), table.ctypes.data, int(seconds > LONG), len(arrays),
-                         patches.ctypes.data, len(numbers), scalars.ctypes.data], np.int64)
-        self.held += [words, table, patches, scalars, plan]
-        self.build.made.plans[plan.ctypes.data] = (plan, table, calls)
-        self.patchers.append((words, arena))
-        failed = self.const(functools.partial(_failed, self.build.program, self.error_words,
-                                              [step for _, step in stretch]))
-        for j, (_, step) in enumerate(stretch):
+            if isinstance(made, Loop):
+                begin = block.at, block.calls, len(block.arrays), len(block.numbers), len(block.arena)
+                for call in made.calls:
+                    self._call(call, block)
+                block.again(made, *begin)
+            else:
+                self._call(made, block)
+            steps += [step] * (block.calls - len(steps))
             for r in step.writes:
                 if r in self.build.array_of:
-                    self.done[r] = len(self.lines), j + 1
+                    self.done[r] = len(self.lines), block.calls
+        patches, scalars = block.patches(), block.scalars()
+        seconds = sum(c.flops / FLOPS + c.nbytes / BYTES for c in calls)
+        plan = np.array([len(calls), block.table.ctypes.data, int(seconds > LONG), len(patches),
+                         patches.ctypes.data, len(scalars), scalars.ctypes.data], np.int64)
+        self.held += [block.words, block.table, patches, scalars, plan]
+        self.build.made.plans[plan.ctypes.data] = (plan, block.table, calls)
+        self.patchers.append((block.words, block.in_arena()))
+        failed = self.const(functools.partial(_failed, self.build.program, self.error_words, steps))
         self.lines.append(f"r = launch({self.const(plan.ctypes.data)}, scalars, bufs, arrays)")
         self.lines.append(f"if r: {failed}(r, bufs, scalars)")
+
+    def _call(self, call: Call, block: _Block) -> None:
+        """Write a call's row of the table and its words."""
+        code = objects.load(call.text, call.exports or (call.function,))
+        self.held.append(code)
+        words, at, checked = block.words, block.at, 0
+        begin = block.base + 8 * at
+        for w in call.words:
+            where = block.base + 8 * at
+            if isinstance(w, float):
+                block.doubles[at] = w
+            elif isinstance(w, int):
+                words[at] = w
+            elif isinstance(w, Scalar):
+                block.numbers.append((w.index, where, int(w.whole)))
+            elif isinstance(w, ErrorWord):
+                words[at] = checked = self.error_words.ctypes.data
+            elif isinstance(w, Workspace):
+                block.arena.append((at, self.build.arena_at[w]))
+            elif isinstance(w, Address):
+                self._address(w, words, at, where, block.arrays, block.arena)
+            else:
+                raise TypeError(f"word {w!r}")
+            at += 1
+        block.table[block.calls] = code[call.function], begin, call.chunks, int(call.parallel), checked
+        block.at, block.calls = at, block.calls + 1
 
     def _address(self, w: Address, words, at, where, arrays, arena):
         b = self.build
@@ -397,8 +459,7 @@ class _Emitter:
     def finish(self, made: NativeProgram) -> None:
         """Compile the function."""
         count = len(self.build.array_of)
-        patchers = [(words, np.array([p[0] for p in a], np.intp), np.array([p[1] for p in a], np.int64))
-                    for words, a in self.patchers if a]
+        patchers = [(words, a[:, 0].astype(np.intp), a[:, 1].copy()) for words, a in self.patchers if len(a)]
         state = [0]
 
         def settle():

@@ -2,7 +2,7 @@
 
 A time step is a product of matrices and a nest. It is planned once for each number of rows, on views
 whose roots are `Slot`s; every step is these calls with the slots at its own rows. The matrix of weights
-is packed once.
+is packed once. Steps of equally many rows are a `Loop`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .emit import emit
 from .expressions import NotLowered, Temporary, View
 from .groups import Group, drop_dead, group
 from .kernels import matmul
-from .kernels.call import Address, Call
+from .kernels.call import Address, Call, Loop
 from .lowering import Lowering
 from .statements import Multiply, packed_once, settled, with_sums
 from .symbolic import LOWERING, Symbol
@@ -36,14 +36,14 @@ class Slot:
         """The step's rows; some columns of them."""
         return View(self, (rows, columns or self.row), (self.row, 1), first, self.array.dtype)
 
-    def at(self, start: int, offset: int) -> Address:
+    def at(self, start, offset) -> Address:
         """Where a place in the slot lies in the step whose rows begin at `start`."""
         item, v = self.array.dtype.itemsize, self.array
         return Address(v.root, (v.offset + start * self.row) * item + offset)
 
 
-def forward(build: Lowering, x: Symbol, h, c, w, b, cell, arrays, steps: list, train) -> None:
-    """See `ops/recurrent.py`. steps: (first row, rows) in the order in which they run."""
+def forward(build: Lowering, x: Symbol, h, c, w, b, cell, arrays, sizes, reverse: bool, train) -> None:
+    """See `ops/recurrent.py`. sizes: the rows of each step, or how many steps of all rows there are."""
     results = _results(build, 6, x.dtype)
     out, state, state_c, before, before_c, saved = results
     build.store(state, h)
@@ -78,12 +78,12 @@ def forward(build: Lowering, x: Symbol, h, c, w, b, cell, arrays, steps: list, t
     states = [state] if c is None else [state, state_c]
     read = [given.array, weights, *states] + ([] if bias is None else [bias])
     kept = [before, before_c, saved] if train else []
-    _run(build, step, steps, read, [out, *states, *kept])
+    _run(build, step, sizes, state.shape[0], reverse, read, [out, *states, *kept])
     _rounded(build, results)
 
 
-def backward(build: Lowering, grad, grad_h, grad_c, out, before, before_c, saved, w, cell,
-             steps: list) -> None:
+def backward(build: Lowering, grad, grad_h, grad_c, out, before, before_c, saved, w, cell, sizes,
+             reverse: bool) -> None:
     """See `ops/recurrent.py`; the steps run backwards."""
     lstm = 0 not in before_c.shape
     results = _results(build, 4, w.dtype)
@@ -126,7 +126,7 @@ def backward(build: Lowering, grad, grad_h, grad_c, out, before, before_c, saved
 
     states = [dh, dc] if lstm else [dh]
     made = [dx, da] if cell.own else [dx]
-    _run(build, step, steps[::-1], [*(s.array for s in slots), weights, *states], [*made, *states])
+    _run(build, step, sizes, dh.shape[0], not reverse, [*(s.array for s in slots), weights, *states], [*made, *states])
     _rounded(build, results)
 
 
@@ -170,18 +170,31 @@ def _takes(product: Multiply, addend: View) -> bool:
     return False
 
 
-def _run(build: Lowering, step: Callable, steps: list, reads: list[View], writes: list[View]) -> None:
+def _run(build: Lowering, step: Callable, sizes, batch, reverse: bool, reads: list[View], writes: list[View]) -> None:
     """Calls for all steps; step(part, size) writes the statements of one with so many rows."""
-    planned: dict[int, list[_Planned]] = {}
+    planned: dict = {}
     packed: dict = {}
-    calls = []
-    for start, size in steps:
-        if size not in planned:
-            made = [_Planned(call) for call in _plan(build, step, size, packed)]
-            once = [p for p in made if p.call.function == "pack_right" and not p.places]
-            calls += [p.call for p in once]
-            planned[size] = [p for p in made if p not in once]
-        calls += [p.at(start) for p in planned[size]]
+    calls: list = []
+
+    def plan(size) -> list[_Planned]:
+        made = [_Planned(call) for call in _plan(build, step, size, packed)]
+        once = [p for p in made if p.call.function == "pack_right" and not p.places]
+        calls.extend([p.call for p in once])
+        return [p for p in made if p not in once]
+
+    if isinstance(sizes, tuple):
+        starts, start = [], 0
+        for size in sizes:
+            starts.append((start, size))
+            start += size
+        for start, size in reversed(starts) if reverse else starts:
+            if size not in planned:
+                planned[size] = plan(size)
+            calls += [p.at(start) for p in planned[size]]
+    else:
+        first, rows = ((sizes - 1) * batch, -batch) if reverse else (0, batch)
+        loop = plan(batch)
+        calls.append(Loop([p.at(first) for p in loop], sizes, [p.moves(rows) for p in loop]))
     build.call(calls, [v for v in reads if 0 not in v.shape], [v for v in writes if 0 not in v.shape])
 
 
@@ -195,7 +208,11 @@ class _Planned:
             if isinstance(word, Address) and isinstance(word.buffer, Slot)
         ]
 
-    def at(self, start: int) -> Call:
+    def moves(self, rows) -> dict:
+        """{word: by how many bytes it moves} where the next step's rows begin `rows` rows further."""
+        return {j: rows * slot.row * slot.array.dtype.itemsize for j, slot, _ in self.places}
+
+    def at(self, start) -> Call:
         """The call of the step whose rows begin at `start`."""
         words = list(self.call.words)
         for j, slot, offset in self.places:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from . import lowering, nans, symbolic
 from .emit import emit
 from .groups import Group, drop_dead, group
-from .kernels.call import Call
+from .kernels.call import Call, Loop, distinct
 from .statements import (
     Fallback,
     Multiply,
@@ -34,7 +34,7 @@ class Step:
     """
 
     instructions: list
-    calls: list[Call] = field(default_factory=list)
+    calls: list[Call | Loop] = field(default_factory=list)
     writes: frozenset = frozenset()
     why: str | None = None
     look: nans.Look | None = None
@@ -42,7 +42,7 @@ class Step:
     @property
     def label(self) -> str:
         """What it is, for people."""
-        return " + ".join(dict.fromkeys(str(c.label) for c in self.calls)) or "tier 0"
+        return " + ".join(dict.fromkeys(str(c.label) for c in distinct(self.calls))) or "tier 0"
 
 
 def steps_of(program, scalars, results, pause: Callable) -> tuple[list[Step], dict[str, bool]]:

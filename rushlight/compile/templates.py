@@ -19,7 +19,7 @@ from operator import itemgetter
 
 from . import lowering
 from .expressions import Constant, Temporary, owned
-from .kernels.call import Address, Call, Workspace
+from .kernels.call import Address, Call, Loop, Workspace, distinct
 from .llvm import objects
 from .sizes import Late, Record, Size
 from .statements import Fallback
@@ -316,6 +316,15 @@ class _Pattern:
     places: list = field(default_factory=list)  # (word, buffer, offset: bytes or which value)
 
 
+@dataclass
+class _Again:
+    """Calls of a `Loop`: how often, and by how much their addresses move; each (number, None) or (None, which value)."""
+
+    times: tuple
+    calls: list[_Pattern]
+    moves: list[list]  # for each call: (word, number, which value)
+
+
 class _Label:
     """The label of a member's call, written when somebody reads it."""
 
@@ -366,18 +375,17 @@ class Template:
         self.wanted: dict[str, int] = {}
         self.buffers: dict = {}  # Temporary or Workspace: (its number, how many bytes)
         self.pattern = [
-            ([index[i] for i in s.instructions], [self._pattern(c) for c in s.calls],
+            ([index[i] for i in s.instructions], [self._made(c) for c in s.calls],
              [self.where[r] for r in s.writes if r in self.where], s.why) for s in steps
         ]
-        self.code = [objects.load(c.text, c.exports or (c.function,))
-                     for s in steps for c in s.calls]  # held, so that it stays loaded
+        each = [c for s in steps for c in distinct(s.calls)]
+        self.code = [objects.load(c.text, c.exports or (c.function,)) for c in each]  # held, so that it stays loaded
         self.values = record.compiled(list(self.wanted))
         self.record = record
         # whether a program's numbers take the branches that the template relies on
         held = [f"bool({c}) is {outcome}" for c, outcome in self.conditions.items()]
         self.decided = eval(f"lambda scalars: {' and '.join(held) or True}")
-        self.late: list[Late] = [p.call.label for _, calls, _, _ in self.pattern for p in calls
-                                 if isinstance(p.call.label, Late)]
+        self.late: list[Late] = [c.label for c in each if isinstance(c.label, Late)]
         if self.values(*self.inputs(made.numbers)) is None:
             raise Unsuitable("conditions that the program itself does not meet")
 
@@ -399,6 +407,13 @@ class Template:
         if b not in self.buffers:
             self.buffers[b] = len(self.buffers), self._amount(b.nbytes)
         return "buffer", self.buffers[b][0]
+
+    def _made(self, call: Call | Loop) -> _Pattern | _Again:
+        if isinstance(call, Call):
+            return self._pattern(call)
+        return _Again(self._amount(call.times), [self._pattern(c) for c in call.calls], [
+            [(j, *self._amount(by)) for j, by in moves.items()] for moves in call.moves
+        ])
 
     def _pattern(self, call: Call) -> _Pattern:
         made = _Pattern(call)
@@ -439,10 +454,23 @@ class Template:
         told = functools.cache(functools.partial(self._told, self.inputs(numbers)))
         instructions = made.program.instructions
         return [
-            Step([instructions[k] for k in which], [self._call(p, values, found, told) for p in calls],
+            Step([instructions[k] for k in which], self._calls(calls, values, found, told),
                  frozenset([made.nodes[at] for at in writes]), why)
             for which, calls, writes, why in self.pattern
         ]
+
+    def _calls(self, patterns: list, values, found, told: Callable) -> list[Call | Loop]:
+        def amount(number, which):
+            return number if which is None else values[which]
+
+        made: list[Call | Loop] = []
+        for p in patterns:
+            if isinstance(p, _Pattern):
+                made.append(self._call(p, values, found, told))
+            else:
+                made.append(Loop([self._call(c, values, found, told) for c in p.calls], amount(*p.times),
+                                 [{j: amount(*by) for j, *by in moves} for moves in p.moves]))
+        return made
 
     def _told(self, inputs) -> dict:
         """{name: value} of the sizes in labels: nobody may ever ask for them."""

@@ -1,9 +1,10 @@
 """Recurrent layers: one operator for all time steps of one direction, its gradient, and single steps.
 
 The input's share of the gates (total, gates * H) comes from one matrix product before; `sizes` says
-how many of its rows belong to each time step, as in a PackedSequence: they never grow. The states
-(B, H) are carried in place: step t reads and writes their first sizes[t] rows, so at the end they
-hold each sequence's last state, forwards and backwards.
+how many of its rows belong to each time step, as in a PackedSequence: they never grow. A number says
+how many steps there are, of B rows each. The states (B, H) are carried in place: step t reads and
+writes their first sizes[t] rows, so at the end they hold each sequence's last state, forwards and
+backwards.
 
 A cell is written once, for arrays, symbols of the compiler and tensors; its gradient for the first two.
 Whoever differentiates twice goes through the steps one by one, as tensors.
@@ -126,8 +127,10 @@ CELLS = {
 }
 
 
-def steps_of(sizes: tuple[int, ...], reverse: bool) -> list[tuple[int, int]]:
+def steps_of(sizes: tuple[int, ...] | int, batch: int, reverse: bool) -> list[tuple[int, int]]:
     """(first row, rows) of the time steps, in the order in which they run."""
+    if not isinstance(sizes, tuple):
+        sizes = (batch,) * sizes
     made, start = [], 0
     for size in sizes:
         made.append((start, size))
@@ -146,16 +149,22 @@ def _lower(direction: str):
 
         if direction == "backward":
             *tensors, mode, sizes, reverse = args
-            recurrence.backward(build, *tensors, CELLS[mode], steps_of(sizes, reverse))
+            recurrence.backward(build, *tensors, CELLS[mode], sizes, reverse)
         else:
             *tensors, mode, sizes, reverse, train = args
-            recurrence.forward(build, *tensors, CELLS[mode], Arrays, steps_of(sizes, reverse), train)
+            recurrence.forward(build, *tensors, CELLS[mode], Arrays, sizes, reverse, train)
 
     return lower
 
 
+def _batch(sizes, total: int) -> int:
+    """The rows of the first step."""
+    return sizes[0] if isinstance(sizes, tuple) else total // sizes
+
+
 def _backward_rule(grad, grad_h, grad_c, out, before, before_c, saved, w, mode, sizes, reverse):
-    cell, (batch, n), total = CELLS[mode], (sizes[0], before.shape[1]), before.shape[0]
+    cell, (total, n) = CELLS[mode], before.shape
+    batch = _batch(sizes, total)
     wide = cell.gates * n
     return (meta((total, wide), w.dtype), meta((total if cell.own else 0, wide), w.dtype),
             meta((batch, n), w.dtype), meta((batch if mode == "LSTM" else 0, n), w.dtype))
@@ -164,14 +173,15 @@ def _backward_rule(grad, grad_h, grad_c, out, before, before_c, saved, w, mode, 
 @op(_backward_rule, api="", lower=_lower("backward"))
 def _recurrent_backward(
     grad: Tensor | None, grad_h: Tensor | None, grad_c: Tensor | None, out: Tensor, before: Tensor,
-    before_c: Tensor, saved: Tensor, w: Tensor, mode: str, sizes: tuple, reverse: bool,
+    before_c: Tensor, saved: Tensor, w: Tensor, mode: str, sizes: tuple | int, reverse: bool,
 ):
     """Gradients of `_recurrent`: of x, of the state's share of the gates, of h and of c."""
     cell, dtype, n = CELLS[mode], w.dtype, before.shape[1]
-    dh, dc = (np.zeros((sizes[0], n), dtype) if g is None else g.copy() for g in (grad_h, grad_c))
+    batch = _batch(sizes, len(before))
+    dh, dc = (np.zeros((batch, n), dtype) if g is None else g.copy() for g in (grad_h, grad_c))
     dx = np.empty((len(before), cell.gates * n), dtype)
     da = np.empty_like(dx) if cell.own else dx
-    for start, size in reversed(steps_of(sizes, reverse)):
+    for start, size in reversed(steps_of(sizes, batch, reverse)):
         rows = slice(start, start + size)
         dh_now = dh[:size] if grad is None else dh[:size] + grad[rows]
         given, own, direct, c = cell.backward(
@@ -228,7 +238,7 @@ def _by_steps(g, given, mode, sizes, reverse):
 @op(_rule, gradient={("x", "h", "c", "w", "b"): _gradient}, api="",
     lower=_lower("forward"))
 def _recurrent(
-    x: Tensor, h: Tensor, c: Tensor | None, w: Tensor, b: Tensor | None, mode: str, sizes: tuple,
+    x: Tensor, h: Tensor, c: Tensor | None, w: Tensor, b: Tensor | None, mode: str, sizes: tuple | int,
     reverse: bool, train: bool,
 ):
     """All steps of a layer in one direction: (outputs, last h, last c, and what gradients need).
@@ -244,7 +254,7 @@ def _recurrent(
     before, saved = np.empty((kept, n), x.dtype), np.empty((kept, cell.saves * n), x.dtype)
     before_c = np.empty((kept if mode == "LSTM" else 0, n), x.dtype)
     across = w.T
-    for start, size in steps_of(sizes, reverse):
+    for start, size in steps_of(sizes, len(h), reverse):
         rows, old, old_c = slice(start, start + size), h[:size], c[:size]
         a = old @ across
         if b is not None:
@@ -273,10 +283,10 @@ def step(mode: str, x, states: tuple, w, b, project=None) -> tuple:
     return (h,) if c is None else (h, c)
 
 
-def by_steps(mode: str, x, states: tuple, w, b, sizes: tuple, reverse: bool, project=None):
+def by_steps(mode: str, x, states: tuple, w, b, sizes: tuple | int, reverse: bool, project=None):
     """(the outputs (total, H), the last states), step by step."""
     outputs = []
-    for start, size in steps_of(sizes, reverse):
+    for start, size in steps_of(sizes, states[0].shape[0], reverse):
         whole = size == states[0].shape[0]
         now = states if whole else tuple(s[:size] for s in states)
         made = step(mode, x[start : start + size], now, w, b, project)
@@ -297,7 +307,7 @@ def layer(mode: str, input, states: tuple, weights: dict, sizes: list[int] | Non
     if sizes is None:
         steps, batch = x.shape[:2]
         out, states = _rows(mode, x.reshape(steps * batch, x.shape[2]), states, w, b,
-                            (batch,) * steps, reverse, project)
+                            steps, reverse, project)
         return out.reshape(steps, batch, out.shape[1]), states
     return _rows(mode, x, states, w, b, tuple(sizes), reverse, project)
 

@@ -60,10 +60,12 @@ class _Program:
         native = self.program.native
         if native is None:
             return []
+        from ..compile.kernels.call import distinct
+
         rows = []
         for step in native.steps:
             lines = [_place(i.node) for i in step.instructions]
-            for c in step.calls:
+            for c in distinct(step.calls):
                 row = _Kernel(str(c.label), list(lines), flops=c.flops, nbytes=c.nbytes,
                               arithmetic=c.arithmetic)
                 if self.timed is not None:
@@ -85,12 +87,14 @@ class _Program:
 
         An operation is [name, value, line, its step or None, the operations that it reads].
         """
+        from ..compile.kernels.call import distinct, flat
+
         p = self.program
         steps: list[dict] = []
         step_of: dict[int, int] = {}
         for at, step in enumerate(p.native.steps if p.native is not None else ()):
             timed = [(c, self.timed.counts[id(c)], self.timed.seconds[id(c)])
-                     for c in step.calls] if self.timed is not None else []
+                     for c in distinct(step.calls)] if self.timed is not None else []
             instructions = list(dict.fromkeys(step.instructions))
             for i in instructions:
                 step_of.setdefault(id(i), at)
@@ -98,7 +102,7 @@ class _Program:
                 "label": step.label, "why": step.why,
                 "operations": list(dict.fromkeys(i.node.op.name.strip("_") for i in instructions)),
                 "lines": [x for x in dict.fromkeys(_place(i.node) for i in instructions) if x],
-                "calls": len(step.calls), "runs": max((n for _, n, _ in timed), default=0),
+                "calls": len(flat(step.calls)), "runs": max((n for _, n, _ in timed), default=0),
                 "seconds": sum(s for _, _, s in timed),
                 "flops": sum(c.flops * n for c, n, _ in timed),
                 "bytes": sum(c.nbytes * n for c, n, _ in timed),

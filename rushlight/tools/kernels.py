@@ -27,6 +27,7 @@ def show_kernels(
     >>> out.getvalue()
     ''
     """
+    from ..compile.kernels.call import distinct
     from ..compile.llvm import objects
     from ..compile.printing import loops
     from ..trace.trie import site_of
@@ -39,7 +40,7 @@ def show_kernels(
             places = dict.fromkeys(f"{found[0]}:{found[1]}" for found in sites if found is not None)
             if line is not None and not any(line in p for p in places):
                 continue
-            for call in step.calls:
+            for call in distinct(step.calls):
                 if (call.text, str(call.label)) in shown:
                     continue
                 shown.add((call.text, str(call.label)))

@@ -9,7 +9,7 @@ import rushlight as torch
 from rushlight import nn
 from rushlight.compile import background, steps, templates
 from rushlight.compile.expressions import Constant, owned
-from rushlight.compile.kernels.call import Address, Workspace
+from rushlight.compile.kernels.call import Address, Loop, Workspace
 from rushlight.interpret import program as tier0_program
 from rushlight.trace import flush, trie
 
@@ -29,12 +29,12 @@ def shown(planned):
             return buffer(w.buffer), w.offset
         return buffer(w) if isinstance(w, Workspace) else (type(w), w)
 
-    return [
-        (s.instructions, s.why, [
-            (c.function, [word(w) for w in c.words], c.chunks, bool(c.parallel), str(c.label), c.flops,
-             c.nbytes) for c in s.calls
-        ]) for s in planned
-    ]
+    def call(c):
+        if isinstance(c, Loop):
+            return c.times, c.moves, [call(x) for x in c.calls]
+        return c.function, [word(w) for w in c.words], c.chunks, bool(c.parallel), str(c.label), c.flops, c.nbytes
+
+    return [(s.instructions, s.why, [call(c) for c in s.calls]) for s in planned]
 
 
 @pytest.fixture
@@ -135,7 +135,20 @@ def written_in_place():
     return step
 
 
-@pytest.mark.parametrize("make", [classifier, cached_attention, elementwise, convolutions, written_in_place])
+def recurrent():
+    torch.manual_seed(0)
+    lstm, gru = nn.LSTM(4, 8, 2, batch_first=True, bidirectional=True), nn.GRU(16, 8)
+
+    def step(n):
+        x, _ = lstm(torch.arange(3 * n * 4).reshape(3, n, 4) % 7 / 7)
+        y, last = gru(x)
+        loss = y.square().mean() + last.sum()
+        return loss, *torch.autograd.grad(loss, [*lstm.parameters(), *gru.parameters()])
+
+    return step
+
+
+@pytest.mark.parametrize("make", [classifier, cached_attention, elementwise, convolutions, written_in_place, recurrent])
 def test_shared_forms_are_each_programs_own(make, shared):
     lengths = [5, 9, 13, 14, 21, 30, 33, 7]
     found = run(make(), lengths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,31 @@ class Call:
     exports: tuple[str, ...] = field(default=())  # all functions of the module that may be called
     nest: object = None  # the loops, for people
     arithmetic: str = "float32"
+
+
+@dataclass(eq=False)
+class Loop:
+    """Calls that are made again and again, `times` times: an int, or a `Size`.
+
+    moves: for each call, by how many bytes its addresses go on from one time to the next, {word: bytes}.
+    """
+
+    calls: list[Call]
+    times: Any
+    moves: list[dict[int, Any]]
+
+
+def flat(calls: list) -> list[Call]:
+    """The calls with those of loops as often as they are made (each time the first time's words)."""
+    made: list[Call] = []
+    for c in calls:
+        made += c.calls * c.times if isinstance(c, Loop) else [c]
+    return made
+
+
+def distinct(calls: list) -> list[Call]:
+    """The calls with those of loops once."""
+    return [x for c in calls for x in (c.calls if isinstance(c, Loop) else [c])]
 
 
 def arithmetic_of(dtype) -> str:
