@@ -30,7 +30,7 @@ support: .venv/dev
 
 .venv/run: pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -e '.[plots,data]'
+	$(BIN)/pip install -q -e '.[examples]'
 	touch $@
 
 .venv/docs: pyproject.toml

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 
@@ -75,7 +76,26 @@ def examples(name: str | None, arguments: tuple[str, ...]) -> None:
         return
     if name.removesuffix(".py") not in found:
         raise click.ClickException(f"there is no example '{name}'; there are {', '.join(found)}")
-    _run(found[name.removesuffix(".py")], arguments)
+    script = found[name.removesuffix(".py")]
+    missing = [m for m in _imported(script) if importlib.util.find_spec(m) is None]
+    if missing:
+        raise click.ClickException(f"{name} needs {' and '.join(missing)}: pip install 'rushlight[examples]'")
+    _run(script, arguments)
+
+
+def _imported(script: str) -> list[str]:
+    """The packages that a program imports at its head, without those of its folder and torch."""
+    import ast
+    from pathlib import Path
+
+    names: list[str] = []
+    for line in ast.parse(Path(script).read_text()).body:
+        if isinstance(line, ast.Import):
+            names += [x.name for x in line.names]
+        elif isinstance(line, ast.ImportFrom) and not line.level:
+            names.append(line.module or "")
+    packages = dict.fromkeys(n.partition(".")[0] for n in names)
+    return [p for p in packages if p != "torch" and not Path(script).with_name(f"{p}.py").exists()]
 
 
 def _examples() -> dict[str, str]:

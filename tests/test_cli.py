@@ -129,3 +129,16 @@ def test_examples_are_listed_and_run_by_name():
     assert told.returncode == 0 and "--quick" in told.stdout
     wrong = ask("nothing")
     assert wrong.returncode == 1 and "there is no example 'nothing'; there are" in wrong.stderr
+
+
+def test_an_example_says_which_package_it_needs(monkeypatch):
+    import importlib.util
+
+    from click.testing import CliRunner
+
+    from rushlight import cli
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "gymnasium" else found(name, *rest))
+    made = CliRunner().invoke(cli.main, ["examples", "dqn"])
+    assert made.exit_code == 1 and "dqn needs gymnasium: pip install 'rushlight[examples]'" in made.output
