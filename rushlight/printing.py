@@ -183,8 +183,11 @@ def tensor_str(t) -> str:
     prefix = "tensor(" if own else f"{type(t).__name__}("
     indent = len(prefix)
     d, default = t.dtype, dtypes.get_default_dtype()
-    a = plain_values(t)
     suffixes = []
+    if t.is_meta:
+        suffixes += [f"device='{t.device}'", f"size={tuple(t.shape)}"]
+        return _with_facts(prefix + "...", suffixes, t, d is default)
+    a = plain_values(t)
     if not a.size:
         if a.ndim != 1:
             suffixes.append(f"size={tuple(t.shape)}")
@@ -195,14 +198,19 @@ def tensor_str(t) -> str:
         if not options["edgeitems"]:
             suffixes.append(f"size={tuple(t.shape)}")
         text = values_text(a, indent)
+    return _with_facts(prefix + text, suffixes, t, implied)
+
+
+def _with_facts(text: str, suffixes: list[str], t, implied: bool) -> str:
+    """The text of a tensor's values and what else its `repr` tells; implied: the dtype need not be told."""
     if not implied:
-        suffixes.append(f"dtype={d}")
+        suffixes.append(f"dtype={t.dtype}")
     function = t.grad_fn
     if function is not None:
         suffixes.append(f"grad_fn=<{function_name(function)}>")
     elif t.requires_grad:
         suffixes.append("requires_grad=True")
-    return with_suffixes(prefix + text, suffixes, indent)
+    return with_suffixes(text, suffixes, text.find("(") + 1)
 
 
 def _part(name: str, part, indent: int) -> str:

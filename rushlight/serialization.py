@@ -23,7 +23,7 @@ from .trace.device import device as device_class
 from .trace.device import require
 from .trace.meta import Size, meta
 from .trace.storage import STORAGES
-from .trace.tensor import Parameter, Tensor, array
+from .trace.tensor import Parameter, Tensor, array, without_values
 from .trace.trie import idle
 
 new = object.__new__
@@ -131,6 +131,9 @@ class _Writer(pickle._Pickler):
 
     def tensor(self, t):
         """((module, name), arguments) of a tensor's reconstruction."""
+        if t.is_meta:
+            return _parameter_of(t, "_rebuild_meta_tensor_no_storage", (t.dtype, tuple(t.shape), t.stride()),
+                                 t.requires_grad)
         a = array(t.detach())
         owner = a
         while isinstance(owner.base, np.ndarray) and owner.base.dtype == a.dtype:
@@ -154,14 +157,16 @@ class _Writer(pickle._Pickler):
             start // a.itemsize,
             tuple(t.shape),
             strides,
-            t.requires_grad,
-            OrderedDict(),
         )
-        made = (("torch._utils", "_rebuild_tensor_v2"), parts)
-        if isinstance(t, Parameter):
-            plain = _Call(("torch._utils", "_rebuild_tensor_v2"), (*parts[:4], False, OrderedDict()))
-            return ("torch._utils", "_rebuild_parameter"), (plain, t.requires_grad, OrderedDict())
-        return made
+        return _parameter_of(t, "_rebuild_tensor_v2", parts, t.requires_grad, OrderedDict())
+
+
+def _parameter_of(t, function, parts, requires_grad, *rest):
+    """((module, name), arguments) of a dense tensor that a function makes; of a parameter, around that."""
+    if not isinstance(t, Parameter):
+        return ("torch._utils", function), (*parts, requires_grad, *rest)
+    plain = _Call(("torch._utils", function), (*parts, False, *rest))
+    return ("torch._utils", "_rebuild_parameter"), (plain, requires_grad, OrderedDict())
 
 
 def _sparse(t):
@@ -277,6 +282,8 @@ def _write(obj, file, name) -> None:
 def _rebuild_tensor(storage, offset, size, stride, requires_grad=False, hooks=None, metadata=None):
     flat, d = storage
     size, stride = tuple(size), tuple(stride)
+    if flat is None:
+        return _rebuild_meta(d, size, stride, requires_grad)
     span = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if 0 not in size else 0
     if offset < 0 or any(s < 0 for s in stride) or offset + span > flat.size:
         raise pickle.UnpicklingError(
@@ -292,6 +299,14 @@ def _rebuild_tensor(storage, offset, size, stride, requires_grad=False, hooks=No
     t._s, t._tr, t._buf = idle(meta(size, d, stride), bool(requires_grad)), None, a
     t._offset = offset
     return t
+
+
+def _rebuild_meta(d, size, stride, requires_grad):
+    if not isinstance(d, dtypes.dtype) or not all(
+        isinstance(n, int) and n >= 0 for n in (*size, *stride)
+    ) or len(size) != len(stride):
+        raise pickle.UnpicklingError(f"no tensor has size {size}, strides {stride} and dtype {d}")
+    return without_values(meta(tuple(size), d, tuple(stride)), bool(requires_grad))
 
 
 def _rebuild_parameter(data, requires_grad, hooks=None, state=None):
@@ -334,6 +349,7 @@ def _dtype_names():
 _NAMES: dict[str, Any] = {
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
+    "torch._utils._rebuild_meta_tensor_no_storage": _rebuild_meta,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_sparse_tensor": _rebuild_sparse,
     "torch.serialization._get_layout": _LAYOUTS.__getitem__,
@@ -440,22 +456,23 @@ def load(f, map_location=None, pickle_module=None, *, weights_only: bool | None 
     """Read a .pt file written by PyTorch or by `save`.
 
     weights_only: True (default) allows tensors, containers, numbers, strings and the classes given
-    to `add_safe_globals`; False allows any class that the file names. map_location is accepted for
-    CPU files and ignored otherwise: everything is loaded to the CPU. mmap: map tensors from a path.
+    to `add_safe_globals`; False allows any class that the file names. map_location: "meta" reads no
+    values; else everything is loaded to the CPU. mmap: map tensors from a path.
     Raises RuntimeError for truncated or corrupt files, pickle.UnpicklingError for refused names.
     """
+    hollow = False
     if isinstance(map_location, (str, device_class)):
-        require(map_location)
+        hollow = require(map_location).type == "meta"
     unrestricted = weights_only is False
     if isinstance(f, (str, os.PathLike)):
         path = os.fspath(f)
         with open(path, "rb") as file:
-            return _read(file, path, unrestricted, mmap)
+            return _read(file, path, unrestricted, mmap, hollow)
     if not hasattr(f, "read"):
         raise AttributeError(
             f"expected a path or a file with 'read' and 'seek', not {type(f).__name__}"
         )
-    return _read(f, getattr(f, "name", "the given file"), unrestricted, False)
+    return _read(f, getattr(f, "name", "the given file"), unrestricted, False, hollow)
 
 
 def _corrupt(name, why):
@@ -465,12 +482,14 @@ def _corrupt(name, why):
     )
 
 
-def _read(file, name, unrestricted, mapped):
+def _read(file, name, unrestricted, mapped, hollow):
     head = file.read(4)
     file.seek(0)
     if len(head) == 0:
         raise EOFError(f"Ran out of input: {name!r} is empty")
     if head[:2] != b"PK":
+        if hollow:
+            raise RuntimeError(f"{name!r} is in the format before PyTorch 1.6, which can only be loaded to the CPU")
         return _read_legacy(file, name, unrestricted)
     try:
         with zipfile.ZipFile(file) as archive:
@@ -486,6 +505,8 @@ def _read(file, name, unrestricted, mapped):
             known: dict[str, tuple] = {}
 
             def storage(d, key, location, size):
+                if hollow:
+                    return None, d
                 if key not in known:
                     member = members.get(f"data/{key}")
                     if member is None:

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from .trace import dtypes
-from .trace.device import CPU, current, device, require
+from .trace.device import CPU, current, device, require, set_default
 
 _precision, _debug, _warn_always, _interop = ["highest"], [0], [False], [1]
 has_lapack = has_spectral = True  # (NumPy's, and the FFTs of NumPy)
@@ -31,8 +31,8 @@ def get_default_device() -> device:
 
 
 def set_default_device(device: Any) -> None:
-    """Say where new tensors are kept; None or "cpu". RuntimeError for a device that is not there."""
-    require(device)
+    """Say where new tensors are kept; None is "cpu". RuntimeError for a device that is not there."""
+    set_default(CPU if device is None else require(device))
 
 
 def get_device_module(device: Any = None) -> ModuleType:

@@ -19,6 +19,7 @@ import numpy as np
 
 from . import measure, tier0
 from .liveness import owner
+from .placeholder import Placeholder
 from .program import Program, _fetch, aside, operand, outputs, run_instruction
 
 
@@ -37,7 +38,7 @@ class NanError(FloatingPointError):
 def has_nan(x) -> bool:
     """Whether an array (of floating or complex numbers) or a Python number is or has a NaN."""
     if isinstance(x, np.ndarray):
-        return x.dtype.kind in "fcV" and bool(np.isnan(x).any())
+        return x.__class__ is not Placeholder and x.dtype.kind in "fcV" and bool(np.isnan(x).any())
     return isinstance(x, (float, complex)) and x != x
 
 

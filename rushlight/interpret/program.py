@@ -58,7 +58,8 @@ class Program:
         self.runs = 0
         self.function = self.source = self.consts = self.lines = self.facts = self.native = self.plain = None
         self.seconds = self.spent = 0.0  # that its last run in tier 0 took, and all of them
-        self.offered = not instructions  # whether tier 1 has got it, or would have nothing to do
+        # whether tier 1 has got it, or would have nothing to do
+        self.offered = not instructions or any([_on_meta(i.node) for i in instructions])
         self.pending = None  # an event while the compiler has it
         self.family = None  # of programs that differ only in sizes: `runs` and `spent` of all of them
         self.tried = None  # the family's newest form when this looked for one
@@ -185,6 +186,11 @@ class Program:
                 if value is not None:
                     done[n] = value
         return done, None
+
+
+def _on_meta(node) -> bool:
+    """Whether an operation computes nothing: its result is on the meta device."""
+    return node.m.placeholder is not None
 
 
 def below(watcher, program: Program, bufs, scalars):

@@ -116,11 +116,24 @@ def fits(a, m) -> bool:
     )
 
 
+def without_values(o, outs) -> Call:
+    """The Call of an operation on the meta device: its results are placeholders."""
+    call = Call()
+    call.operator, call.casts, call.fixes, call.metas = o, (), None, outs
+    call.several = outs.__class__ is tuple
+    made = tuple([m.placeholder for m in outs]) if call.several else outs.placeholder
+    call.function = lambda *args: made
+    return call
+
+
 def prepare(o, outs, plan, arrays):
     """Run operator `o` for the first time; returns (Call, result).
 
     outs: the Meta (or tuple of them) that its rule promised; plan: the casts of its inputs.
     """
+    if first(outs).placeholder is not None:
+        call = without_values(o, outs)
+        return call, call.function()
     call = Call()
     call.operator = o
     several = outs.__class__ is tuple
@@ -170,8 +183,15 @@ def prepare(o, outs, plan, arrays):
     return call, result
 
 
+def first(outs):
+    """A Meta, or the first of several."""
+    return outs[0] if outs.__class__ is tuple else outs
+
+
 def assumed(o, outs, plan) -> Call:
     """The Call of an operation that has not been run: its first run tells whether results need fixes."""
+    if first(outs).placeholder is not None:
+        return without_values(o, outs)
     call = Call()
     call.operator, call.function, call.casts, call.metas = o, o.ufunc or o.reference, plan, outs
     call.several = outs.__class__ is tuple

@@ -182,13 +182,13 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
         raise RuntimeError(
             f"isclose(): rtol and atol must not be negative, but got rtol={rtol}, atol={atol}"
         )
-    rules.broadcast_shapes(input.shape, other.shape)
-    return wrap(np.isclose(_wide(input), _wide(other), rtol=rtol, atol=atol, equal_nan=equal_nan))
+    return _isclose(input, other, float(rtol), float(atol), bool(equal_nan))
 
 
-def _wide(t):
-    a = array(t.detach())
-    return a.astype(np.float32) if t.dtype.is_half else a
+@op(lambda input, other, *_: rules.comparison(input, other), api="")
+def _isclose(input: Tensor, other: Tensor, rtol: float, atol: float, equal_nan: bool):
+    """`isclose`."""
+    return np.isclose(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
 
 
 @function(api="torch Tensor")
@@ -201,7 +201,7 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
 @function(api="torch Tensor")
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same shape and elements."""
-    return input.shape == other.shape and bool(np.array_equal(_wide(input), _wide(other)))
+    return input.shape == other.shape and bool(np.array_equal(array(input), array(other)))
 
 
 @function(api="torch", out=True)

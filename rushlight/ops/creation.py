@@ -9,10 +9,10 @@ import numpy as np
 
 from ..interpret.tier0 import converted
 from ..trace import dtypes
-from ..trace.device import require
+from ..trace.device import CPU, place_of, require
 from ..trace.dtypes import dtype as dtype_class
 from ..trace.dtypes import preserve_format, strided
-from ..trace.layouts import _filled, format_strides
+from ..trace.layouts import _filled, format_strides, made_on
 from ..trace.meta import contiguous_strides, is_dense, meta
 from ..trace.operator import PUBLISHED, Tensor, function, op
 from ..trace.record import sizes
@@ -146,7 +146,9 @@ def _collect(data, shape, depth, out):
         _collect(x, shape, depth + 1, out)
 
 
-def _finish(t, requires_grad):
+def _finish(t, requires_grad, where=CPU):
+    if where is not CPU:
+        t = t.detach().to(where)
     return t.requires_grad_() if requires_grad else t
 
 
@@ -158,7 +160,6 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_me
     (tensor([[1, 2],
             [3, 4]]), tensor([1.0000, 2.5000]))
     """
-    require(device)
     if isinstance(data, TensorClass):
         import warnings
 
@@ -168,18 +169,19 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_me
             "rather than torch.tensor(sourceTensor).",
             stacklevel=3,
         )
-        made = data.detach().clone()
+        made = data.detach().clone().to(place_of(data, device))
         return _finish(made if dtype is None else made.to(dtype), requires_grad)
+    where = require(device)
     if isinstance(data, (np.ndarray, np.generic)):
         d = dtype or dtypes.from_numpy_dtype(data.dtype)
-        return wrap(converted(np.asarray(data), d.np), requires_grad)  # dense stays dense
+        return _finish(wrap(converted(np.asarray(data), d.np)), requires_grad, where)  # dense stays dense
     if data is None:
         raise RuntimeError("Could not infer dtype of NoneType")
     if isinstance(data, (str, bytes)):
         raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
     if not isinstance(data, (bool, int, float, complex)) and not hasattr(data, "__len__"):
         if hasattr(data, "__array__"):
-            return tensor(np.asarray(data), dtype=dtype, requires_grad=requires_grad)
+            return tensor(np.asarray(data), dtype=dtype, device=where, requires_grad=requires_grad)
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     made = _quick(data, dtype) if data.__class__ in (list, tuple) else None
     if made is None:
@@ -188,7 +190,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False, pin_me
         raise RuntimeError(
             "Only Tensors of floating point and complex dtype can require gradients"
         )
-    return wrap(made, requires_grad)
+    return wrap(made, requires_grad) if where is CPU else _finish(wrap(made), requires_grad, where)
 
 
 def _infer_checked(data):
@@ -202,13 +204,12 @@ def _infer_checked(data):
 @function(api="torch")
 def as_tensor(data, dtype=None, device=None):
     """`data` as a tensor, sharing memory with arrays and tensors of the right dtype."""
-    require(device)
     if isinstance(data, TensorClass):
-        return data if dtype is None else data.to(dtype)
+        where = place_of(data, device)
+        return data if dtype is None and where is data.device else data.to(where, dtype)
     if isinstance(data, np.ndarray):
-        t = from_numpy(data)
-        return t if dtype is None else t.to(dtype)
-    return tensor(data, dtype=dtype)
+        return from_numpy(data).to(require(device), dtype)
+    return tensor(data, dtype=dtype, device=device)
 
 
 @function(api="torch")
@@ -295,12 +296,12 @@ def _size(size):
     return shape
 
 
-def _fill(shape, value, dtype, requires_grad, out=None):
+def _fill(shape, value, dtype, requires_grad, out=None, where=CPU):
     if out is not None:
         from ..trace.forms import write_out
 
         return write_out("full", _filled(shape, dtypes.fit(value, out.dtype), out.dtype), out)
-    return _finish(_filled(shape, dtypes.fit(value, dtype), dtype), requires_grad)
+    return _finish(made_on(where, _filled, shape, dtypes.fit(value, dtype), dtype), requires_grad)
 
 
 def _without_entries(kind, shape, dtype, requires_grad):
@@ -314,28 +315,31 @@ def _without_entries(kind, shape, dtype, requires_grad):
 def zeros(*shape, size=None, out=None, dtype=None, layout=None, device=None, requires_grad: bool = False,
           pin_memory: bool = False, names=None):
     """Zeros of a shape; a sparse `layout` has no entries."""
-    require(device)
+    where = require(device)
     if layout is not None and layout is not strided:
         return _without_entries(layout, _size(size or shape), dtype, requires_grad)
-    return _fill(_size(size or shape), 0, dtype or dtypes.get_default_dtype(), requires_grad, out)
+    return _fill(_size(size or shape), 0, dtype or dtypes.get_default_dtype(), requires_grad, out,
+                 where)
 
 
 @function(api="torch")
 def ones(*shape, size=None, out=None, dtype=None, layout=None, device=None, requires_grad: bool = False,
          pin_memory: bool = False, names=None):
     """Ones of a shape."""
-    require(device)
-    return _fill(_size(size or shape), 1, dtype or dtypes.get_default_dtype(), requires_grad, out)
+    where = require(device)
+    return _fill(_size(size or shape), 1, dtype or dtypes.get_default_dtype(), requires_grad, out,
+                 where)
 
 
 @function(api="torch")
 def empty(*shape, size=None, out=None, dtype=None, layout=None, device=None, requires_grad: bool = False,
           pin_memory: bool = False, memory_format=None):
     """A tensor of a shape, of any values (zeros here); a sparse `layout` has no entries."""
-    require(device)
+    where = require(device)
     if layout is not None and layout is not strided:
         return _without_entries(layout, _size(size or shape), dtype, requires_grad)
-    made = _fill(_size(size or shape), 0, dtype or dtypes.get_default_dtype(), requires_grad, out)
+    made = _fill(_size(size or shape), 0, dtype or dtypes.get_default_dtype(), requires_grad, out,
+                 where)
     return made if memory_format is None else made.contiguous(memory_format=memory_format)
 
 
@@ -343,7 +347,7 @@ def empty(*shape, size=None, out=None, dtype=None, layout=None, device=None, req
 def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None,
          requires_grad: bool = False, pin_memory: bool = False):
     """A shape filled with a number; its type gives the dtype."""
-    require(device)
+    where = require(device)
     if isinstance(fill_value, TensorClass):
         fill_value = fill_value.item()
     if isinstance(fill_value, np.generic):
@@ -355,7 +359,7 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None,
             else dtypes.default_complex() if isinstance(fill_value, complex)
             else dtypes.get_default_dtype()
         )
-    return _fill(_size((size,)), fill_value, dtype, requires_grad, out)
+    return _fill(_size((size,)), fill_value, dtype, requires_grad, out, where)
 
 
 def _like_strides(t, memory_format):
@@ -375,14 +379,14 @@ def _filled_strided(size: tuple, value: float, dtype: dtype_class, strides: tupl
 
 
 def _like(t, value, dtype, device, requires_grad, memory_format):
-    require(device)
+    where = require(device, t.device)
     dtype = dtype or t.dtype
     value = dtypes.fit(value, dtype)
     strides = _like_strides(t, memory_format)
     if strides is None or strides == contiguous_strides(t.shape):
-        made = _filled(tuple(t.shape), value, dtype)
+        made = made_on(where, _filled, tuple(t.shape), value, dtype)
     else:
-        made = _filled_strided(tuple(t.shape), value, dtype, strides)
+        made = made_on(where, _filled_strided, tuple(t.shape), value, dtype, strides)
     return _finish(made, requires_grad)
 
 
@@ -422,39 +426,39 @@ def full_like(input: Tensor, fill_value, *, dtype=None, layout=None, device=None
 def new_zeros(self, *size, dtype=None, device=None, requires_grad: bool = False, layout=None,
               pin_memory: bool = False):
     """Zeros of a shape with this tensor's dtype."""
-    require(device)
-    return _fill(_size(size), 0, dtype or self.dtype, requires_grad)
+    return _fill(_size(size), 0, dtype or self.dtype, requires_grad,
+                 where=require(device, self.device))
 
 
 @function(api="Tensor")
 def new_ones(self, *size, dtype=None, device=None, requires_grad: bool = False, layout=None,
              pin_memory: bool = False):
     """Ones of a shape with this tensor's dtype."""
-    require(device)
-    return _fill(_size(size), 1, dtype or self.dtype, requires_grad)
+    return _fill(_size(size), 1, dtype or self.dtype, requires_grad,
+                 where=require(device, self.device))
 
 
 @function(api="Tensor")
 def new_empty(self, *size, dtype=None, device=None, requires_grad: bool = False, layout=None,
               pin_memory: bool = False):
     """Any values of a shape with this tensor's dtype (zeros here)."""
-    require(device)
-    return _fill(_size(size), 0, dtype or self.dtype, requires_grad)
+    return _fill(_size(size), 0, dtype or self.dtype, requires_grad,
+                 where=require(device, self.device))
 
 
 @function(api="Tensor")
 def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad: bool = False,
              layout=None, pin_memory: bool = False):
     """A number in a shape with this tensor's dtype."""
-    require(device)
-    return _fill(_size((size,)), fill_value, dtype or self.dtype, requires_grad)
+    return _fill(_size((size,)), fill_value, dtype or self.dtype, requires_grad,
+                 where=require(device, self.device))
 
 
 @function(api="Tensor")
 def new_tensor(self, data, *, dtype=None, device=None, requires_grad: bool = False, layout=None,
                pin_memory: bool = False):
     """`torch.tensor(data)` with this tensor's dtype."""
-    return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    return tensor(data, dtype=dtype or self.dtype, device=require(device, self.device), requires_grad=requires_grad)
 
 
 @function(api="Tensor")
@@ -505,7 +509,7 @@ def empty_strided(size, stride, *, dtype=None, layout=None, device=None,
     """Any values (zeros here) with given strides."""
     size, stride = tuple(size), tuple(stride)
     n = 1 + sum((a - 1) * s for a, s in zip(size, stride, strict=True)) if 0 not in size else 0
-    base = zeros(n, dtype=dtype)
+    base = zeros(n, dtype=dtype, device=device)
     return _finish(base.as_strided(size, stride), requires_grad)
 
 
@@ -534,7 +538,7 @@ def empty_permuted(size, physical_layout, *, dtype=None, layout=None, device=Non
 def new_empty_strided(self, size, stride, *, dtype=None, layout=None, device=None,
                       requires_grad: bool = False, pin_memory: bool = False):
     """Any values (zeros here) with given strides and this tensor's dtype."""
-    return empty_strided(size, stride, dtype=dtype or self.dtype, device=device,
+    return empty_strided(size, stride, dtype=dtype or self.dtype, device=require(device, self.device),
                          requires_grad=requires_grad)
 
 
@@ -562,13 +566,14 @@ def arange(start, end=None, step=1, *, out=None, dtype=None, layout=None, device
     >>> torch.arange(5), torch.arange(0, 1, 0.25)
     (tensor([0, 1, 2, 3, 4]), tensor([0.0000, 0.2500, 0.5000, 0.7500]))
     """
-    require(device)
+    where = require(device)
     if end is None:
         start, end = 0, start
     if out is not None:
         from ..trace.forms import write_out
 
-        made = arange(start, end, step, dtype=out.dtype if dtype is None else dtype)
+        made = arange(start, end, step, dtype=out.dtype if dtype is None else dtype,
+                      device=out.device)
         return write_out("arange", made, out)
     start, end, step = _plain(start), _plain(end), _plain(step)
     if complex in (start.__class__, end.__class__, step.__class__):
@@ -592,7 +597,7 @@ def arange(start, end=None, step=1, *, out=None, dtype=None, layout=None, device
         n = max(0, -(-(end - start) // step))
     else:
         n = max(0, math.ceil((end - start) / step))
-    return _finish(_counted(start, step, n, dtype), requires_grad)
+    return _finish(made_on(where, _counted, start, step, n, dtype), requires_grad)
 
 
 @op(lambda start, end, steps, dtype: meta((steps,), dtype), compute="storage", api="")
@@ -620,7 +625,7 @@ def linspace(start, end, steps: int, *, dtype=None, layout=None, device=None,
     >>> torch.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
-    require(device)
+    where = require(device)
     start, end = _plain(start), _plain(end)
     if isinstance(steps, (float, bool)):
         raise TypeError(f"linspace(): argument 'steps' must be int, not {type(steps).__name__}")
@@ -629,7 +634,7 @@ def linspace(start, end, steps: int, *, dtype=None, layout=None, device=None,
     if dtype is None:
         complex_ = isinstance(start, complex) or isinstance(end, complex)
         dtype = dtypes.default_complex() if complex_ else dtypes.get_default_dtype()
-    return _finish(_spaced(start, end, int(steps), dtype), requires_grad)
+    return _finish(made_on(where, _spaced, start, end, int(steps), dtype), requires_grad)
 
 
 def _inclusive_range():  # (its name is Python's, which this file uses)
@@ -659,9 +664,9 @@ def logspace(start, end, steps: int, base: float = 10.0, *, dtype=None, layout=N
     wide = dtypes.float64 if not dtype.is_complex else dtype
     if dtype.category < dtypes.FLOAT:
         start, end = int(start), int(end)
-    powers = linspace(start, end, steps, dtype=wide)
+    powers = linspace(start, end, steps, dtype=wide, device=CPU)
     made = (wrap(np.power(float(base), array(powers)))).to(dtype)
-    return _finish(made, requires_grad)
+    return _finish(made, requires_grad, require(device))
 
 
 @op(lambda n, m, dtype: meta((n, m), dtype), compute="storage", api="")
@@ -674,23 +679,23 @@ def _identity(n: int, m: int, dtype: dtype_class):
 def eye(n: int, m: int | None = None, *, dtype=None, layout=None, device=None,
         requires_grad: bool = False, pin_memory: bool = False):
     """A matrix with ones on the diagonal."""
-    require(device)
+    where = require(device)
     if n < 0 or (m is not None and m < 0):
         raise RuntimeError(f"n must be greater or equal to 0, got {n}")
-    made = _identity(n, n if m is None else m, dtype or dtypes.get_default_dtype())
+    made = made_on(where, _identity, n, n if m is None else m, dtype or dtypes.get_default_dtype())
     return _finish(made, requires_grad)
 
 
 @function(api="torch")
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype=None, device=None, layout=None):
     """Row and column indices of the lower triangle."""
-    return wrap(np.stack(np.tril_indices(row, offset, col))).to(dtype or dtypes.int64)
+    return wrap(np.stack(np.tril_indices(row, offset, col))).to(require(device), dtype or dtypes.int64)
 
 
 @function(api="torch")
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype=None, device=None, layout=None):
     """Row and column indices of the upper triangle."""
-    return wrap(np.stack(np.triu_indices(row, offset, col))).to(dtype or dtypes.int64)
+    return wrap(np.stack(np.triu_indices(row, offset, col))).to(require(device), dtype or dtypes.int64)
 
 
 @function(api="torch")
@@ -718,7 +723,7 @@ def _window(name, f):
         else:
             at = np.arange(n) / (n if periodic else n - 1)
             made = f(at, *args, **kwargs)
-        return _finish(wrap(made).to(dtype or dtypes.get_default_dtype()), requires_grad)
+        return _finish(wrap(made).to(dtype or dtypes.get_default_dtype()), requires_grad, require(device))
 
     window.__name__, window.__doc__ = name, f"The {name.split('_')[0]} window."
     return function(api="torch")(window)

@@ -322,7 +322,7 @@ def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True,
     if unpack_data:
         from .creation import eye
 
-        L = LU_data[..., :k].tril(-1) + eye(m, k, dtype=LU_data.dtype)
+        L = LU_data[..., :k].tril(-1) + eye(m, k, dtype=LU_data.dtype, device=LU_data.device)
         U = LU_data[..., :k, :].triu()
     return named("lu_unpack", ("P", "L", "U"), (P, L, U))
 
@@ -420,7 +420,7 @@ def householder_product(A: Tensor, tau: Tensor):
         )
     from .creation import eye
 
-    return reflected(A, tau, eye(m, n, dtype=A.dtype).expand(*A.shape[:-2], m, n))
+    return reflected(A, tau, eye(m, n, dtype=A.dtype, device=A.device).expand(*A.shape[:-2], m, n))
 
 
 @function(out=True)

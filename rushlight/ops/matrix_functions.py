@@ -168,7 +168,7 @@ def _power(A, n):
     if n == 0:
         from .creation import eye
 
-        return piecewise(eye(A.shape[-1], dtype=A.dtype).expand(A.shape).clone(), A)
+        return piecewise(eye(A.shape[-1], dtype=A.dtype, device=A.device).expand(A.shape).clone(), A)
     made = None
     while True:
         if n & 1:

@@ -8,12 +8,13 @@ import numpy as np
 
 from ..trace import dtypes
 from ..trace.box_muller import libm
-from ..trace.device import require
+from ..trace.device import CPU, require
+from ..trace.layouts import made_on
 from ..trace.meta import meta
 from ..trace.operator import Generator, Scalar, Size, Tensor, function, op
 from ..trace.record import sizes
 from ..trace.tensor import Tensor as TensorClass
-from ..trace.tensor import array, wrap
+from ..trace.tensor import array, without_values, wrap
 from . import rules
 
 # ---------------------------------------------------------------- the draws
@@ -164,6 +165,8 @@ def _bernoulli_of(p: Tensor, generator: Generator):
 def _fill(t, draw, a, b, generator):
     """Fill a tensor in the order of its memory."""
     m = t._s.m
+    if m.placeholder is not None:
+        return t.copy_(without_values(m))
     if m.contiguous:
         return t.copy_(draw(tuple(m.shape), a, b, m.dtype, True, generator))
     order = sorted(range(m.ndim), key=lambda d: -m.strides[d])
@@ -299,12 +302,12 @@ def log_normal_(self, mean: float = 1, std: float = 2, *, generator=None):
 # ---------------------------------------------------------------- new tensors
 
 
-def _made(draw, size, a, b, dtype, generator, requires_grad, out):
+def _made(draw, size, a, b, dtype, generator, requires_grad, out, where=CPU):
     if out is not None:
         from ..trace.forms import write_out
 
         return write_out("random", draw(size, a, b, out.dtype, True, generator), out)
-    t = draw(size, a, b, dtype or dtypes.get_default_dtype(), True, generator)
+    t = made_on(where, draw, size, a, b, dtype or dtypes.get_default_dtype(), True, generator)
     return t.requires_grad_() if requires_grad else t
 
 
@@ -324,9 +327,9 @@ def rand(*shape, size=None, generator=None, out=None, dtype=None, layout=None, d
     >>> torch.rand(3)
     tensor([0.4963, 0.7682, 0.0885])
     """
-    require(device)
+    where = require(device)
     _float_dtype(dtype, "check_uniform_bounds")
-    return _made(_uniform, sizes(size or shape), 0.0, 1.0, dtype, generator, requires_grad, out)
+    return _made(_uniform, sizes(size or shape), 0.0, 1.0, dtype, generator, requires_grad, out, where)
 
 
 @function(api="torch")
@@ -338,16 +341,16 @@ def randn(*shape, size=None, generator=None, out=None, dtype=None, layout=None, 
     >>> torch.randn(3)
     tensor([ 1.5410, -0.2934, -2.1788])
     """
-    require(device)
+    where = require(device)
     _float_dtype(dtype, "normal_kernel_cpu")
-    if dtype is not None and dtype.is_complex:
+    if dtype is not None and dtype.is_complex and where is CPU:
         scale = math.sqrt(0.5)
         pairs = _normal((*sizes(size or shape), 2), 0.0, scale, dtype.to_real(), True, generator)
         from .complex_numbers import view_as_complex
 
         t = view_as_complex(pairs).clone()
         return t.requires_grad_() if requires_grad else t
-    return _made(_normal, sizes(size or shape), 0.0, 1.0, dtype, generator, requires_grad, out)
+    return _made(_normal, sizes(size or shape), 0.0, 1.0, dtype, generator, requires_grad, out, where)
 
 
 @function(api="torch")
@@ -359,7 +362,7 @@ def randint(low, high=None, size=None, *, generator=None, out=None, dtype=None, 
     >>> torch.randint(0, 10, (4,))
     tensor([4, 9, 3, 0])
     """
-    require(device)
+    where = require(device)
     if size is None:
         low, high, size = 0, low, high
     if high is None:
@@ -368,7 +371,7 @@ def randint(low, high=None, size=None, *, generator=None, out=None, dtype=None, 
         raise RuntimeError(
             f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )
-    made = _below(sizes((size,)), int(low), int(high), dtypes.int64, True, generator)
+    made = made_on(where, _below, sizes((size,)), int(low), int(high), dtypes.int64, True, generator)
     made = made if dtype in (None, dtypes.int64) else made.to(dtype)
     if out is not None:
         return out.copy_(made)
@@ -384,10 +387,10 @@ def randperm(n: int, *, generator=None, out=None, dtype=None, layout=None, devic
     >>> torch.randperm(5)
     tensor([4, 0, 1, 3, 2])
     """
-    require(device)
+    where = require(device)
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
-    made = _permutation(n, dtype or dtypes.int64, generator)
+    made = made_on(where, _permutation, n, dtype or dtypes.int64, generator)
     return made if out is None else out.copy_(made)
 
 
@@ -437,7 +440,7 @@ def normal(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, la
            device=None, requires_grad: bool = False, pin_memory: bool = False):
     """Normal numbers with given means and standard deviations (numbers or tensors)."""
     if size is not None:
-        made = _normal(sizes((size,)), float(mean), float(std),
+        made = made_on(require(device), _normal, sizes((size,)), float(mean), float(std),
                        dtype or dtypes.get_default_dtype(), True, generator)
         return made.requires_grad_() if requires_grad else made
     if not isinstance(std, TensorClass) and std < 0:
@@ -446,7 +449,7 @@ def normal(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, la
         tuple(t.shape) for t in (mean, std) if isinstance(t, TensorClass)
     ])
     like = mean if isinstance(mean, TensorClass) else std
-    made = _normal(shape, 0.0, 1.0, like.dtype, True, generator) * std + mean
+    made = made_on(like.device, _normal, shape, 0.0, 1.0, like.dtype, True, generator) * std + mean
     return made if out is None else out.copy_(made)
 
 

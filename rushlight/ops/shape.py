@@ -6,9 +6,10 @@ import itertools
 
 import numpy as np
 
+from ..interpret.placeholder import NO_DATA
 from ..interpret.tier0 import converted
 from ..trace import dtypes
-from ..trace.device import require
+from ..trace.device import META, require
 from ..trace.dtypes import contiguous_format, preserve_format
 from ..trace.layouts import format_strides, is_in_format
 from ..trace.meta import Meta, is_dense, meta
@@ -76,6 +77,19 @@ def _to_dtype(input: Tensor, dtype: dtypes.dtype, memory_format):
     return converted(input, dtype.np)
 
 
+def _no_way_back(g):
+    raise NotImplementedError(NO_DATA)
+
+
+@op(
+    lambda input: meta(input.shape, input.dtype, _format_strides(input, None), 0, META),
+    gradient={"input": _no_way_back}, compute="storage", api="",
+)
+def _to_meta(input: Tensor):
+    """What the tensor is, without its values: on the meta device."""
+    return input
+
+
 def parse_to(args, kwargs):
     """(dtype, device, copy, memory_format) of the overloads of Tensor.to."""
     dtype, where = kwargs.get("dtype"), kwargs.get("device")
@@ -95,11 +109,20 @@ def parse_to(args, kwargs):
     return dtype, where, copy, kwargs.get("memory_format")
 
 
+def _moved(t, where):
+    """A tensor on another device."""
+    if where.type == "cpu":
+        raise NotImplementedError(NO_DATA)
+    return _to_meta(t)
+
+
 @function(api="Tensor")
 def to(self, *args, **kwargs):
     """The tensor with another dtype or device: `to(dtype)`, `to(device, dtype)`, `to(other)`."""
     dtype, where, copy, memory_format = parse_to(args, kwargs)
-    require(where)
+    where = require(where, self.device)
+    if where is not self.device:
+        self = _moved(self, where)
     if dtype is not None and dtype is not self.dtype:
         return _to_dtype(self, dtype, memory_format)
     if copy or (
@@ -145,8 +168,8 @@ def type_as(self, other):
 
 @function(api="Tensor")
 def cpu(self, memory_format=preserve_format):
-    """The tensor in the CPU's memory: itself."""
-    return self
+    """The tensor in the CPU's memory: itself. NotImplementedError on the meta device."""
+    return self.to("cpu")
 
 
 @function(api="Tensor")
@@ -169,7 +192,7 @@ def type(self, dtype=None, non_blocking=False):
     if dtype is None:
         from ..trace.dtypes import type_name
 
-        return f"torch.{type_name(self.dtype)}Tensor"
+        return f"torch.{'meta.' if self.is_meta else ''}{type_name(self.dtype)}Tensor"
     if isinstance(dtype, str):
         kind = dtype.removeprefix("torch.").removesuffix("Tensor")
         if kind not in _TYPES:

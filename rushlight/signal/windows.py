@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.trace import dtypes
+from rushlight.trace.device import require
 from rushlight.trace.tensor import Tensor, wrap
 
 __all__ = [
@@ -56,7 +57,8 @@ def _window(f: Callable) -> Callable[..., Tensor]:
         if "center" in own:
             _need(not sym or own["center"] is None, "Center must be None for symmetric windows")
         made = f(np.arange(float(M)), M - 1 if sym and M > 1 else max(M, 1), **own)
-        return wrap(np.asarray(made if M > 1 else np.ones(M)).astype(dtype.np), requires_grad)
+        t = wrap(np.asarray(made if M > 1 else np.ones(M)).astype(dtype.np)).to(require(device))
+        return t.requires_grad_() if requires_grad else t
 
     first, *common = inspect.signature(window).parameters.values()
     own = [p for p in inspect.signature(f).parameters.values() if p.kind is p.KEYWORD_ONLY]

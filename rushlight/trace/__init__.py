@@ -15,7 +15,17 @@ from .modes import (
 )
 from .segments import after_fork, flush, step_end
 from .step import record_step
-from .tensor import Parameter, Tensor, array, as_subclass, expose, meta_of, wrap, wrap_shared
+from .tensor import (
+    Parameter,
+    Tensor,
+    array,
+    as_subclass,
+    expose,
+    meta_of,
+    without_values,
+    wrap,
+    wrap_shared,
+)
 
 __all__ = [
     "Parameter",
@@ -34,6 +44,7 @@ __all__ = [
     "record_step",
     "set_grad_enabled",
     "step_end",
+    "without_values",
     "wrap",
     "wrap_shared",
 ]

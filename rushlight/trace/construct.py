@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import dtypes, out_of_memory
-from .tensor import Parameter, Tensor, array, as_subclass, settle, wrap
+from .tensor import Parameter, Tensor, array, as_subclass, settle, without_values, wrap
 from .trie import Storage
 
 new = object.__new__
@@ -88,6 +88,9 @@ def deep_copy(t, memo):
             "because of a torch.nn.utils.weight_norm usage, see "
             "https://github.com/pytorch/pytorch/pull/103001"
         )
+    if t.is_meta:
+        made = memo[id(t)] = as_subclass(without_values(t._s.m), type(t), t.requires_grad)
+        return _with_copied_attributes(made, t, memo)
     a = array(t)
     owner = a
     while isinstance(owner.base, np.ndarray):
@@ -105,14 +108,18 @@ def deep_copy(t, memo):
             buf = np.ndarray(a.shape, a.dtype, flat, at, a.strides)
         else:
             buf = a.copy(order="K")
-    from copy import deepcopy
-
     made = new(type(t))
     made._s, made._tr, made._buf = t._s if t._tr is None else _idle_of(t), None, buf
     made._offset = t._offset
     if t._storage is not None:  # other tensors may share this memory: so will their copies
         made._storage = shared[2]
     memo[id(t)] = made
+    return _with_copied_attributes(made, t, memo)
+
+
+def _with_copied_attributes(made, t, memo):
+    from copy import deepcopy
+
     for name, value in t.__dict__.items():
         made.__dict__[name] = deepcopy(value, memo)
     if t._grad is not None:
@@ -132,6 +139,10 @@ def rebuild(data, dtype_name, shape, strides, offset, requires_grad, kind, state
     from .trie import idle
 
     d = dtypes.ALL[dtype_name]
+    if data is None:
+        made = as_subclass(without_values(meta(tuple(shape), d, strides)), kind, requires_grad)
+        made.__dict__.update(state)
+        return made
     flat = np.frombuffer(bytearray(data), dtype=d.np)
     m = meta(tuple(shape), d, strides)
     buf = np.lib.stride_tricks.as_strided(flat[offset:], shape, m.np_strides)
@@ -142,15 +153,20 @@ def rebuild(data, dtype_name, shape, strides, offset, requires_grad, kind, state
 
 
 def reduce_tensor(t):
-    """Pickle support: dtype, shape, strides and the bytes from the first element to the last."""
+    """Pickle support: dtype, shape, strides and the bytes from the first element to the last.
+
+    (None in the place of the bytes on the meta device.)
+    """
     if not t.is_leaf and t.requires_grad:
         t = t.detach().requires_grad_()
     settle(t)
-    a = array(t)
-    span = 1 + sum((n - 1) * s for n, s in zip(t.shape, t.stride(), strict=True)) if a.size else 0
-    flat = np.lib.stride_tricks.as_strided(a, (span,), (a.itemsize,))
+    data = None
+    if not t.is_meta:
+        a = array(t)
+        span = 1 + sum((n - 1) * s for n, s in zip(t.shape, t.stride(), strict=True)) if a.size else 0
+        data = np.lib.stride_tricks.as_strided(a, (span,), (a.itemsize,)).tobytes()
     return rebuild, (
-        flat.tobytes(),
+        data,
         t.dtype.name,
         tuple(t.shape),
         tuple(t.stride()),

@@ -1,4 +1,4 @@
-"""Where tensors live. Only `cpu` holds memory today; `cuda` can be named and says what is missing."""
+"""Where tensors live: in the CPU's memory, or, on "meta", nowhere. `cuda` can be named and says what is missing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ class device:
     """`device("cpu")`, `device("cuda", 0)`, `device("cuda:1")`: where a tensor is kept.
 
     `type` and `index` are its parts. Raises RuntimeError for other names. As a context manager it
-    takes the CPU and "meta". In a block of "meta", PyTorch makes tensors without memory, which programs
-    replace by others afterwards. Here tensors say so inside of the block, and have memory all the same.
+    says where tensors are made that say nothing else. Tensors on "meta" have shape, strides and dtype,
+    and no values: operations on them tell what their results would be like.
 
     >>> torch.device("cuda:1"), torch.zeros(2).device == torch.device("cpu")
     (device(type='cuda', index=1), True)
+    >>> with torch.device("meta"):
+    ...     layer = nn.Linear(1000000, 1000000)
+    >>> layer(torch.zeros(8, 1000000, device="meta"))
+    tensor(..., device='meta', size=(8, 1000000), grad_fn=<AddmmBackward0>)
     """
 
     __slots__ = ("type", "index")
@@ -57,7 +61,7 @@ class device:
         return device, (self.type,) if self.index is None else (self.type, self.index)
 
     def __enter__(self):
-        _entered.append(require(self) if self.type != "meta" else self)
+        _entered.append(require(self))
         return self
 
     def __exit__(self, *error):
@@ -72,21 +76,39 @@ class NoCuda(RuntimeError, AssertionError):
 
 
 CPU = device("cpu")
-_entered = [CPU]  # whose blocks the program is in
+META = device("meta")
+_entered = [CPU]  # the default, then the devices whose blocks the program is in
 
 
 def current() -> device:
-    """The device of the innermost block: the CPU, or "meta"."""
+    """The device of new tensors: that of the innermost block, or the default."""
     return _entered[-1]
 
 
-def require(where) -> device:
-    """The device `where` names (None is the CPU), if it can hold tensors; else RuntimeError (NoCuda)."""
-    if where is None or where is CPU or where == "cpu":
+def place_of(data, where=None) -> device:
+    """Where a tensor goes that is made of tensor `data`: to `where`, or that of a block, or it stays."""
+    return require(where, data.device if _entered[-1] is CPU else None)
+
+
+def set_default(where: device) -> None:
+    """Say where tensors are made outside of all blocks."""
+    _entered[0] = where
+
+
+def require(where, default: device | None = None) -> device:
+    """The device `where` names (None: `default`, or that of new tensors): the CPU or "meta".
+
+    RuntimeError (NoCuda) if it cannot hold tensors.
+    """
+    if where is None:
+        return _entered[-1] if default is None else default
+    if where is CPU or where == "cpu":
         return CPU
     where = device(where)
-    if where.type == "cpu" or where == _entered[-1]:
-        return where
+    if where.type == "cpu":
+        return CPU
+    if where.type == "meta":
+        return META
     if where.type == "cuda":
         raise NoCuda
     raise RuntimeError(f"Rushlight has no device '{where}': this version computes on the CPU only.")

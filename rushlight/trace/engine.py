@@ -230,9 +230,9 @@ def _leaf_nodes(where, ids):
 
 
 def _ones(t):
-    from .layouts import filled
+    from .layouts import filled_like
 
-    return filled(t._s.m.shape, 1, t._s.m.dtype)
+    return filled_like(t._s.m, 1)
 
 
 def _sweep_segment(tr, segment, seeds, wanted, retain, create):
@@ -275,9 +275,9 @@ def _sweep_segment(tr, segment, seeds, wanted, retain, create):
     grads: dict = {}
     for n, g in seeds:
         if g is None:
-            from .layouts import filled
+            from .layouts import filled_like
 
-            g = filled(n.m.shape, 1, n.m.dtype)
+            g = filled_like(n.m, 1)
         g = fitted(g, n.m)
         slots = grads.setdefault(op_node(n), {})
         slots[n] = slots[n] + g if n in slots else g
@@ -523,9 +523,9 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
             else:
                 g = found.get(place)
             if g is None and materialize_grads:
-                from .layouts import filled
+                from .layouts import filled_like
 
-                g = filled(t.shape, 0, t.dtype)
+                g = filled_like(t._s.m, 0)
             if g is None and not allow_unused:
                 raise RuntimeError(
                     "One of the differentiated Tensors appears to not have been used in the graph. "

@@ -40,6 +40,8 @@ class Generator:
 
     def __init__(self, device="cpu"):
         self.device = require(device)
+        if self.device.type == "meta":
+            raise RuntimeError("META device type not an accelerator: there are no random numbers on it.")
         self._engine = None
         self.manual_seed(DEFAULT_SEED)
 

@@ -6,9 +6,11 @@ import numpy as np
 
 from ..interpret.tier0 import converted
 from . import dtypes
+from .device import CPU
 from .dtypes import channels_last, channels_last_3d, contiguous_format
 from .meta import Meta, contiguous_strides, is_dense, meta, same_layout
-from .operator import Scalar, Size, Tensor, op
+from .operator import OPERATORS, RUNTIME, Scalar, Size, Tensor, op
+from .tensor import without_values
 
 
 @op(
@@ -25,6 +27,20 @@ def _filled(size: Size, value: Scalar, dtype: dtypes.dtype):
 def filled(shape, value, dtype):
     """A new tensor of `shape` whose elements are `value`."""
     return _filled(shape, value, dtype)
+
+
+def made_on(where, o, *args):
+    """What an operator without tensors makes on a device: on meta, it is not run."""
+    if where is CPU:
+        return o(*args)
+    known = OPERATORS[o.__name__]
+    return without_values(known.rule(*[x for x, k in zip(args, known.kinds, strict=True) if k != RUNTIME]))
+
+
+def filled_like(m: Meta, value):
+    """A new contiguous tensor with the shape, dtype and device of Meta `m`."""
+    made = meta(m.shape, m.dtype, None, 0, m.device)
+    return filled(m.shape, value, m.dtype) if m.placeholder is None else without_values(made)
 
 
 @op(
@@ -158,13 +174,18 @@ def is_in_format(m: Meta, memory_format) -> bool:
 def resized(t, size):
     """Tensor.resize_: another shape on the same memory, which grows if it is too small."""
     from .record import sizes
+    from .segments import settle
     from .tensor import array
     from .trie import idle
 
     shape = sizes(size)
     if t.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
-    m = meta(shape, t.dtype)
+    m = meta(shape, t.dtype, None, 0, t.device)
+    if m.placeholder is not None:
+        settle(t)
+        t._buf, t._s, t._tr, t._base = m.placeholder, idle(m, False), None, None
+        return t
     old = array(t)
     if t._tr is not None:
         from .segments import end_segment

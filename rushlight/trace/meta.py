@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+from ..interpret.placeholder import placeholder
 from . import dtypes
+from .device import CPU, device
 
 
 class Size(tuple):
@@ -41,7 +43,10 @@ class Size(tuple):
 
 
 class Meta:
-    """Shape, strides and offset (in elements), dtype; `weak` marks a Python number."""
+    """Shape, strides and offset (in elements), dtype, device; `weak` marks a Python number.
+
+    placeholder: what stands for the values on the meta device, else None.
+    """
 
     __slots__ = (
         "shape",
@@ -55,17 +60,23 @@ class Meta:
         "nbytes",
         "np_strides",
         "overlaps",
+        "device",
+        "placeholder",
     )
 
     def __repr__(self) -> str:
         weak = "weak " if self.weak else ""
         layout = "" if self.contiguous and not self.offset else f" {self.strides}+{self.offset}"
-        return f"{weak}{self.dtype.name}{list(self.shape)}{layout}"
+        where = "" if self.placeholder is None else " on meta"
+        return f"{weak}{self.dtype.name}{list(self.shape)}{layout}{where}"
 
 
 _interned: dict[tuple, Meta] = {}
 _weak: dict[type, Meta] = {}
 inference_caches: list[dict] = []
+
+
+MOST_DIMS = 64  # NumPy's
 
 
 def contiguous_strides(shape) -> tuple[int, ...]:
@@ -94,17 +105,19 @@ def same_layout(a, b, shape) -> bool:
     )
 
 
-def meta(shape, dtype, strides=None, offset=0) -> Meta:
+def meta(shape, dtype, strides=None, offset=0, where: device = CPU) -> Meta:
     """The interned Meta of a tensor; contiguous unless `strides` (in elements) are given."""
-    key = (shape, dtype, strides, offset)
+    key = (shape, dtype, strides, offset) if where is CPU else (shape, dtype, strides, offset, where)
     try:
         return _interned[key]
     except KeyError:
         pass
+    if len(shape) > MOST_DIMS:
+        raise RuntimeError(f"only tensors with up to {MOST_DIMS} dims are supported, not {len(shape)}")
     shape = Size(shape)
     plain = contiguous_strides(shape)
     strides = plain if strides is None else tuple(strides)
-    full = (shape, dtype, strides, offset)
+    full = (shape, dtype, strides, offset, *key[4:])
     m = _interned.get(full)
     if m is None:
         m = object.__new__(Meta)
@@ -114,9 +127,21 @@ def meta(shape, dtype, strides=None, offset=0) -> Meta:
         m.nbytes = m.numel * dtype.itemsize
         m.np_strides = tuple(s * dtype.itemsize for s in strides)
         m.overlaps = m.numel > 0 and any(s == 0 and n > 1 for s, n in zip(strides, shape, strict=True))
+        m.device = where
+        m.placeholder = None if where is CPU else placeholder(shape, dtype.np)
         _interned[full] = m
     _interned[key] = m
     return m
+
+
+def on(m: Meta, where: device) -> Meta:
+    """The Meta of the same tensor on a device."""
+    return m if m.device is where else meta(m.shape, m.dtype, m.strides, m.offset, where)
+
+
+def at_offset(m: Meta, offset: int) -> Meta:
+    """The Meta of the same view at another place of its memory."""
+    return m if m.offset == offset else meta(m.shape, m.dtype, m.strides, offset, m.device)
 
 
 def weak_meta(number_type: type) -> Meta:

@@ -31,6 +31,7 @@ NAMES = {
     "_cross_entropy": "NllLossBackward0",
     "_bce": "BinaryCrossEntropyBackward0",
     "_to_dtype": "ToCopyBackward0",
+    "_to_meta": "ToCopyBackward0",
     "_scatter_value": "ScatterBackward1",
     "_max_dim": "MaxBackward0",
     "_min_dim": "MinBackward0",

@@ -6,13 +6,15 @@ reference and remembers the node. The hot path (`hot.py`) comes here for everyth
 
 from __future__ import annotations
 
+import os
 import sys
 
 import numpy as np
 
 from ..interpret import tier0
 from . import dtypes, out_of_memory, overrides, trie
-from .meta import Size, meta, weak_meta
+from .device import META
+from .meta import Meta, Size, at_offset, on, weak_meta
 from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .promotion import cast_plan
 from .segments import drop_dead, end_segment, enter, run_unless_deferred, settle
@@ -24,6 +26,7 @@ new = object.__new__
 ndarray = np.ndarray
 Node = trie.Node
 NUMBERS = (bool, int, float, complex)
+LAYERS = os.path.join(PACKAGE, "nn")  # whose tensors are the caller's
 PLAIN = (Tensor, Parameter)
 MOST_REMEMBERED = 4_000  # answers that an operator keeps for inputs of the same kinds
 DEFAULT_GENERATOR: list = [None]  # filled by trace/generator.py
@@ -215,7 +218,7 @@ def _in_memory(t) -> bool:
     return op is trie.LEAF and t._tr is RECORDER.tr and t._tr.st.writes is None and not s.frozen
 
 
-_geometries: dict = {}  # (view operator, Meta, arguments): Meta without offset, offset, arguments, bytes: strides, offset
+_geometries: dict = {}  # (view operator, Meta, arguments): Meta without offset, offset, arguments, bytes: strides, offset; function
 
 
 def _is_constant(x) -> bool:
@@ -229,7 +232,7 @@ def _in_bytes(m, out):
     size = m.dtype.itemsize
     start = out.offset - m.offset
     end = start + sum([(n - 1) * s for n, s in zip(out.shape, out.strides, strict=True)])
-    if out.dtype is not m.dtype or not out.numel or start < 0 or end >= m.numel:
+    if m.placeholder is not None or out.dtype is not m.dtype or not out.numel or start < 0 or end >= m.numel:
         return None, 0
     return tuple([n * size for n in out.strides]), start * size
 
@@ -257,20 +260,20 @@ def _view_at_once(o: Operator, args):
             sizes(x) if kind == SIZE else static(x)
             for kind, x in zip(o.kinds[1:], args[1:], strict=True)
         ])
-        out = o.rule(m, *args[1:])
-        plain = out if not out.offset else meta(out.shape, out.dtype, out.strides)
-        known = plain, out.offset, args[1:], *_in_bytes(m, out)
+        out = on(o.rule(m, *args[1:]), m.device)
+        run = o.reference if out.placeholder is None else tier0.without_values(o, at_offset(out, 0)).function
+        known = at_offset(out, 0), out.offset, args[1:], *_in_bytes(m, out), run
         if len(_geometries) > MOST_REMEMBERED:
             _geometries.clear()
         _geometries[o, m, given if _is_constant(given) else args[1:]] = known
-    out, offset, statics, strides, start = known
+    out, offset, statics, strides, start, run = known
     t = new(Tensor)
     t._tr = None
     buf = source._buf
     if strides is not None and buf.flags.c_contiguous:
         t._buf = ndarray(out.shape, buf.dtype, buf, start, strides)  # NumPy's own functions take ten times as long
     else:
-        t._buf = o.reference(buf, *statics)
+        t._buf = run(buf, *statics)
     t._s = trie.idle(out, None if trie.in_inference(source._s) else False)
     before = source._offset
     if before and m.dtype is not out.dtype:
@@ -455,6 +458,8 @@ def first_time(tr, o: Operator, key, nodes, values):
     facts = tuple(metas)
     known = inferred.get(facts)
     if known is None:
+        if not tr.sweeping and any([m.placeholder is not None for m in _each(metas)]):
+            _refuse_two_devices(o, values)
         known = infer(o, metas)
         if len(inferred) > MOST_REMEMBERED:
             inferred.clear()
@@ -505,6 +510,9 @@ def infer(o: Operator, metas):
         out = metas[o.mutates[0]]
         return out, out, cast_plan(o, out, metas), False, None
     outs = o.rule(*[m for m, kind in zip(metas, o.kinds, strict=True) if kind != RUNTIME])
+    hollow = any([m.placeholder is not None for m in _each(metas)])
+    if hollow:
+        outs = tuple([on(m, META) for m in outs]) if outs.__class__ is tuple else on(outs, META)
     out = outs
     if outs.__class__ is tuple:
         out = outs[0]
@@ -513,7 +521,46 @@ def infer(o: Operator, metas):
 
             o.several = o.slow_miss = True
             reset(o)
-    return outs, out, cast_plan(o, out, metas), out.weak or out.dtype.category >= 2, None
+    plan = () if hollow else cast_plan(o, out, metas)
+    return outs, out, plan, out.weak or out.dtype.category >= 2, None
+
+
+def _each(metas):
+    """The Metas among what an operator's rule is given."""
+    return [m for x in metas for m in (x if x.__class__ is tuple else (x,)) if m.__class__ is Meta]
+
+
+def _refuse_two_devices(o: Operator, values) -> None:
+    """RuntimeError if an operand that the caller gave is in memory and another is on the meta device.
+
+    As in PyTorch, a 0-dim tensor in memory goes with all, and so do indices. What an operation made
+    for itself is a part of it.
+    """
+    for x, casts in zip(values, o.casts, strict=True):
+        for t in x if x.__class__ is tuple else (x,):
+            if casts and isinstance(t, Tensor) and t.ndim and not t.is_meta and _given(t):
+                raise RuntimeError(
+                    f"{o.name.strip('_')}(): Expected all tensors to be on the same device, but found at least two "
+                    f"devices, meta and cpu! (the tensor of shape {list(t.shape)} is on the CPU: "
+                    "move it with .to('meta'), or make the others there)"
+                )
+
+
+def _given(t) -> bool:
+    """Whether a tensor is among the arguments of the call of an operator that is running."""
+    f, call = sys._getframe(2), None
+    while f is not None and (file := f.f_code.co_filename).startswith((PACKAGE, "<rushlight")) and (
+        not file.startswith(LAYERS)
+    ):
+        call, f = f, f.f_back
+    return call is not None and _holds(call.f_locals, t)
+
+
+def _holds(x, t) -> bool:
+    """Whether a tensor is in nested containers."""
+    if isinstance(x, (tuple, list, dict)):
+        return any([_holds(i, t) for i in (x.values() if isinstance(x, dict) else x)])
+    return x is t
 
 
 def _refuse_inference(saved) -> None:

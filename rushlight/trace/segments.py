@@ -14,9 +14,10 @@ from sys import getrefcount
 import numpy as np
 
 from ..interpret import tier0
+from ..interpret.placeholder import NO_DATA
 from ..interpret.program import DOUBT, HOPES, PATIENCE
 from . import out_of_memory, trie
-from .meta import Meta, meta
+from .meta import Meta, at_offset
 from .trie import (
     ENDS,
     HAS_HISTORY,
@@ -398,7 +399,7 @@ def _restart(tr, live=None, program=None) -> None:
         m = v.m
         if m.offset and not v.rg and t._base is not None and not t._base._s.rg:
             # as `record._view_at_once` does: a loop over parts of a tensor is one path, wherever they lie in it
-            t._offset, m = t._offset + m.offset, meta(m.shape, m.dtype, m.strides)
+            t._offset, m = t._offset + m.offset, at_offset(m, 0)
         t._s = idle(m, None if trie.in_inference(v) and not v.rg else v.rg)
     if segment is not None or hooks:
         if segment is None:
@@ -497,7 +498,12 @@ def settle(t) -> None:
 
 
 def array(t) -> np.ndarray:
-    """The tensor's value as the NumPy array that holds it: flushes; do not write into it."""
+    """The tensor's value as the NumPy array that holds it: flushes; do not write into it.
+
+    NotImplementedError on the meta device.
+    """
+    if t._s.m.placeholder is not None:
+        raise NotImplementedError(NO_DATA)
     settle(t)
     buf = t._buf
     if buf is None:

@@ -27,6 +27,8 @@ STORAGES = {
 
 def memory(t) -> np.ndarray:
     """The array that owns a tensor's memory."""
+    if t.is_meta:
+        return t._buf
     a = array(t)
     while isinstance(a.base, np.ndarray):
         a = a.base
@@ -77,6 +79,8 @@ class UntypedStorage:
     def data_ptr(self) -> int:
         """Address of the first byte."""
         t = self._tensor
+        if t.is_meta:
+            return 0
         return t.data_ptr() - t.storage_offset() * t.element_size()
 
     def nbytes(self) -> int:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from . import trie
-from .meta import weak_meta
+from .meta import on, weak_meta
 from .names import grad_name
 from .plan import AS_TENSORS, FUNCTION_OUT, differentiable, rule_saves
-from .tensor import Parameter, Tensor, array
+from .tensor import Parameter, Tensor, array, without_values
 from .trie import (
     FUNCTION,
     HAS_HISTORY,
@@ -198,6 +198,8 @@ def fitted(gradient, m):
     gm = gradient._s.m
     if gm is m:
         return gradient
+    if gm.device is not m.device:  # made of constants
+        gradient = without_values(on(gm, m.device))
     if gm.shape != m.shape:
         gradient = gradient.sum_to_size(m.shape)
     if gm.dtype is not m.dtype:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..interpret.placeholder import NO_DATA
 from . import dtypes, overrides, segments, trie
-from .device import current
-from .meta import Meta, meta
+from .device import META
+from .meta import Meta, at_offset, meta, on
 from .segments import array, end_segment, settle
 from .trie import LEAF, RECORDER, VARIABLE, Storage, idle
 
@@ -97,14 +98,14 @@ class Tensor:
     shape = property(lambda self: self._s.m.shape, doc="The size of each dimension, a torch.Size.")
     dtype = property(lambda self: self._s.m.dtype, doc="The element type.")
     ndim = property(lambda self: self._s.m.ndim, doc="Number of dimensions.")
-    is_meta = property(lambda self: current().type == "meta", doc="Whether this is the meta device.")
-    device = property(lambda self: current(), doc="Where the tensor is kept.")
+    is_meta = property(lambda self: self._s.m.placeholder is not None, doc="Whether there are no values.")
+    device = property(lambda self: self._s.m.device, doc="Where the tensor is kept.")
     layout = property(lambda self: dtypes.strided, doc="torch.strided.")
     itemsize = property(lambda self: self._s.m.dtype.itemsize, doc="Bytes of one element.")
     nbytes = property(lambda self: self._s.m.nbytes, doc="Bytes of all elements.")
     is_cuda = is_sparse = is_quantized = is_mps = is_nested = is_mkldnn = False
     is_sparse_csr = is_xpu = is_xla = is_ipu = is_vulkan = is_maia = is_mtia = False
-    is_cpu = True
+    is_cpu = property(lambda self: self._s.m.placeholder is None, doc="Whether this is the CPU.")
     names = property(lambda self: (None,) * self.ndim, doc="None for each dimension.")
 
     def size(self, dim=None):
@@ -279,6 +280,11 @@ class Tensor:
                 f"assigned grad has data of a different size: {list(value.shape)} for a tensor of "
                 f"shape {list(self.shape)}"
             )
+        if value.device != self.device:
+            raise RuntimeError(
+                f"attempting to assign a gradient with device type '{value.device.type}' to a tensor with device "
+                f"type '{self.device.type}'. Please ensure that the gradient and the tensor are on the same device"
+            )
         if value.dtype is not self.dtype:
             raise RuntimeError(
                 f"assigned grad has data of a different type: {value.dtype} for a tensor of "
@@ -392,9 +398,14 @@ class Tensor:
     def data(self, value):
         if not isinstance(value, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if value.device != self.device:
+            raise RuntimeError(
+                "Attempted to call `variable.set_data(tensor)`, but `variable` and `tensor` have incompatible tensor "
+                f"type: they are on {self.device} and {value.device}."
+            )
         segments.flush()
         settle(self)
-        array(value)
+        settle(value)
         rg = self._s.rg
         self._buf = value._buf
         self._storage = value.storage_identity()
@@ -472,7 +483,7 @@ class Tensor:
         if buf is None:
             buf = array(self)
         if buf.dtype.kind == "V":  # of ml_dtypes
-            return float(buf.reshape(-1)[0])
+            return float(array(self).reshape(-1)[0])
         return buf.item()
 
     def tolist(self):
@@ -486,6 +497,13 @@ class Tensor:
         Raises RuntimeError if the tensor requires grad (unless `force`), TypeError for bfloat16
         and the 8-bit floats.
         """
+        if self._s.m.placeholder is not None:
+            if force:
+                raise NotImplementedError(NO_DATA)
+            raise TypeError(
+                "can't convert meta device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory "
+                "first."
+            )
         if self._s.rg:
             if not force:
                 raise RuntimeError(
@@ -508,6 +526,8 @@ class Tensor:
         return wrap_shared(array.astype(np.uint8) if array.dtype == bool else array)
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        if self._s.m.placeholder is not None:
+            raise BufferError("Cannot pack tensors on meta")
         if self._s.rg:
             raise BufferError(
                 "Can't export tensors that require gradient, use tensor.detach()"
@@ -584,7 +604,9 @@ class Tensor:
         return self.flip(0) if self.ndim else self
 
     def data_ptr(self) -> int:
-        """Address of the first element."""
+        """Address of the first element; 0 where there is none."""
+        if self._s.m.placeholder is not None:
+            return 0
         return array(self).__array_interface__["data"][0]
 
     def untyped_storage(self):
@@ -615,7 +637,8 @@ class Tensor:
         return tensor_str(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self._s.m.ndim == 0 else object.__format__(self, spec)
+        m = self._s.m
+        return format(self.item(), spec) if m.ndim == 0 and m.placeholder is None else object.__format__(self, spec)
 
     # ------------------------------------------------------------ copies and pickling
 
@@ -736,6 +759,15 @@ def wrap(a: np.ndarray, requires_grad: bool = False) -> Tensor:
     t = new(Tensor)
     marked = None if RECORDER.tr.inference and not requires_grad else requires_grad
     t._s, t._tr, t._buf = idle(meta_of_array(a), marked), None, a
+    return t
+
+
+def without_values(m: Meta, requires_grad: bool = False) -> Tensor:
+    """The tensor on the meta device that has a Meta, whichever device that is on."""
+    t = new(Tensor)
+    marked = None if RECORDER.tr.inference and not requires_grad else requires_grad
+    m = on(at_offset(m, 0), META)
+    t._s, t._tr, t._buf = idle(m, marked), None, m.placeholder
     return t
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..interpret.placeholder import NO_DATA
 from ..interpret.tier0 import NANS, converted
 from . import trie
-from .meta import is_dense, meta
+from .meta import at_offset, is_dense
 from .segments import end_segment, enter, run_unless_deferred
 from .trie import (
     ALIAS,
@@ -135,17 +136,18 @@ def set_leaf(t, requires_grad: bool):
         return t
 
 
-def refuse_overlap(out, inputs, whole: bool = False) -> None:
+def refuse_overlap(out, inputs, whole: bool = False, size: int = 0) -> None:
     """RuntimeError if `out` shares some memory with an input, but not all of it in the same order.
 
-    As PyTorch, this looks at tensors without gaps only. whole: refuse all of the memory, too.
+    As PyTorch, this looks at tensors without gaps only. whole: refuse all of the memory, too. size: the
+    bytes that `out` is going to have, if these are more.
     """
     storage = out._storage
     if storage is None and not whole:
         return
     for x in inputs:
         if whole and isinstance(x, (tuple, list)):
-            refuse_overlap(out, x, True)
+            refuse_overlap(out, x, True, size)
         if whole and x is out:
             raise _overlap(out, x)
         if getattr(x, "_storage", None) is not storage or x is out or storage is None:
@@ -158,7 +160,7 @@ def refuse_overlap(out, inputs, whole: bool = False) -> None:
         if start == other and a.nbytes == b.nbytes:
             if a.strides == b.strides and not whole:
                 continue
-        elif start + a.nbytes <= other or other + b.nbytes <= start:
+        elif start + max(a.nbytes, size) <= other or other + b.nbytes <= start:
             continue
         raise _overlap(out, x)
 
@@ -201,6 +203,8 @@ def write(t, source, in_place: bool = False):
             refuse_overlap(t, (source,))
         tr = RECORDER.tr
         m, sm = t._s.m, source._s.m
+        if sm.placeholder is not None and m.placeholder is None:
+            raise NotImplementedError(NO_DATA)
         if sm.shape != m.shape:
             _check_expands(m, sm)
         base = t._base
@@ -244,6 +248,8 @@ def write(t, source, in_place: bool = False):
 
 
 def _copy(dst, src) -> None:
+    if dst.__class__ is not np.ndarray:  # the meta device
+        return
     if src.dtype.kind == "c" and dst.dtype.kind != "c":
         src = src.real
     if dst.dtype.char == "e":
@@ -305,7 +311,7 @@ def regenerate(tr, t):
     b = base._s if base._tr is tr else enter(tr, base)
     m = t._s.m
     if t._offset != base._offset:
-        m = meta(m.shape, m.dtype, m.strides, m.offset + t._offset - base._offset)
+        m = at_offset(m, m.offset + t._offset - base._offset)
         t._offset = base._offset
     geometry = (m.shape, m.strides, m.offset, m.dtype)
     v, fresh = edge(tr, RESTRIDE, (b, geometry), m, b.rg, b.root, ins=(b,))
@@ -327,6 +333,8 @@ def restrider(node):
 
 def restrided(buf: np.ndarray, base, m) -> np.ndarray:
     """The view with Meta `m` of the memory that `buf` shows with Meta `base`."""
+    if m.placeholder is not None:
+        return m.placeholder
     if m.dtype is not base.dtype:
         raise RuntimeError("a view with another dtype cannot be regenerated from its base")
     move = (m.offset - base.offset) * base.dtype.itemsize
@@ -348,11 +356,6 @@ def _bytes_of(owner: np.ndarray):
     """All memory of an array, from its first element to its last one."""
     count = 1 + sum((n - 1) * s for n, s in zip(owner.shape, owner.strides, strict=True)) // owner.itemsize
     return np.lib.stride_tricks.as_strided(owner, (count,), (owner.itemsize,)).view(np.uint8)
-
-
-def contiguous_meta(m):
-    """`m` with contiguous strides and no offset."""
-    return m if m.contiguous and not m.offset else meta(m.shape, m.dtype)
 
 
 __all__ = ["HAS_HISTORY", "alias", "node_of", "regenerate", "set_leaf", "write"]

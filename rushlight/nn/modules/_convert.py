@@ -7,7 +7,7 @@ from typing import Any
 
 import rushlight
 from rushlight.trace import no_grad
-from rushlight.trace.tensor import Tensor
+from rushlight.trace.tensor import Parameter, Tensor
 
 
 class ConvertMixin:
@@ -18,13 +18,18 @@ class ConvertMixin:
         if recurse:
             for module in self.children():
                 module._apply(fn)
-        for parameter in self._parameters.values():
+        for name, parameter in self._parameters.items():
             if parameter is None:
                 continue
             with no_grad():
-                parameter.data = fn(parameter.data)
-                if parameter.grad is not None:
-                    parameter.grad = fn(parameter.grad)
+                value = fn(parameter.data)
+                grad = None if parameter.grad is None else fn(parameter.grad)
+                if value.device == parameter.device:
+                    parameter.data = value
+                else:  # another tensor: what has no memory cannot get some
+                    parameter = Parameter(value, parameter.requires_grad)
+                    self._parameters[name] = parameter
+                parameter.grad = grad
         for name, buffer in self._buffers.items():
             if buffer is not None:
                 with no_grad():
@@ -34,7 +39,8 @@ class ConvertMixin:
     def to(self: Any, *args: Any, **kwargs: Any) -> Any:
         """Move or cast in place: `to(device)`, `to(dtype)`, `to(tensor)`, `to(memory_format=)`.
 
-        Only floating-point and complex tensors change their dtype. Returns self.
+        Only floating-point and complex tensors change their dtype. Returns self. Raises
+        NotImplementedError for tensors on "meta", which have no values to move: see `to_empty`.
         """
         device, dtype, memory_format = _parse_to(*args, **kwargs)
         if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
@@ -51,6 +57,11 @@ class ConvertMixin:
                 options["dtype"] = dtype
             if memory_format is not None and t.ndim in (4, 5):
                 options["memory_format"] = memory_format
+            if t.is_meta and device is not None and rushlight.device(device).type != "meta":
+                raise NotImplementedError(
+                    "Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of "
+                    "torch.nn.Module.to() when moving module from meta to a different device."
+                )
             return t.to(**options) if options else t
 
         return self._apply(convert)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -216,6 +217,12 @@ class StateMixin:
                     f"size mismatch for {key}: copying a param with shape {_size(value)} from "
                     f"checkpoint, the shape in current model is {_size(own)}."
                 )
+        if own.is_meta and not value.is_meta and not assign:
+            warnings.warn(
+                f"for {key}: copying from a non-meta parameter in the checkpoint to a meta parameter in the current "
+                "model, which is a no-op. (Did you mean to pass `assign=True`?)",
+                stacklevel=4,
+            )
         try:
             with no_grad():
                 if not assign:
