@@ -11,6 +11,7 @@ from ..trace.dtypes import uint8
 from ..trace.tensor import Tensor
 from .max_pooling import _put_flat
 from .native_forms import native_batch_norm
+from .pointwise import piecewise
 from .resampling import _smooth, by_matrix
 from .softmax import _softmax_backward, softmax
 from .view import _slice
@@ -61,13 +62,15 @@ def _upsample_bilinear2d_aa(input: Tensor, output_size: Sequence[int] | None, al
 
 def max_pool2d_with_indices_backward(grad_output: Tensor, input: Tensor, kernel_size, stride, padding,
                                      dilation, ceil_mode: bool, indices: Tensor) -> Tensor:
-    """Gradients of maxima put to where the maxima were; the input's shape."""
+    """Gradients of maxima put to where the maxima were; the input's shape. Flat as a function of the input."""
     shape = tuple(input.shape)
     if grad_output.dtype is not input.dtype:
         raise RuntimeError(f"expected gradients of {input.dtype}, but got {grad_output.dtype}")
     if input.ndim == 3:
-        return _put_flat(grad_output[None], indices[None], (1, *shape))[0]
-    return _put_flat(grad_output, indices, shape)
+        made = _put_flat(grad_output[None], indices[None], (1, *shape))[0]
+    else:
+        made = _put_flat(grad_output, indices, shape)
+    return piecewise(made, input)
 
 
 def native_dropout_backward(grad_output: Tensor, mask: Tensor, scale: float) -> Tensor:

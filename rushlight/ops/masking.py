@@ -17,6 +17,7 @@ from ..trace.operator import BoolTensor, IntTensor, Tensor, function, op
 from . import rules
 from .indexing import TensorType, _index, add_rows, combined
 from .scatter import gather
+from .shape import clone
 from .values import bounded, found, zeros
 
 
@@ -358,9 +359,10 @@ def one_hot(input: Tensor, num_classes: int = -1):
 # ---------------------------------------------------------------- a part of a copy
 
 
-def _with_part(input, part, src, name: str):
-    """A copy of `input` whose view `part(copy)` is `src`."""
-    copy = input.clone()
+def _with_part(input, part, src, name: str, copy=None):
+    """A copy of `input` (made here, or given) whose view `part(copy)` is `src`."""
+    if copy is None:
+        copy = input.clone()
     view = part(copy)
     if view.shape != src.shape:
         raise RuntimeError(
@@ -379,13 +381,23 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int):
 
 @function()
 def as_strided_scatter(input: Tensor, src: Tensor, size, stride, storage_offset: int | None = None):
-    """A copy of `input` with `src` in the view `as_strided(size, stride, storage_offset)`."""
+    """A copy of `input` with `src` in the view `as_strided(size, stride, storage_offset)`.
+
+    The view is one of the memory of `input`, all of which is copied; it may lie beside `input`.
+    """
     offset = input.storage_offset() if storage_offset is None else storage_offset
 
     def part(t):
         return t.as_strided(size, stride, offset)
 
-    return _with_part(input, part, src, "as_strided_scatter")
+    m, start = input._s.m, input.storage_offset()
+    if m.overlaps or not m.numel or (m.contiguous and not start):
+        return _with_part(input, part, src, "as_strided_scatter")
+    end = max(at + 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+              for at, shape, strides in ((start, m.shape, m.strides), (offset, size, stride)))
+    memory = clone(input.as_strided((end,), (1,), 0))
+    copy = memory.as_strided(m.shape, m.strides, start)
+    return _with_part(input, part, src, "as_strided_scatter", copy)
 
 
 @function(out=True)

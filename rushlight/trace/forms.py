@@ -123,7 +123,12 @@ def write_out(name: str, result, out, inputs=()):
         )
     if name in APART:
         out.check_writable(name)
-        refuse_overlap(out, inputs, True)
+        refuse_overlap(out, inputs, True, result.nbytes)
+    if out.device != result.device:
+        raise RuntimeError(
+            f"{name}(): Attempting to copy from device {result.device} to device {out.device}, but cross-device copies "
+            "are not allowed!"
+        )
     if out.shape != result.shape:
         if out.numel() and out.storage_identity().version >= 0:
             import warnings

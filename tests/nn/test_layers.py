@@ -51,6 +51,8 @@ LAYERS = {
     "AvgPool1d": run(lambda nn: nn.AvgPool1d(2), (1, 2, 6)),
     "AdaptiveAvgPool2d": run(lambda nn: nn.AdaptiveAvgPool2d((2, None)), (1, 2, 5, 6)),
     "AdaptiveMaxPool2d": run(lambda nn: nn.AdaptiveMaxPool2d(3), (1, 2, 5, 6)),
+    "CrossMapLRN2d": run(lambda nn: nn.CrossMapLRN2d(3, alpha=0.5, k=1.5), (2, 5, 3, 2)),
+    "CrossMapLRN2d even": run(lambda nn: nn.CrossMapLRN2d(4, alpha=0.5, beta=2.0), (1, 6, 2, 2)),
     "LPPool2d": run(lambda nn: nn.LPPool2d(2, 2), (1, 2, 4, 4)),
     "BatchNorm1d": run(lambda nn: nn.BatchNorm1d(3), (4, 3)),
     "BatchNorm2d": run(lambda nn: nn.BatchNorm2d(2, momentum=None), (3, 2, 4, 4)),

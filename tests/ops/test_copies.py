@@ -52,3 +52,6 @@ def test_views_of_memory_with_gaps():
     check("as_strided", Given(A[0], view=lambda t: t[:1].expand(3, 4)), (2, 3), (1, 1))
     check("as_strided_scatter", A, A[0, :2, :2], (2, 2), (4, 1), 3, grad=False)
     check_error("as_strided_scatter", A, A[0], (2, 2), (4, 1))
+    for offset in (None, 0, 9):  # of the memory, of which the tensor is a part
+        check(lambda T, x, s, at=offset: T.as_strided_scatter(x[0, 1:, ::2], s, (2, 2), (2, 1), at), A, A[0, :2, :2],
+              grad=False)

@@ -85,5 +85,7 @@ def test_out_that_is_an_input():
     for f in (lambda T, x: T.gather(x, 0, T.tensor(at), out=x), lambda T, x: T.take(x, T.tensor(at), out=x),
               lambda T, x: T.masked_select(x, x > -9, out=x), lambda T, x: T.cat([x, x[:0]], out=x),
               lambda T, x: T.index_select(x, 0, T.tensor(at), out=x[:3]),
-              lambda T, x: T.kthvalue(x, 1, out=(x, T.tensor(0)))):
+              lambda T, x: T.kthvalue(x, 1, out=(x, T.tensor(0))),
+              lambda T, x: T.cat([x, x], out=x[:1]),  # (that grows over its neighbours)
+              lambda T, x: (i := T.tensor(at)) is None or T.gather(T.tensor(at), 0, i[1:], out=i[:1])):
         check_error(f, Given(np.ones(3), grad=False))

@@ -6,6 +6,7 @@ import numbers
 from typing import Any
 
 import rushlight
+from rushlight.autograd.function import Function, once_differentiable
 from rushlight.nn import functional as F
 from rushlight.nn import init
 from rushlight.nn.parameter import Parameter
@@ -42,8 +43,8 @@ class LocalResponseNorm(Module):
 class CrossMapLRN2d(LocalResponseNorm):
     """As `LocalResponseNorm` for (N, C, H, W) over neighbouring channels, as Torch7 computed it.
 
-    The window is symmetric, and channel 0 never leaves it. The gradient is this formula's own
-    (PyTorch's backward pass leaves channel 0 out).
+    The window is symmetric, and channel 0 never leaves it. The gradient is PyTorch's, in which a channel has a
+    part in other channels than these: in those of a window that reaches further down than up.
 
     >>> nn.CrossMapLRN2d(3, alpha=1.0, beta=1.0)(torch.ones(1, 3, 1, 1)).flatten()
     tensor([0.6000, 0.5000, 0.5000])
@@ -53,12 +54,40 @@ class CrossMapLRN2d(LocalResponseNorm):
         super().__init__(size, alpha, beta, k)
 
     def forward(self, input: Tensor) -> Tensor:
-        beside = (self.size - 1) // 2
+        if input.ndim != 4:
+            raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.ndim}D instead.")
+        return _CrossMap.apply(input, self.size, self.alpha, self.beta, self.k)
+
+
+def _summed(x: Tensor, near: Tensor) -> Tensor:
+    """The sums of channels: for each the channels that a row of `near` says."""
+    return rushlight.einsum("nchw,dc->ndhw", x, near.to(x.dtype))
+
+
+class _CrossMap(Function):
+    """`CrossMapLRN2d`: x / (k + alpha / size * sum of x^2 over the window)^beta."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
+        beside = (size - 1) // 2
         at = rushlight.arange(input.shape[1])
         near = (at[:, None] - at).abs() <= beside
         near[beside + 1 :, 0] = True
-        total = rushlight.einsum("nc...,dc->nd...", input.pow(2), near.to(input.dtype))
-        return input * (self.k + total * (self.alpha / self.size)).pow(-self.beta)
+        scale = k + _summed(input.pow(2), near) * (alpha / size)
+        made = input * scale.pow(-beta)
+        ctx.save_for_backward(input, made, scale)
+        ctx.size, ctx.alpha, ctx.beta = size, alpha, beta
+        return made
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple:
+        input, made, scale = ctx.saved_tensors
+        at = rushlight.arange(input.shape[1])
+        after = at - at[:, None] + int(ctx.size - (ctx.size - 1) / 2)  # PyTorch's place in its window
+        shares = _summed(g * made / scale, (after >= 0) & (after < ctx.size))
+        factor = 2 * ctx.alpha * ctx.beta / ctx.size
+        return scale.pow(-ctx.beta) * g - factor * input * shares, None, None, None, None
 
 
 class LayerNorm(Module):
