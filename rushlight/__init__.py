@@ -118,6 +118,8 @@ _LAZY = {
     "xpu": ("xpu", None),
     "ScriptModule": ("jit", "ScriptModule"),
     "ScriptFunction": ("jit", "ScriptFunction"),
+    "functional": ("functional", None),
+    "torch_version": ("torch_version", None),
     "version": ("version", None),
     "UntypedStorage": ("trace.storage", "UntypedStorage"),
     "TypedStorage": ("trace.storage", "TypedStorage"),
@@ -332,7 +334,11 @@ def typename(obj) -> str:
 
 
 def _assert(condition, message: str) -> None:
-    """Assert that works on tensors."""
+    """Assert that works on tensors, and is a part of a graph where a module is traced (`torch.fx`)."""
+    if type(condition) is not Tensor and hasattr(type(condition), "__torch_function__"):
+        from .trace.overrides import call
+
+        return call(_assert, type(condition), (condition, message), {})
     assert condition, message
 
 

@@ -38,6 +38,7 @@ class CustomOpDef:
         if not colons or not space or not own:
             raise ValueError(f"custom_op: the name must be 'namespace::name', but got {name!r}")
         self._name, self._fn = name, fn
+        self._fake: Callable | None = None
         self._function: type[Function] | None = None
         _DEFINED[name] = self
         namespace(space)._register(own, self)
@@ -51,9 +52,14 @@ class CustomOpDef:
                 f"{self._name} has no implementation for the CPU; register one with torch.library.impl"
             )
         if self._function is None:
-            return self._fn(*args, **kwargs)
+            return self._run(*args, **kwargs)
         return self._function.apply(*args, *kwargs.values()) if not kwargs else (
             self._function.apply(*self._bound(args, kwargs)))
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
+        """The result; of tensors on the meta device, what the fake implementation says of it."""
+        hollow = self._fake is not None and any([getattr(x, "is_meta", False) for x in (*args, *kwargs.values())])
+        return (self._fake if hollow else self._fn)(*args, **kwargs)  # type: ignore[misc]
 
     def _bound(self, args: tuple, kwargs: dict) -> tuple:
         import inspect
@@ -63,7 +69,11 @@ class CustomOpDef:
         return tuple(given.arguments.values())
 
     def register_fake(self, fn: Callable) -> Callable:
-        """Accepted: shapes are known from running the operator. Returns `fn`."""
+        """What the operator gives for tensors on the meta device: `fn` of them, which it returns.
+
+        Without one the operator runs on them.
+        """
+        self._fake = fn
         return fn
 
     def register_kernel(self, device_types: Any, fn: Callable | None = None) -> Any:
@@ -83,7 +93,7 @@ class CustomOpDef:
         """backward(ctx, *grads) gives the inputs' gradients; setup_context(ctx, inputs, output) saves."""
 
         def forward(*args: Any) -> Any:
-            return self._fn(*args)  # type: ignore[misc]
+            return self._run(*args)
 
         def nothing(ctx: Any, inputs: Any, output: Any) -> None:
             pass
@@ -133,12 +143,18 @@ def _found(op: Any) -> CustomOpDef:
 
 
 def register_fake(op: Any, func: Callable | None = None, /, **_: Any) -> Any:
-    """Accepted: shapes are known from running the operator. A decorator without `func`.
+    """`CustomOpDef.register_fake` of an operator or its name. A decorator without `func`.
 
-    Unlike PyTorch's, also for operators that are not there: packages say the shapes of those in their
+    Unlike PyTorch's, it takes operators that are not there: packages say the shapes of those in their
     compiled extension, which is not loaded here (`torch.ops.load_library`).
     """
-    return (lambda given: given) if func is None else func
+    def take(given: Callable) -> Callable:
+        try:
+            return _found(op).register_fake(given)
+        except RuntimeError:
+            return given
+
+    return take if func is None else take(func)
 
 
 def register_autograd(

@@ -30,6 +30,18 @@ def test_an_operator_with_its_gradient():
         assert torch.autograd.grad(y.sum(), x)[0].tolist() == [300.0, 300.0]
 
 
+def test_the_fake_implementation_is_for_the_meta_device():
+    @LIBRARY.custom_op("testing::counted", mutates_args=())
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        return torch.tensor([x.item()])
+
+    with pytest.raises(RuntimeError, match="meta"):
+        counted(torch.ones((), device="meta"))
+    LIBRARY.register_fake("testing::counted", lambda x: x.new_empty(1))
+    assert counted(torch.ones((), device="meta")).shape == (1,) and counted(torch.ones(())).tolist() == [1.0]
+    LIBRARY.register_fake("testing::of_an_extension", lambda x: x)
+
+
 def test_without_a_registered_gradient_that_of_the_parts():
     LIBRARY.custom_op("testing::cubed", lambda x: x**3, mutates_args=())
     x = torch.tensor(2.0, requires_grad=True)

@@ -49,7 +49,10 @@ def hot(program, scalars) -> bool:
 
 def first_run(program, scalars) -> None:
     """A program is run for the first time, or its family has a new form: it gets a native form if there is one for it."""
-    if MODE == "never" or STAY_OUT[0] or len(program.instructions) < FEW or _checked():
+    if MODE == "never" or STAY_OUT[0] or _checked():
+        tier0_program.HOPES[0] = 0  # nothing is going to have a shared form: what is new runs at once
+        return
+    if len(program.instructions) < FEW:
         return
     from . import native, templates
 

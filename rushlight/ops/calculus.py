@@ -125,6 +125,12 @@ def gradient(input: Tensor, *, spacing=None, dim=None, edge_order: int = 1):
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     dims = list(rules.wrap_dims(dim, input.ndim))
+    for x in spacing if isinstance(spacing, (list, tuple)) else ():
+        if isinstance(x, TensorClass) and x.device != input.device:
+            raise RuntimeError(
+                "torch.gradient expected each tensor to be on the same device, but got devices "
+                f"{input.device} and {x.device}!"
+            )
     f = input if input.dtype.category >= dtypes.FLOAT else input.to(dtypes.get_default_dtype())
     made = []
     for d, h in zip(dims, _spacings(spacing, dims), strict=True):

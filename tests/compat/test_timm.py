@@ -18,3 +18,13 @@ def test_models_train(name, size, dtype, tmp_path):
         numbers["losses"] = train(net, lambda: torch.nn.functional.cross_entropy(net(x), y), steps=2)
         numbers["logits"] = net.eval()(x)
     """, tmp_path, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name, how", [("resnet18", "list"), ("resnet18", "fx"), ("convnext_atto", "list")])
+def test_features(name, how, tmp_path):
+    same(f"""
+        import timm
+        net = timm.create_model("{name}", features_only=True, feature_cls="{how}", out_indices=(1, 2))
+        for i, features in enumerate(fill(net, 0.05).eval()(data(1, 3, 32, 32))):
+            numbers[f"features {{i}}"] = features
+    """, tmp_path, rtol=1e-3, atol=1e-4)

@@ -42,3 +42,22 @@ def test_compiled_operators_say_that_they_are_absent(tmp_path):
         except RuntimeError as error:
             numbers["error"] = str(error)
     """, tmp_path)
+
+
+@pytest.mark.parametrize("name, node, size", [("resnet18", "layer2.0.relu_1", 64), ("swin_t", "features.3", 64)])
+def test_features(name, node, size, tmp_path):
+    same(f"""
+        from torchvision import models
+        from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+        net = fill(models.{name}(), 0.05).eval()
+        numbers["train"], numbers["eval"] = map(" ".join, get_graph_node_names(net))
+        numbers["features"] = create_feature_extractor(net, ["{node}"])(data(1, 3, {size}, {size}))["{node}"]
+    """, tmp_path, rtol=1e-3, atol=1e-4)
+
+
+def test_nodes_of_a_transformer(tmp_path):
+    same("""
+        from torchvision import models
+        from torchvision.models.feature_extraction import get_graph_node_names
+        numbers["nodes"] = " ".join(get_graph_node_names(models.vit_b_16(num_classes=2))[0])
+    """, tmp_path)

@@ -191,6 +191,8 @@ def test_never(monkeypatch):
     monkeypatch.setattr(background, "compile_now", None)
     trie.forget()
     assert [(torch.ones(3) * 2).sum().item() for _ in range(6)] == [6.0] * 6
+    tier0_program.HOPES[0] = 3  # that new programs find a shared form, which is in vain
+    assert (torch.ones(4) * 2 + 1).sum().item() == 12.0 and tier0_program.HOPES[0] == 0
 
 
 def test_a_long_program_is_compiled_after_its_first_run(monkeypatch):

@@ -314,3 +314,14 @@ def test_nothing_is_left_patched():
     import math
 
     assert math.sqrt(4) == 2 and not hasattr(math.sqrt, "__wrapped__")
+
+
+def test_an_assertion_is_a_part_of_the_graph():
+    def checked(x):
+        rushlight._assert(x.shape[0] == 2, "two rows are expected")
+        return x + 1
+
+    g = symbolic_trace(checked)
+    assert g(rushlight.ones(2)).tolist() == [2.0, 2.0] and "_assert" in g.code
+    with pytest.raises(AssertionError, match="two rows"):
+        g(rushlight.ones(3))

@@ -39,3 +39,4 @@ def test_derivatives():
     for options in ({"edge_order": 3}, {"spacing": [1.0, 2.0]}, {"dim": 5}, {"dim": (0, 0)}):
         check_error("gradient", A, **options)
     check_error("gradient", A[:1, 0, 0])
+    check_error(lambda T, x: T.gradient(x, spacing=[T.arange(3), T.arange(4, device="meta")], dim=[1, 2]), A[0])
