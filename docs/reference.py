@@ -35,9 +35,9 @@ INDEX = {
     "Data": "utils.data datasets datasets.transforms datasets.transforms.functional datasets.text",
     "Files": "serialization storage safetensors hub",
     "Looking inside": "tools tools.board tools.summary tools.progress tools.plots tools.explain profiler "
-                      "autograd.profiler utils.tensorboard fx fx.passes.shape_prop",
+                      "autograd.profiler utils.tensorboard utils.benchmark fx fx.passes.shape_prop",
     "Settings": "cpu cpu.amp cuda cuda.amp accelerator backends overrides utils.hooks utils.dlpack "
-                "testing alias jit library futures ao",
+                "testing alias functional torch_version jit library futures ao",
 }  # fmt: skip
 INDEX = {group: [f"rushlight.{name}" for name in names.split()] for group, names in INDEX.items()}
 INDEX["Tensors"].insert(0, "rushlight")

@@ -9,7 +9,7 @@ import rushlight
 from .nn import functional as F  # noqa: F401 - a name of PyTorch's
 
 __all__ = (
-    "atleast_1d atleast_2d atleast_3d align_tensors broadcast_shapes broadcast_tensors cartesian_prod block_diag cdist "
+    "atleast_1d atleast_2d atleast_3d broadcast_shapes broadcast_tensors cartesian_prod block_diag cdist "
     "chain_matmul einsum istft lu meshgrid norm split stft tensordot unique unique_consecutive unravel_index"
 ).split()
 
