@@ -1,5 +1,4 @@
-"""torch.utils.benchmark: how long a statement takes, and tables that compare such measurements.
-"""
+"""torch.utils.benchmark: how long a statement takes, and tables that compare such measurements."""
 
 from __future__ import annotations
 
