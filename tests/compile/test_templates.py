@@ -217,7 +217,8 @@ def test_packed_sequences_have_no_family(shared):
 
 def test_a_family_whose_members_find_no_form_gets_them_more_and_more_seldom():
     family = templates.Family()
-    program = tier0_program.Program([object()] * 10, (), ())
+    program = tier0_program.Program([], (), ())
+    program.instructions = [None] * 10
     program.family, family.runs = family, 10
     family.spent = 1.5 * tier0_program.SHARED * tier0_program.COST * 10
     assert program._in_a_large_family
