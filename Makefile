@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test compat lint bench docs support
+.PHONY: demo test compat lint bench docs lowering support
 
 demo: .venv/run
 	$(BIN)/rushlight demo
@@ -24,6 +24,9 @@ bench: .venv/dev
 docs: .venv/docs
 	$(BIN)/python docs/reference.py
 	@echo "The API reference is docs/_build/index.html"
+
+lowering: .venv/dev
+	$(BIN)/python docs/lowering.py
 
 support: .venv/dev
 	$(BIN)/python docs/support.py

@@ -70,6 +70,37 @@ def lowering(o: Any) -> str:
     return "view" if o.view else "reference"
 
 
+def measured(families: dict[str, list[Any]]) -> list[str]:
+    """The table of what was seen to become native (`lowering.tsv`)."""
+    seen = {}
+    for line in (HERE / "lowering.tsv").read_text().splitlines():
+        name, native, *reasons = line.split("\t")
+        seen[name] = native, reasons
+    lines = ["", "## Native code, measured", "",
+             "`docs/lowering.py` ran samples of PyTorch's databases of operators and modules, and all optimisers, until they were compiled, with "
+             "gradients and in several dtypes. *Native*: always lowered (*: but for complex numbers, which stay in tier 0). *Partly*: it depends on "
+             "arguments or dtypes. *Tier 0 only*: NumPy runs it inside of a native program. The reasons are those that `explain()` gives: \"the "
+             "values of a symbol\" and \"a branch on a value\" are references that look at numbers.", "",
+             "| file | native | partly, tier 0 for | tier 0 only, for | not met |", "| --- | --- | --- | --- | --- |"]
+    for family in sorted(families):
+        kinds: dict[str, list[str]] = {"native": [], "partly": [], "tier 0": [], "": []}
+        for o in sorted(families[family], key=lambda o: o.name):
+            native, reasons = seen.get(o.name, ("", []))
+            real = [r for r in reasons if r != "complex numbers"]
+            why = f": {'; '.join(real or reasons)}"
+            if native and not real:
+                kinds["native"].append(f"`{o.name}`{'*' if reasons else ''}")
+            elif native:
+                kinds["partly"].append(f"`{o.name}`{why}.")
+            elif reasons:
+                kinds["tier 0"].append(f"`{o.name}`{why}.")
+            elif not o.view:
+                kinds[""].append(f"`{o.name}`")
+        if any(kinds.values()):
+            lines.append(f"| {family} | " + " | ".join(" ".join(k) for k in kinds.values()) + " |")
+    return lines
+
+
 def text(parity: dict | None = None) -> str:
     """The page."""
     dir(rushlight)  # loads all operators
@@ -101,6 +132,7 @@ def text(parity: dict | None = None) -> str:
         constant = [f"`{o.name}`" for o in sorted(families[family], key=lambda o: o.name) if not o.gradients]
         lines.append(f"| {family} | {' '.join(kinds['own'])} | {' '.join(kinds['reference'])} | {' '.join(kinds['view'])} | "
                      f"{' '.join(constant)} |")
+    lines += measured(families)
     if parity is not None:
         lines += ["", "## PyTorch's own tests", "", "| suite | tasks | whole | cases | passed |", "| --- | ---: | ---: | ---: | ---: |"]
         suites: dict[str, list[dict]] = {}

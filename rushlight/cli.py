@@ -8,8 +8,11 @@ import sys
 
 import click
 
+from .version import __version__
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="Rushlight %(version)s")
 def main() -> None:
     """Rushlight: a deep-learning framework with PyTorch's programming model."""
 
@@ -35,23 +38,39 @@ def demo(epochs: int, out: str, seed: int, quick: bool, fresh: bool) -> None:
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.argument("script", type=click.Path(exists=True, dir_okay=False))
+@click.option("-m", "module", is_flag=True, help="SCRIPT is the name of a module, as in `python -m`.")
+@click.argument("script")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def run(script: str, arguments: tuple[str, ...]) -> None:
-    """Run a program that says `import torch` with Rushlight instead."""
-    _run(script, arguments)
+def run(module: bool, script: str, arguments: tuple[str, ...]) -> None:
+    """Run a program that says `import torch` with Rushlight instead.
+
+    ARGUMENTS are the program's own. `rushlight run -m pytest tests` runs a module.
+    """
+    if not module and not os.path.isfile(script):
+        raise click.BadParameter(f"there is no file '{script}'", param_hint="'SCRIPT'")
+    if module:
+        import importlib.util
+
+        sys.path.insert(0, os.getcwd())
+        if importlib.util.find_spec(script.partition(".")[0]) is None:
+            raise click.BadParameter(f"there is no module '{script}'", param_hint="'SCRIPT'")
+    _run(script, arguments, module)
 
 
-def _run(script: str, arguments: tuple[str, ...]) -> None:
+def _run(script: str, arguments: tuple[str, ...], module: bool = False) -> None:
     import runpy
 
     from .alias import install
 
     install()
     sys.argv = [script, *arguments]
-    sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
+    if not module:
+        sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
     try:
-        runpy.run_path(script, run_name="__main__")
+        if module:
+            runpy.run_module(script, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(script, run_name="__main__")
     except (Exception, KeyboardInterrupt) as e:  # shown as Python shows it: from the script on
         tb = e.__traceback__
         while tb is not None and tb.tb_frame.f_code.co_filename != script:

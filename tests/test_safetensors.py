@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.torch as theirs
 import torch
 
 import rushlight
 from rushlight import safetensors as ours
 
-theirs = pytest.importorskip("safetensors.torch")
 DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8",
           "bool"]
 

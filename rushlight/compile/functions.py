@@ -66,6 +66,8 @@ def _reduction(name):
 def filled(shape, number, dtype) -> Symbol:
     """A number everywhere."""
     shape = (shape,) if is_whole(shape) else tuple(shape)
+    if np.dtype(dtype) == bool and not isinstance(number, Symbol):
+        number = bool(number)
     e = ex.const(number, np.dtype(dtype)) if not isinstance(number, Symbol) \
         else ex.cast(number.expr, dtype)
     return Symbol(broadcast_to(Symbol(e), shape).expr)

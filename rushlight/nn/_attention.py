@@ -185,8 +185,8 @@ def multi_head_attention_forward(
         v = rushlight.cat([v, bias_v.repeat(1, batch, 1)])
         attn_mask, padding = _longer(attn_mask), _longer(padding)
     q = q.reshape(length, batch * num_heads, head).transpose(0, 1)
-    k = k.reshape(-1, batch * num_heads, head).transpose(0, 1) if static_k is None else static_k
-    v = v.reshape(-1, batch * num_heads, head).transpose(0, 1) if static_v is None else static_v
+    k = k.reshape(k.shape[0], batch * num_heads, head).transpose(0, 1) if static_k is None else static_k
+    v = v.reshape(v.shape[0], batch * num_heads, head).transpose(0, 1) if static_v is None else static_v
     if add_zero_attn:
         zeros = rushlight.zeros((batch * num_heads, 1, head), dtype=k.dtype, device=k.device)
         k, v = rushlight.cat([k, zeros], 1), rushlight.cat([v, zeros], 1)
@@ -225,7 +225,7 @@ def multi_head_attention_forward(
         output = _f("scaled_dot_product_attention")(q, k, v, attn_mask, dropout_p, is_causal)
         output = output.permute(2, 0, 1, 3)
     output = output.contiguous().view(length * batch, embed)
-    output = _f("linear")(output, out_proj_weight, out_proj_bias).view(length, batch, -1)
+    output = _f("linear")(output, out_proj_weight, out_proj_bias).view(length, batch, out_proj_weight.shape[0])
     if need_weights:
         weights = weights.view(batch, num_heads, length, source)
         if average_attn_weights:

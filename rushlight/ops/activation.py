@@ -47,8 +47,8 @@ def floating(name: str, too=dtypes.FLOAT, highest=dtypes.FLOAT):
 
 @op(rules.broadcast, gradient={"grad": lambda g, output: _relu_backward(g, output)}, api="")
 def _relu_backward(grad: Tensor, output: Tensor):
-    """`grad` where the output is positive, else 0."""
-    return grad * (output > 0)
+    """0 where the output is not positive, else `grad` (also beside NaN)."""
+    return np.where(output <= 0, 0, grad)
 
 
 @op(
@@ -96,7 +96,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
 @op(
     floating("hardtanh", dtypes.INTEGER),
     gradient={"input": lambda g, input, min_val, max_val: piecewise(where(
-        (input > min_val) & (input < max_val), g, 0.0), input)},
+        (input <= min_val) | (input >= max_val), 0.0, g), input)},
     compute="result",
     api="",
 )
@@ -180,7 +180,7 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
 
 def _elu_gradient(g, input, alpha, scale, input_scale):
     return where(
-        input > 0, g * scale, g * (scale * alpha * input_scale) * (input * input_scale).exp()
+        input <= 0, g * (scale * alpha * input_scale) * (input * input_scale).exp(), g * scale
     )
 
 
@@ -354,7 +354,7 @@ def hardswish(input: Tensor, inplace: bool = False):
 @op(
     floating("threshold", dtypes.INTEGER),
     gradient={"input": lambda g, input, threshold: piecewise(
-        where(input > threshold, g, 0.0), input)},
+        where(input <= threshold, 0.0, g), input)},
     api="",
 )
 def _threshold(input: Tensor, threshold: float, value: float):
@@ -365,6 +365,7 @@ def _threshold(input: Tensor, threshold: float, value: float):
 @function(api="nn.functional torch")
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False):
     """x where above the threshold, else value."""
+    value = dtypes.fit(value, input.dtype)
     return _apply(_threshold, input, inplace, threshold, value)
 
 

@@ -19,6 +19,8 @@ def _sides(y, dim):
 
 def _distances(x, y, dim):
     """The distances of the sample points `x`, shaped to go with `y`."""
+    if not x.ndim:
+        return x.new_zeros(0)  # (one point has no distances)
     if x.shape[dim if x.ndim > 1 else 0] != y.shape[dim]:
         raise RuntimeError(
             f"trapezoid: There must be one `x` value for each sample point: {list(x.shape)} along "
@@ -40,7 +42,7 @@ def _areas(name, y, x, dx, dim):
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     dim = rules.wrap_dim(dim, y.ndim)
     if not y.shape[dim]:
-        return y * 1.0
+        return (y * 1.0).narrow(dim, 0, 0)
     low, high = _sides(y, dim)
     width = (1 if dx is None else dx) if x is None else _distances(x, y, dim)
     return (low + high) * width / 2
@@ -49,6 +51,8 @@ def _areas(name, y, x, dx, dim):
 @function(api="torch")
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx=None, dim: int = -1):
     """The integral along `dim` of samples at distance dx (1), or at the points x, by trapezoids."""
+    if y.ndim and not y.shape[rules.wrap_dim(dim, y.ndim)]:
+        return y.sum(dim, dtype=y.dtype)
     return _areas("trapezoid", y, x, dx, dim).sum(dim)
 
 

@@ -209,4 +209,8 @@ def isin(elements, test_elements, *, assume_unique: bool = False, invert: bool =
     """Whether each element is in `test_elements`."""
     a = array(elements) if isinstance(elements, TensorClass) else np.asarray(elements)
     b = array(test_elements) if isinstance(test_elements, TensorClass) else np.asarray(test_elements)
+    if "c" in (a.dtype.kind, b.dtype.kind):
+        raise RuntimeError(f"Unsupported input type encountered for isin(): {a.dtype} and {b.dtype}")
+    if "bfloat16" in (a.dtype.name, b.dtype.name):  # NumPy has no common dtype with it
+        a, b = a.astype(np.float64), b.astype(np.float64)
     return wrap(np.isin(a, b, invert=invert))

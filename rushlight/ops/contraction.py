@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ..trace.forms import write_out
 from ..trace.operator import Tensor, function
 from ..trace.tensor import Tensor as TensorClass
 from . import rules
@@ -72,10 +73,10 @@ def _pair(a, an, b, bn, keep):
     alone_a = [n for n in an if n not in bn and n not in keep]
     alone_b = [n for n in bn if n not in an and n not in keep]
     if alone_a:
-        a = a.sum(tuple(an.index(n) for n in alone_a))
+        a = a.sum(tuple(an.index(n) for n in alone_a), dtype=a.dtype)
         an = [n for n in an if n not in alone_a]
     if alone_b:
-        b = b.sum(tuple(bn.index(n) for n in alone_b))
+        b = b.sum(tuple(bn.index(n) for n in alone_b), dtype=b.dtype)
         bn = [n for n in bn if n not in alone_b]
     batch = [n for n in shared if n in keep]
     inner = [n for n in shared if n not in keep]
@@ -225,14 +226,14 @@ def tensordot(a: Tensor, b: Tensor, dims=2, out=None):
     rb = [d for d in range(b.ndim) if d not in db]
     for i, j in zip(da, db, strict=True):  # a contracted dimension of size 1 is broadcast
         if a.shape[i] != b.shape[j]:
-            a = a.sum(i, keepdim=True) if b.shape[j] == 1 else a
-            b = b.sum(j, keepdim=True) if a.shape[i] == 1 else b
+            a = a.sum(i, keepdim=True, dtype=a.dtype) if b.shape[j] == 1 else a
+            b = b.sum(j, keepdim=True, dtype=b.dtype) if a.shape[i] == 1 else b
     inner = math.prod(a.shape[d] for d in da)
     rows, columns = (math.prod(t.shape[d] for d in kept) for t, kept in ((a, ra), (b, rb)))
     x = (a.permute(*ra, *da) if a.ndim else a).reshape(rows, inner)
     y = (b.permute(*db, *rb) if b.ndim else b).reshape(inner, columns)
     made = (x @ y).reshape([*(a.shape[d] for d in ra), *(b.shape[d] for d in rb)])
-    return made if out is None else out.copy_(made)
+    return made if out is None else write_out("tensordot", made, out)
 
 
 @function(api="torch Tensor", out=True)

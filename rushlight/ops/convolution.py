@@ -16,6 +16,7 @@ from ..trace.meta import Meta, meta
 from ..trace.operator import Tensor, function, op
 from . import rules
 from .matmul import conj
+from .values import zeros
 
 
 def out_size(n: int, k: int, stride: int, pad: int, dilation: int) -> int:
@@ -46,8 +47,7 @@ def padded(x, pad):
     """The input with zeros around its spatial dimensions."""
     if not any(pad):
         return x
-    made = np.zeros((*x.shape[:2], *(n + 2 * p for n, p in zip(x.shape[2:], pad, strict=True))),
-                    x.dtype)
+    made = zeros((*x.shape[:2], *(n + 2 * p for n, p in zip(x.shape[2:], pad, strict=True))), x.dtype, x)
     made[(slice(None), slice(None), *(slice(p, p + n) for n, p in
                                       zip(x.shape[2:], pad, strict=True)))] = x
     return made
@@ -67,16 +67,17 @@ def scattered(cols, shape, kernel, stride, pad, dilation):
     r = len(kernel)
     out = cols.shape[1 : 1 + r]
     space = [n + 2 * p for n, p in zip(shape[2:], pad, strict=True)]
-    made = np.zeros((*shape[:2], *space), cols.dtype)
+    made = zeros((*shape[:2], *space), cols.dtype, cols)
     for at in itertools.product(*(range(k) for k in kernel)):
         place = tuple(
             slice(a * d, a * d + s * (o - 1) + 1, s)
             for a, d, s, o in zip(at, dilation, stride, out, strict=True)
         )
         part = cols[(slice(None),) * (2 + r) + at]
-        made[(slice(None), slice(None), *place)] += np.moveaxis(part, -1, 1)
+        place = (slice(None), slice(None), *place)
+        made[place] = made[place] + np.moveaxis(part, -1, 1)
     inner = tuple(slice(p, p + n) for n, p in zip(shape[2:], pad, strict=True))
-    return np.ascontiguousarray(made[(slice(None), slice(None), *inner)])
+    return made[(slice(None), slice(None), *inner)].copy() if any(pad) else made
 
 
 def _rule(input: Meta, weight: Meta, stride, padding, dilation, groups) -> Meta:
@@ -286,6 +287,11 @@ def _convolve(name, rank, input, weight, bias, stride, padding, dilation, groups
         raise RuntimeError(
             f"Input type ({input.dtype.name}) and bias type ({bias.dtype.name}) should be the same"
         )
+    if not weight.shape[0]:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got "
+            f"weight of size {list(weight.shape)} instead"
+        )
     if single:
         input = input.unsqueeze(0)
     if isinstance(padding, str):
@@ -299,6 +305,13 @@ def _convolve(name, rank, input, weight, bias, stride, padding, dilation, groups
             f"{weight.shape[0]} elements, but got bias of size {list(bias.shape)} instead"
         )
     out = _convolution(input, weight, stride, padding, dilation, groups)
+    if input.shape[0] and input.shape[1] and 0 in input.shape[2:]:
+        raise RuntimeError(
+            f"Only zero batch or zero channel inputs are supported, but got input shape: {list(input.shape)}"
+        )
+    if not input.shape[1]:  # PyTorch's result of no channels has none
+        out = (input.sum() + weight.sum()) * out.detach()[:, :0]
+        bias = None
     if bias is not None:
         out = out + bias.reshape(1, -1, *(1,) * rank)
     return out.squeeze(0) if single else out
@@ -346,6 +359,20 @@ def _transposed(rank):
 
     def conv(input: Tensor, weight: Tensor, bias=None, stride=1, padding=0, output_padding=0,
              groups: int = 1, dilation=1):
+        if weight.ndim != rank + 2 or 0 in weight.shape[:2]:
+            raise RuntimeError(
+                f"Expected non-empty {rank + 2}-dimensional weight for {name}, but got weight of size "
+                f"{list(weight.shape)}"
+            )
+        if bias is not None and bias.dtype is not input.dtype:
+            raise RuntimeError(
+                f"Input type ({input.dtype.name}) and bias type ({bias.dtype.name}) should be the same"
+            )
+        if bias is not None and bias.shape != (weight.shape[1] * groups,):
+            raise RuntimeError(
+                f"Given transposed=1, weight of size {list(weight.shape)}, expected bias to be 1-dimensional with "
+                f"{weight.shape[1] * groups} elements, but got bias of size {list(bias.shape)} instead"
+            )
         single = input.ndim == rank + 1
         if single:
             input = input.unsqueeze(0)
@@ -379,6 +406,10 @@ def _transposed(rank):
             raise RuntimeError(
                 f"Given input size per channel: {list(input.shape[2:])}. Calculated output size per "
                 f"channel: {space}. Output size is too small"
+            )
+        if input.shape[0] and 0 in input.shape[2:]:
+            raise RuntimeError(
+                f"Only zero batch or zero channel inputs are supported, but got input shape: {list(input.shape)}"
             )
         shape = (input.shape[0], weight.shape[1] * groups, *space)
         out = _conv_input(input, weight, shape, stride, padding, dilation, groups)
@@ -416,8 +447,15 @@ conv_transpose1d, conv_transpose2d, conv_transpose3d = (_transposed(r) for r in 
     api="",
 )
 def _unfold(input: Tensor, kernel: tuple, dilation: tuple, padding: tuple, stride: tuple):
-    cols, _ = columns(input, kernel, stride, padding, dilation)
-    return cols.transpose(0, 2, 1).copy()
+    n, c = input.shape[:2]
+    out = [out_size(*sizes) for sizes in zip(input.shape[2:], kernel, stride, padding, dilation, strict=True)]
+    x = padded(input, padding)
+    parts = []
+    for at in itertools.product(*(range(k) for k in kernel)):
+        place = tuple(slice(a * d, a * d + s * (o - 1) + 1, s)
+                      for a, d, s, o in zip(at, dilation, stride, out, strict=True))
+        parts.append(x[(slice(None), slice(None), *place)].reshape(n, c, math.prod(out)))
+    return np.stack(parts, 2).reshape(n, c * math.prod(kernel), math.prod(out))
 
 
 @op(

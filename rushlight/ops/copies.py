@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..trace.dtypes import contiguous_format
+from ..trace.dtypes import contiguous_format, dtype
 from ..trace.forms import write_out
 from ..trace.operator import PUBLISHED, Tensor, function
 from ..trace.tensor import Tensor as TensorClass
@@ -27,6 +27,8 @@ def _copying(name: str) -> None:
             raise RuntimeError(  # (`narrow` itself raises IndexError)
                 f"narrow_copy(): dim {args[0]} is out of range for shape {list(input.shape)}"
             )
+        if name == "view" and args and not isinstance(args[0], dtype):
+            return input.reshape(*args, **kwargs).clone(memory_format=contiguous_format)  # (any strides will do)
         return view(input, *args, **kwargs).clone(memory_format=contiguous_format)
 
     def copies(input, *args, out=None, **kwargs):

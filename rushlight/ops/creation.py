@@ -296,12 +296,19 @@ def _size(size):
     return shape
 
 
+def _fitting(value, dtype):
+    """`value` as an element of `dtype`: too large for a half type, it is infinite, as in PyTorch's `fill_`."""
+    if dtype.is_half and value.__class__ in (int, float) and dtypes.LARGEST[dtype] < abs(value) <= dtypes.LARGEST[dtypes.float32]:
+        return float(np.float32(value).astype(dtype.np))
+    return dtypes.fit(value, dtype)
+
+
 def _fill(shape, value, dtype, requires_grad, out=None, where=CPU):
     if out is not None:
         from ..trace.forms import write_out
 
-        return write_out("full", _filled(shape, dtypes.fit(value, out.dtype), out.dtype), out)
-    return _finish(made_on(where, _filled, shape, dtypes.fit(value, dtype), dtype), requires_grad)
+        return write_out("full", _filled(shape, _fitting(value, out.dtype), out.dtype), out)
+    return _finish(made_on(where, _filled, shape, _fitting(value, dtype), dtype), requires_grad)
 
 
 def _without_entries(kind, shape, dtype, requires_grad):
@@ -381,7 +388,7 @@ def _filled_strided(size: tuple, value: float, dtype: dtype_class, strides: tupl
 def _like(t, value, dtype, device, requires_grad, memory_format):
     where = require(device, t.device)
     dtype = dtype or t.dtype
-    value = dtypes.fit(value, dtype)
+    value = _fitting(value, dtype)
     strides = _like_strides(t, memory_format)
     if strides is None or strides == contiguous_strides(t.shape):
         made = made_on(where, _filled, tuple(t.shape), value, dtype)
@@ -578,7 +585,7 @@ def arange(start, end=None, step=1, *, out=None, dtype=None, layout=None, device
     start, end, step = _plain(start), _plain(end), _plain(step)
     if complex in (start.__class__, end.__class__, step.__class__):
         raise RuntimeError(f"arange(): bounds and step must be real, got {start}, {end} and {step}")
-    given_step = step
+    given_step, given = step, (start, end, step)
     if dtype is not None and dtype.category == dtypes.INTEGER:
         start, end, step = int(start), int(end), int(step)
     if dtype is None:
@@ -595,6 +602,9 @@ def arange(start, end=None, step=1, *, out=None, dtype=None, layout=None, device
         )
     if dtype.category == dtypes.INTEGER:
         n = max(0, -(-(end - start) // step))
+        if dtype is not dtypes.int64 and any(isinstance(x, float) for x in given) and given[2]:
+            # PyTorch counts as given, and steps in integers
+            n = max(0, math.ceil((given[1] - given[0]) / given[2]))
     else:
         n = max(0, math.ceil((end - start) / step))
     return _finish(made_on(where, _counted, start, step, n, dtype), requires_grad)
@@ -634,6 +644,8 @@ def linspace(start, end, steps: int, *, dtype=None, layout=None, device=None,
     if dtype is None:
         complex_ = isinstance(start, complex) or isinstance(end, complex)
         dtype = dtypes.default_complex() if complex_ else dtypes.get_default_dtype()
+    if dtype.category == dtypes.INTEGER:
+        start, end = int(start), int(end)
     return _finish(made_on(where, _spaced, start, end, int(steps), dtype), requires_grad)
 
 

@@ -46,6 +46,8 @@ def _channels(input, p, training, inplace):
     _check_p(p)
     if not training:
         return input
+    if input.ndim < 2 and 0 < p < 1:
+        raise RuntimeError(f"Feature dropout requires at least 2 dimensions in the input, not {input.ndim}")
     shape = (*input.shape[:2], *(1,) * (input.ndim - 2))
     return _drop(input, shape, p, inplace)
 
@@ -104,6 +106,8 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
                           inplace: bool = False):
     """`alpha_dropout` of whole channels."""
+    if training and input.ndim < 2 and 0 < p < 1:
+        raise RuntimeError(f"Feature dropout requires at least 2 dimensions in the input, not {input.ndim}")
     shape = (*input.shape[:2], *(1,) * (input.ndim - 2))
     result = _alpha(input, p, training, shape)
     return write(input, result, True) if inplace and result is not input else result

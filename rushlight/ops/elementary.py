@@ -234,7 +234,8 @@ def asinh(input: Tensor):
 
 
 @float_unary(
-    lambda g, input: g * conj_of(rsqrt(input - 1) * rsqrt(input + 1)), aliases=("arccosh",)
+    lambda g, input: g * (conj_of(rsqrt(input - 1) * rsqrt(input + 1)) if input.is_complex() else rsqrt(input * input - 1)),
+    aliases=("arccosh",),
 )
 def acosh(input: Tensor):
     """The inverse hyperbolic cosine."""

@@ -318,6 +318,11 @@ def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True,
                 "torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 "
                 f"dtype, but got {LU_pivots.dtype}"
             )
+        if LU_pivots.ndim != LU_data.ndim - 1 or LU_pivots.numel() and not bool(((LU_pivots >= 1) & (LU_pivots <= m)).all()):
+            raise RuntimeError(
+                f"lu_unpack: pivots must lie between 1 and {m} (LU.size(-2)), and have the shape {list(LU_data.shape[:-2])} + "
+                f"[{k}], not {list(LU_pivots.shape)}. Are they from lu_factor?"
+            )
         P = _pivots_to_permutation(LU_pivots, m, LU_data.dtype)
     if unpack_data:
         from .creation import eye
@@ -339,6 +344,11 @@ def lu(A: Tensor, *, pivot: bool = True):  # noqa: F811 - linalg's form
 
 def lu_solved(LU, pivots, B, adjoint):
     """X with A X = B (or A^H X = B) from A's factors."""
+    if B.ndim < 2 or LU.ndim < 2:
+        raise RuntimeError(
+            "linalg.lu_solve: The input tensors LU and B must have at least 2 dimensions, but they have shapes "
+            f"{list(LU.shape)} and {list(B.shape)}"
+        )
     P, L, U = lu_unpack(LU, pivots)
     if adjoint:
         inner = solve_triangular(U.mH, B, upper=False)
@@ -433,6 +443,7 @@ def orgqr(input: Tensor, tau: Tensor):
 def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False):
     """`geqrf`'s reflections (transpose: their adjoint) times `other`, from its left or right."""
     check_matrices("torch.ormqr", input._s.m, "input")
+    check_matrices("torch.ormqr", other._s.m, "other")
     if left:
         return reflected(input, tau, other, transpose)
     return reflected(input, tau, other.mH, not transpose).mH

@@ -219,8 +219,9 @@ def hash_tensor(input: Tensor, dim=(), *, keepdim: bool = False, mode: int = 0):
     if mode != 0:
         raise RuntimeError(f"hash_tensor: Unknown mode {mode}")
     if not input.dim():
+        rules.wrap_dims(dim, 0)
         return hash_tensor(input.reshape(1)).reshape(())
-    dims = [d % max(input.dim(), 1) for d in ((dim,) if isinstance(dim, int) else dim)] or list(range(input.dim()))
+    dims = list(rules.wrap_dims(dim, input.dim()))
     kept = [d for d in range(input.dim()) if d not in dims]
     x = input.detach().double().view(dtypes.int64) if input.dtype.is_floating_point else input.to(dtypes.int64)
     x = x.permute([*kept, *dims]).reshape([*[input.shape[d] for d in kept], -1])

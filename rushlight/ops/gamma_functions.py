@@ -26,7 +26,9 @@ EPS = 1e-16
 
 
 def _lgamma(x):
-    return np.vectorize(math.lgamma, otypes=[np.float64])(x) if np.size(x) else np.asarray(x)
+    from ..trace.operator import OPERATORS
+
+    return OPERATORS["lgamma"].definition(np.asarray(x, np.float64))
 
 
 def _digamma(x):

@@ -104,7 +104,7 @@ def _read(flat, space, index, mask_outside):
         at = at.nan_to_num(0.0, 0.0, 0.0).clamp(0.0, top).to(dtypes.int64)
         place = at if place is None else place * n + at
     shape = place.shape
-    rows = place.reshape(shape[0], 1, -1).expand(-1, flat.shape[1], -1)
+    rows = place.reshape(shape[0], 1, math.prod(place.shape[1:])).expand(-1, flat.shape[1], -1)
     values = flat.gather(2, rows).view(shape[0], flat.shape[1], *shape[1:])
     return values if valid is None else values * valid.unsqueeze(1).to(values.dtype)
 

@@ -302,6 +302,8 @@ def mask_indices(mask, shape, dim: int, where: int):
                 f"The shape of the mask {list(given)} at index {k} does not match the shape of the "
                 f"indexed tensor {list(shape)} at index {dim + k}"
             )
+    if not given:
+        raise IndexError(f"a mask without dims selects no element of a tensor of shape {list(shape)}")
     return [wrap(np.ascontiguousarray(i)) for i in np.nonzero(array(mask))]
 
 

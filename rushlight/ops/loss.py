@@ -217,7 +217,7 @@ def _flat_classes(input, target):
             f"Expected target size {[input.shape[0], *input.shape[2:]]}, got {list(target.shape)}"
         )
     classes = input.shape[1]
-    return input.movedim(1, -1).reshape(-1, classes), target.reshape(-1), target.shape
+    return input.movedim(1, -1).reshape(target.numel(), classes), target.reshape(-1), target.shape
 
 
 @function(api="nn.functional torch")
@@ -362,7 +362,7 @@ def _soft_targets(input, log_p, target, weight, reduction, smoothing, dim):
         product = product * weight.reshape(-1, *(1,) * (input.ndim - dim - 1))
     loss = -product.sum(dim)
     if reduction == "mean":
-        return loss.sum() / max(input.numel() // classes, 1) if input.numel() else loss.mean()
+        return loss.sum() / (input.numel() // classes) if input.numel() else loss.sum() * math.nan
     return reduced(loss, reduction)
 
 
@@ -442,7 +442,8 @@ def kl_div(input: Tensor, target: Tensor, size_average=None, reduce=None,
 @function(api="nn.functional torch")
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8):
     """The cosine of the angle between vectors along `dim`."""
-    x1, x2 = broadcast_tensors(*(t.to(rules.float_of(t.dtype)) for t in (x1, x2)))
+    dtype = rules.float_of(dtypes.promote_types(x1.dtype, x2.dtype))
+    x1, x2 = broadcast_tensors(x1.to(dtype), x2.to(dtype))
     a = x1 / x1.norm(2, dim, True).clamp(min=eps)
     b = x2 / x2.norm(2, dim, True).clamp(min=eps)
     return (a * b).sum(dim)
@@ -459,6 +460,13 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
 def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0,
                           size_average=None, reduce=None, reduction: str = "mean"):
     """`1 - cos` for target 1, `max(0, cos - margin)` for -1."""
+    if target.ndim > 1:
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+    if not input1.ndim == input2.ndim == target.ndim + 1:
+        raise RuntimeError(
+            f"{target.ndim}D target tensor expects {target.ndim + 1}D input tensors, but found inputs with "
+            f"sizes {list(input1.shape)} and {list(input2.shape)}."
+        )
     cos = cosine_similarity(input1, input2, 1 if input1.ndim > 1 else 0)
     loss = where(target == 1, 1 - cos, where(target == -1, (cos - margin).clamp(min=0), 0.0))
     return reduced(loss, _legacy(size_average, reduce, reduction))
@@ -477,6 +485,11 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, siz
 def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0,
                         size_average=None, reduce=None, reduction: str = "mean"):
     """`max(0, -y (x1 - x2) + margin)`."""
+    if not input1.ndim == input2.ndim == target.ndim:
+        raise RuntimeError(
+            "margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: "
+            f"{list(input1.shape)}, input2: {list(input2.shape)}, target: {list(target.shape)} "
+        )
     loss = (-target * (input1 - input2) + margin).clamp(min=0)
     return reduced(loss, _legacy(size_average, reduce, reduction))
 
@@ -597,6 +610,8 @@ def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight=None, size
     """The mean over classes of the binary cross entropies of `sigmoid(input)`."""
     from .activation import logsigmoid
 
+    if input.ndim == 0:
+        raise IndexError("multilabel_soft_margin_loss: the input has no dimension of classes")
     loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     if weight is not None:
         loss = loss * weight
@@ -665,7 +680,7 @@ def linear_cross_entropy(input: Tensor, linear_weight: Tensor, target: Tensor, *
             f"({target.shape[0]})."
         )
     bias = None if linear_bias is None else linear_bias.reshape(-1)
-    logits = linear(input, linear_weight.reshape(-1, linear_weight.shape[-1]), bias)
+    logits = linear(input, linear_weight.reshape(math.prod(linear_weight.shape[:-1]), linear_weight.shape[-1]), bias)
     if features:
         logits = logits.unflatten(-1, (classes, *features))
     return cross_entropy(

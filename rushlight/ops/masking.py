@@ -304,6 +304,7 @@ def unravel_index(indices: Tensor, shape):
     if indices.dtype.category != INTEGER:
         raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
     made = []
+    indices = indices.long()
     for n in reversed((shape,) if isinstance(shape, int) else tuple(shape)):
         made.append(indices % n)
         indices = indices // n

@@ -113,6 +113,8 @@ def cond(A: Tensor, p=None):
     """The condition number: `norm(A, p)` times that of the inverse; p None means 2."""
     if A.ndim < 2:
         raise RuntimeError("linalg.cond: The input tensor must have at least 2 dimensions.")
+    if 0 in A.shape[-2:]:
+        return A.new_zeros(A.shape[:-2], dtype=A.dtype.to_real())
     if p is None or p in (2, -2):
         values = svdvals(A)
         if p == -2:

@@ -14,6 +14,8 @@ from . import rules
 from .convolution import compiled, windows
 from .pointwise import piecewise
 from .pooling import adaptive_out, batched, bounds_of, framed, ints, output_space
+from .scatter import combined
+from .values import bounded, counted, zeros
 
 NN = "nn.functional"
 
@@ -122,7 +124,7 @@ def _max_public(rank):
                 raise RuntimeError(
                     f"{name}() {given} must be greater than zero, but got {list(sizes)}"
                 )
-        if rank == 3 and 0 in x.shape[1:]:
+        if 0 in (input.shape[1:] if rank == 3 else x.shape[2:]):
             raise RuntimeError(
                 f"{name}: Expected input's non-batch dimensions to have positive length, but got "
                 f"input of size {list(input.shape)}"
@@ -175,7 +177,7 @@ def _adaptive_max(input: Tensor, size: tuple):
     for cell in itertools.product(*bounds):
         at = tuple(i for i, _ in cell)
         part = tuple(slice(a, b) for _, (a, b) in cell)
-        window = input[(slice(None), slice(None), *part)].reshape(n, c, -1)
+        window = input[(slice(None), slice(None), *part)].reshape(n, c, flat[part].size)
         which = np.argmax(window, axis=2)
         place = (slice(None), slice(None), *at)
         values[place] = np.take_along_axis(window, which[..., None], 2)[..., 0]
@@ -193,12 +195,17 @@ def _adaptive_max_public(rank):
                 f"{list(input.shape)}"
             )
         x, single = batched(input, rank, name)
-        if 0 in x.shape[2:]:
+        if 0 in input.shape[1:]:
             raise RuntimeError(
                 f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
                 f"input of size {list(input.shape)}"
             )
-        values, index = _adaptive_max(x, adaptive_out(x, output_size, rank))
+        space, out = tuple(x.shape[2:]), adaptive_out(x, output_size, rank)
+        if all(o and n % o == 0 for n, o in zip(space, out, strict=True)):  # equal windows
+            kernel = tuple(n // o for n, o in zip(space, out, strict=True))
+            values, index = _max_pool(x, kernel, kernel, (0,) * rank, (1,) * rank, False)
+        else:
+            values, index = _adaptive_max(x, out)
         if single:
             values, index = values.squeeze(0), index.squeeze(0)
         return (values, index) if return_indices else values
@@ -261,15 +268,14 @@ def _unpool(input: Tensor, indices: IntTensor, space: tuple):
     """Values put at flat spatial indices of each channel, zeros elsewhere."""
     n, c = input.shape[:2]
     size = math.prod(space)
-    if indices.size and not 0 <= indices.min() <= indices.max() < size:
-        wrong = indices[(indices < 0) | (indices >= size)][0]
-        raise RuntimeError(
-            f"Found an invalid max index: {wrong} (output volumes are of size "
-            f"{'x'.join(map(str, space))})"
-        )
-    made = np.zeros((n, c, size), input.dtype)
+    indices = bounded(indices, size, lambda wrong: RuntimeError(
+        f"Found an invalid max index: {wrong.flat[0]} (output volumes are of size {'x'.join(map(str, space))})"
+    ))
     count = math.prod(input.shape[2:])
-    np.put_along_axis(made, indices.reshape(n, c, count), input.reshape(n, c, count), 2)
+    at = (indices.reshape(n * c, count) + counted(n * c, indices)[:, None] * size).reshape(-1)
+    if not count * n * c:
+        return zeros((n, c, *space), input.dtype, input)
+    made = combined(zeros((n * c * size, 1), input.dtype, input), at, input.reshape(-1, 1), "set")
     return made.reshape(n, c, *space)
 
 

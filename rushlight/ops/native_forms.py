@@ -186,13 +186,17 @@ def segment_reduce(data: Tensor, reduce: str, *, lengths: Tensor | None = None,
         )
     if lengths is None and offsets is None:
         raise RuntimeError("segment_reduce(): Either lengths or offsets must be defined.")
+    if (offsets if lengths is None else lengths).ndim != dim + 1 or data.ndim <= dim:
+        raise RuntimeError(
+            f"segment_reduce(): Expected axis to be the last dimension of lengths or offsets, but got {dim}"
+        )
     if lengths is None:
         lengths = offsets[..., 1:] - offsets[..., :-1]
     n = data.shape[dim]
     lead, rest = tuple(data.shape[:dim]), tuple(data.shape[dim + 1 :])
     count = lengths.shape[-1]
     ends = lengths.cumsum(-1)
-    if not unsafe and bool((ends[..., -1:] != n).any()):
+    if not unsafe and offsets is None and bool((ends[..., -1:] != n).any()):
         raise RuntimeError(
             "segment_reduce(): Expected all rows of lengths along axis to sum to "
             f"data.size(lengths.dim()-1) = {n} when !unsafe."

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..trace.dtypes import FLOAT, float32, type_name
+from ..trace.forms import write_out
 from ..trace.meta import Meta, meta
 from ..trace.modes import no_grad
 from ..trace.operator import Tensor, function, op
@@ -122,6 +123,8 @@ def batch_norm(input: Tensor, running_mean=None, running_var=None, weight=None, 
     Ioffe and Szegedy, 2015. In training the running statistics are updated.
     """
     _check_dtypes(input, weight)
+    if not input.ndim:
+        raise IndexError("batch_norm(): the input has no dimensions")
     channels = input.shape[1] if input.ndim > 1 else 0
     if training:
         if eps <= 0.0:
@@ -177,6 +180,12 @@ def layer_norm(input: Tensor, normalized_shape, weight=None, bias=None, eps: flo
             f"\"LayerNormKernelImpl\" not implemented for '{type_name(input.dtype)}'"
         )
     _check_dtypes(input, weight)
+    for name, t in (("weight", weight), ("bias", bias)):
+        if t is not None and tuple(t.shape) != shape:
+            raise RuntimeError(
+                f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
+                f"{list(t.shape)} and normalized_shape = {list(shape)}"
+            )
     x, _, _ = _standardize(_single(input), tuple(range(input.ndim - k, input.ndim)), eps)
     return _affine(x, weight, bias, input.dtype)
 
@@ -194,6 +203,16 @@ def group_norm(input: Tensor, num_groups: int, weight=None, bias=None, eps: floa
             f"Expected number of channels in input to be divisible by num_groups, but got input of "
             f"shape {list(input.shape)} and num_groups={num_groups}"
         )
+    for name, t in (("weight", weight), ("bias", bias)):
+        if t is not None and tuple(t.shape) != (c,):
+            raise RuntimeError(
+                f"Expected {name} to be a vector of size equal to the number of channels in input, but "
+                f"got {name} of shape {list(t.shape)} and input of shape {list(input.shape)}"
+            )
+    if input.numel() == n * num_groups and n:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {list(input.shape)}"
+        )
     rows = input.reshape(n, num_groups, math.prod(input.shape[1:]) // num_groups)
     x, _, _ = _standardize(_single(rows), (2,), eps)
     return _affine(x.reshape(input.shape), _per_channel(weight, input.ndim),
@@ -206,6 +225,14 @@ def instance_norm(input: Tensor, running_mean=None, running_var=None, weight=Non
     """Each channel of each sample standardised (Ulyanov et al., 2016)."""
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    if input.ndim < 2:
+        raise ValueError(
+            f"Expected more than 1 spatial element when training, got input size {input.shape}"
+        )
+    for name, t in (("running_mean", running_mean), ("running_var", running_var),
+                    ("weight", weight), ("bias", bias)):
+        if t is not None and t.numel() != input.shape[1]:
+            raise RuntimeError(f"{name} should contain {input.shape[1]} elements not {t.numel()}")
     n = input.ndim
     size = 1
     for d in input.shape[2:]:
@@ -215,7 +242,7 @@ def instance_norm(input: Tensor, running_mean=None, running_var=None, weight=Non
             f"Expected more than 1 spatial element when training, got input size {input.shape}"
         )
     x, mean, rstd = _standardize(_single(input), tuple(range(2, n)), eps)
-    if running_mean is not None:
+    if running_mean is not None and input.numel():
         with no_grad():
             m = mean.detach().mean(0).reshape(-1)
             var = (rstd.detach().pow(-2) - eps).mean(0).reshape(-1) * (size / max(size - 1, 1))
@@ -243,7 +270,13 @@ def rms_norm(input: Tensor, normalized_shape, weight=None, eps: float | None = N
 
         eps = finfo(input.dtype).eps
     axes = tuple(range(input.ndim - len(shape), input.ndim))
-    x = input * ((input * input).mean(axes, True) + eps).rsqrt()
+    x = input.float() if input.dtype.is_half else input  # (squares of float16 pass its largest number)
+    x = (x * ((x * x).mean(axes, True) + eps).rsqrt()).to(input.dtype)
+    if weight is not None and tuple(weight.shape) != shape:
+        raise RuntimeError(
+            f"Expected weight to be of same shape as normalized_shape, but got weight of shape "
+            f"{list(weight.shape)} and normalized_shape = {list(shape)}"
+        )
     return x if weight is None else x * weight
 
 
@@ -251,7 +284,7 @@ def rms_norm(input: Tensor, normalized_shape, weight=None, eps: float | None = N
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out=None):
     """Vectors along `dim` divided by their p-norm."""
     made = input / input.norm(p, dim, True).clamp(min=eps).expand_as(input)
-    return made if out is None else out.copy_(made)
+    return made if out is None else write_out("normalize", made, out)
 
 
 @function(api=NN)

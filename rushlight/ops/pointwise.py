@@ -108,8 +108,11 @@ def mul(input: Tensor, other: Tensor):
 def _scaled(other, alpha, like):
     """`other * alpha`, for add and sub."""
     if isinstance(alpha, NUMBERS):
-        if isinstance(alpha, bool) and isinstance(like, (int, float)):
-            alpha = int(alpha)
+        if isinstance(alpha, bool):
+            if any(isinstance(t, TensorClass) and t.dtype is not dtypes.bool_ for t in (other, like)):
+                raise RuntimeError("Boolean alpha only supported for Boolean results.")
+            if isinstance(like, (int, float)):
+                alpha = int(alpha)
         if alpha == 1:
             return other
     if isinstance(alpha, float) and not _may_be_float(other):
@@ -289,6 +292,8 @@ def _pow_exponent_gradient(g, input, exponent, out):
     base_zero = eq(input, 0)
     if not out.is_complex():
         base_zero = base_zero & ge(exponent, 0)
+    if exponent.is_complex():
+        input = input + exponent.new_zeros(())  # (complex: the logarithm of a negative number)
     return where(base_zero, 0.0, g * conj_of(out * input.log()))
 
 
@@ -495,7 +500,7 @@ def xlogy(input: Tensor, other: Tensor):
     return np.where(np.equal(input, 0) & ~np.isnan(other), 0, product)
 
 
-@op(rules.broadcast, compute="result", inplace=True, numbers="")
+@op(rules.only(rules.broadcast, "heaviside", dtypes.BOOL, dtypes.FLOAT), compute="result", inplace=True, numbers="")
 def heaviside(input: Tensor, values: Tensor):
     """0 for negative elements and NaN, 1 for positive ones, `values` for zero."""
     return np.where(np.equal(input, 0), values, np.greater(input, 0))
@@ -503,13 +508,27 @@ def heaviside(input: Tensor, values: Tensor):
 
 @op(
     rules.broadcast,
-    gradient={"input": lambda g: g, "other": lambda g: _flat(g)},
-    compute="result", inplace=True,
-    numbers="",
+    gradient={
+        "input": lambda g, input, other: piecewise(where(input == other, 0.0, g), input),
+        "other": lambda g, input, other: piecewise(where(input == other, g, 0.0), input),
+    },
+    compute="storage", api="",
 )
-def nextafter(input: Tensor, other: Tensor):
-    """The next representable number after `input` towards `other`."""
+def _nextafter(input: Tensor, other: Tensor):
+    """The next number after `input` of their one dtype towards `other`."""
     return np.nextafter(input, other)
+
+
+@function(inplace=True, out=True)
+def nextafter(input: Tensor, other: Tensor):
+    """The next representable number after `input` towards `other`, in their common dtype."""
+    for name, x in (("input", input), ("other", other)):
+        if not isinstance(x, TensorClass):
+            raise TypeError(f"nextafter(): argument '{name}' must be Tensor, not {type(x).__name__}")
+    dtype = promote(input._s.m, other._s.m)
+    if dtype.category != dtypes.FLOAT:
+        raise NotImplementedError(f'"nextafter_cpu" not implemented for \'{dtypes.type_name(dtype)}\'')
+    return _nextafter(input.to(dtype), other.to(dtype))
 
 
 @op(
@@ -534,12 +553,27 @@ def lcm(input: Tensor, other: Tensor):
     return np.lcm(input, other)
 
 
+@op(
+    lambda input, other: rules.like(input, other, dtype=input.dtype),
+    gradient={"input": lambda g, other: _ldexp(g, other)},
+    compute="storage", api="",
+)
+def _ldexp(input: Tensor, other: Tensor):
+    """`input * 2 ** other` of an integer `other`, also where the power alone is too large or too small."""
+    k = np.clip(other.astype(np.int64), -2000, 2000)
+    half = k // 2
+    x = input.astype(np.float64) * np.exp2(half.astype(np.float64))
+    return x * np.exp2((k - half).astype(np.float64))
+
+
 @function(inplace=True, out=True)
 def ldexp(input: Tensor, other: Tensor):
     """`input * 2 ** other`."""
     for name, x in (("input", input), ("other", other)):
         if not hasattr(x, "dtype"):
             raise TypeError(f"ldexp(): argument '{name}' must be Tensor, not {type(x).__name__}")
+    if input.dtype.category == dtypes.FLOAT and other.dtype.category < dtypes.FLOAT:
+        return _ldexp(input, other)
     return input * pow(2.0, other)
 
 
@@ -600,15 +634,22 @@ def where(condition: Tensor, input=None, other=None):  # noqa: F811 - not the me
 
 
 def _lerp_rule(input: Meta, end: Meta, weight: Meta) -> Meta:
+    if input.dtype.category < dtypes.FLOAT:
+        shown = dtypes.type_name(input.dtype)
+        rules.fail(NotImplementedError, f'"lerp_kernel" not implemented for \'{shown}\'')
+    for name, m in (("end", end), ("weight", weight)):
+        if not m.weak and m.dtype is not input.dtype and (name == "end" or m.ndim):
+            rules.fail(RuntimeError, f"lerp(): expected dtype {input.dtype.name} for `{name}` but got dtype "
+                                     f"{m.dtype.name}")
     return rules.like(input, end, weight)
 
 
 @op(
     rules.cached(_lerp_rule),
     gradient={
-        "input": lambda g, weight: g * (1 - weight),
-        "end": lambda g, weight: g * weight,
-        "weight": lambda g, input, end: g * (end - input),
+        "input": lambda g, weight: g * conj_of(1 - weight),
+        "end": lambda g, weight: g * conj_of(weight),
+        "weight": lambda g, input, end: g * conj_of(end - input),
     },
     **ARITHMETIC,
 )

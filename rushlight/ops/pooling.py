@@ -182,6 +182,8 @@ def _average_public(rank):
                 f"{name}: kernel_size {list(kernel)} and stride {list(stride)} must be greater than "
                 "zero"
             )
+        if rank == 3 and any(n < k for n, k in zip(x.shape[2:], kernel, strict=True)):
+            raise RuntimeError(f"input image {list(x.shape[2:])} smaller than kernel size {list(kernel)}")
         out = _average(x, kernel, stride, ints(padding, rank, "padding"), ceil_mode,
                        count_include_pad, divisor)
         return out.squeeze(0) if single else out
@@ -261,6 +263,11 @@ def _adaptive_average_public(rank):
         space = tuple(x.shape[2:])
         if all(o == 1 for o in out):
             made = x.mean(tuple(range(2, x.ndim)), True)
+        elif 0 in (space if rank < 3 else input.shape[1:]):
+            raise RuntimeError(
+                f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
+                f"input of size {list(input.shape)}"
+            )
         elif all(o and n % o == 0 for n, o in zip(space, out, strict=True)):
             kernel = tuple(n // o for n, o in zip(space, out, strict=True))
             made = _average(x, kernel, kernel, (0,) * rank, False, True, None)

@@ -9,6 +9,7 @@ import numpy as np
 from ..trace import dtypes
 from ..trace.box_muller import libm
 from ..trace.device import CPU, require
+from ..trace.forms import write_out
 from ..trace.layouts import made_on
 from ..trace.meta import meta
 from ..trace.operator import Generator, Scalar, Size, Tensor, function, op
@@ -304,8 +305,6 @@ def log_normal_(self, mean: float = 1, std: float = 2, *, generator=None):
 
 def _made(draw, size, a, b, dtype, generator, requires_grad, out, where=CPU):
     if out is not None:
-        from ..trace.forms import write_out
-
         return write_out("random", draw(size, a, b, out.dtype, True, generator), out)
     t = made_on(where, draw, size, a, b, dtype or dtypes.get_default_dtype(), True, generator)
     return t.requires_grad_() if requires_grad else t
@@ -343,12 +342,16 @@ def randn(*shape, size=None, generator=None, out=None, dtype=None, layout=None, 
     """
     where = require(device)
     _float_dtype(dtype, "normal_kernel_cpu")
+    if out is not None and dtype is None:
+        dtype = out.dtype
     if dtype is not None and dtype.is_complex and where is CPU:
         scale = math.sqrt(0.5)
         pairs = _normal((*sizes(size or shape), 2), 0.0, scale, dtype.to_real(), True, generator)
         from .complex_numbers import view_as_complex
 
         t = view_as_complex(pairs).clone()
+        if out is not None:
+            return write_out("randn", t, out)
         return t.requires_grad_() if requires_grad else t
     return _made(_normal, sizes(size or shape), 0.0, 1.0, dtype, generator, requires_grad, out, where)
 
@@ -374,7 +377,7 @@ def randint(low, high=None, size=None, *, generator=None, out=None, dtype=None, 
     made = made_on(where, _below, sizes((size,)), int(low), int(high), dtypes.int64, True, generator)
     made = made if dtype in (None, dtypes.int64) else made.to(dtype)
     if out is not None:
-        return out.copy_(made)
+        return write_out("randint", made, out)
     return made.requires_grad_() if requires_grad else made
 
 
@@ -391,7 +394,7 @@ def randperm(n: int, *, generator=None, out=None, dtype=None, layout=None, devic
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
     made = made_on(where, _permutation, n, dtype or dtypes.int64, generator)
-    return made if out is None else out.copy_(made)
+    return made if out is None else write_out("randperm", made, out)
 
 
 def _filled_like(input, draw, a, b, dtype, device, requires_grad, memory_format, generator):
@@ -442,6 +445,8 @@ def normal(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, la
     if size is not None:
         made = made_on(require(device), _normal, sizes((size,)), float(mean), float(std),
                        dtype or dtypes.get_default_dtype(), True, generator)
+        if out is not None:
+            return write_out("normal", made, out)
         return made.requires_grad_() if requires_grad else made
     if not isinstance(std, TensorClass) and std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
@@ -450,7 +455,7 @@ def normal(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, la
     ])
     like = mean if isinstance(mean, TensorClass) else std
     made = made_on(like.device, _normal, shape, 0.0, 1.0, like.dtype, True, generator) * std + mean
-    return made if out is None else out.copy_(made)
+    return made if out is None else write_out("normal", made, out)
 
 
 @function(api="torch Tensor")
@@ -471,7 +476,7 @@ def bernoulli(input: Tensor, p=None, *, generator=None, out=None):
             f"\"bernoulli_tensor_cpu_p_\" not implemented for '{type_name(input.dtype)}'"
         )
     made = _bernoulli_of(input, generator)
-    return made if out is None else out.copy_(made)
+    return made if out is None else write_out("bernoulli", made, out)
 
 
 @function(api="torch Tensor")
@@ -501,7 +506,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
             "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
         )
     made = _multinomial(input.detach(), num_samples, replacement, generator)
-    return made if out is None else out.copy_(made)
+    return made if out is None else write_out("multinomial", made, out)
 
 
 @op(
@@ -525,7 +530,7 @@ def _multinomial(p: Tensor, k: int, replacement: bool, generator: Generator):
     rows = np.cumsum(p.reshape(-1, p.shape[-1]), axis=-1)
     rows = rows / rows[:, -1:]
     u = generator.unit(len(rows) * k, "float64").reshape(-1, k)
-    picked = np.stack([np.searchsorted(r, v) for r, v in zip(rows, u, strict=True)])
+    picked = np.array([np.searchsorted(r, v) for r, v in zip(rows, u, strict=True)]).reshape(u.shape)
     return np.minimum(picked, p.shape[-1] - 1).reshape(*p.shape[:-1], k)
 
 

@@ -251,6 +251,8 @@ def count_nonzero(input: Tensor, dim: tuple | int | None = None):
 
 
 def _prod_gradient(g, input, input_meta, out, dim, keepdim):
+    if not input.ndim:
+        return g
     g, out = restore(g, input_meta, dim, keepdim), restore(out, input_meta, dim, keepdim)
     if (input == 0).any():
         return _prod_gradient_with_zeros(g, input, dim)
@@ -271,6 +273,7 @@ def _prod_gradient_with_zeros(g, input, dim):
     from .shape import stack
 
     made = stack(rows) if rows else flat
+    made = made.conj() if made.is_complex() else made
     if dim is None:
         made = made.reshape(shape)
     else:
@@ -320,7 +323,7 @@ def _var(input: Tensor, dim: tuple | int | None, correction: float, keepdim: boo
     )
     centred = wide - wide.mean(axis=ax, keepdims=True) if a.ndim else wide * 0
     total = np.add.reduce(np.abs(centred) ** 2, axis=ax, keepdims=keepdim and a.ndim > 0)
-    degrees = np.float64(np.maximum(n - correction, 0.0))
+    degrees = np.float64(np.maximum(n - correction, 0.0) if n else 0.0)
     return total / degrees
 
 
@@ -372,7 +375,8 @@ def std_mean(input: Tensor, dim=None, unbiased=None, keepdim: bool = False, *, c
 
 def _logsumexp_gradient(g, input, input_meta, out, dim, keepdim):
     g, out = restore(g, input_meta, dim, keepdim), restore(out, input_meta, dim, keepdim)
-    return g * (input - out).exp()
+    share = (input - out).exp()
+    return g * (share.conj() if share.is_complex() else share)
 
 
 @op(

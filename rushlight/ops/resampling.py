@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..trace.dtypes import float64
+from ..trace.dtypes import float64, type_name, uint8
 from ..trace.operator import Tensor, function
 from ..trace.tensor import wrap
 from .view import permute
@@ -124,6 +124,11 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
                 f"Input and output must have the same number of spatial dimensions, but got input "
                 f"with spatial dimensions of {list(space)} and output size of {list(out)}."
             )
+    if rank > 0 and mode != "area" and (0 in out or 0 in space):
+        raise RuntimeError(
+            f"Input and output sizes should be greater than 0, but got input {list(space)} and output "
+            f"{list(out)}"
+        )
     if mode in RANK and RANK[mode] != rank:
         raise NotImplementedError(
             f"Got {input.ndim}D input, but {mode} mode needs {RANK[mode] + 2}D input"
@@ -135,6 +140,11 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
                 pooling.adaptive_avg_pool3d)[rank - 1]
         return pool(input, out)
     x = input
+    if mode in RANK and not (x.is_floating_point() or x.is_complex()):
+        if x.dtype is not uint8:
+            raise NotImplementedError(f'"upsample_{mode}" not implemented for \'{type_name(x.dtype)}\'')
+        return interpolate(x.float(), size, scale_factor, mode, align_corners, recompute_scale_factor,
+                           antialias).add(0.5).floor().clamp(0, 255).to(uint8)
     for i, (n, o, f) in enumerate(zip(space, out, scales, strict=True)):
         if mode in ("nearest", "nearest-exact"):
             at = _positions(n, o, f, False, half=False)

@@ -106,7 +106,12 @@ def cummin(input: Tensor, dim: int):
 def _logcumsumexp_gradient(g, input, out, dim):
     """`sum over j >= k of g_j exp(x_k - out_j)`, in logarithms, apart for positive and negative g."""
     if g.is_complex():
-        return (g * (-out).exp().conj()).flip(dim).cumsum(dim).flip(dim) * input.exp().conj()
+        if not g.ndim:
+            return g
+        # differences of logarithms: exp(input) alone overflows
+        largest = out.real.amax(dim, True)
+        scaled = g * (largest - out).exp().conj()
+        return scaled.flip(dim).cumsum(dim).flip(dim) * (input - largest).exp().conj()
 
     def part(g):
         some = (g > 0) & ~out.isneginf()

@@ -586,6 +586,11 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
         raise RuntimeError(
             f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}."
         )
+    if input.ndim and source.ndim != input.ndim:
+        raise RuntimeError(
+            f"index_reduce(): source tensor shape must match self tensor shape, excluding dimension {dim}, "
+            f"but they are {list(source.shape)} and {list(input.shape)}"
+        )
     slices_rule("index_reduce_")(input._s.m, dim, index._s.m, source._s.m)
     if source.ndim:
         dim = rules.wrap_dim(dim, source.ndim)

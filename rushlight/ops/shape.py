@@ -260,6 +260,8 @@ def unflatten(input: Tensor, dim: int, sizes):
     torch.Size([2, 3, 4])
     """
     d = rules.wrap_dim(dim, input.ndim)
+    if input.ndim == 0:
+        raise RuntimeError(f"unflatten: a 0-dim tensor has no dimension {dim} to be split into {tuple(sizes)}")
     sizes = infer_size(tuple(sizes), input.shape[d])
     return input.view((*input.shape[:d], *sizes, *input.shape[d + 1:])) if input.is_contiguous() \
         else reshape(input, (*input.shape[:d], *sizes, *input.shape[d + 1:]))
@@ -281,7 +283,9 @@ def _cat_rule(tensors, dim) -> Meta:
                 RuntimeError,
                 f"zero-dimensional tensor (at position {i}) cannot be concatenated",
             )
-    real = [m for m in tensors if not _legacy_empty(m)] or list(tensors[:1])
+    real = [m for m in tensors if not _legacy_empty(m)]
+    if not real:
+        return meta((0,), rules.promote(*tensors))
     first = real[0]
     d = rules.wrap_dim(dim, first.ndim)
     total = 0
@@ -329,8 +333,8 @@ def cat(tensors: Tensors, dim: int = 0):
             [0., 0., 0.],
             [1., 1., 1.]])
     """
-    real = [a for a in tensors if not (a.ndim == 1 and a.shape[0] == 0)] or list(tensors[:1])
-    return np.concatenate(real, axis=dim)
+    real = [a for a in tensors if not (a.ndim == 1 and a.shape[0] == 0)]
+    return np.concatenate(real, axis=dim) if real else np.copy(tensors[0])
 
 
 def _padded_rule(sequences, longest, batch_first, left, value):
@@ -525,6 +529,10 @@ def repeat_interleave(input: Tensor, repeats=None, dim: int | None = None, *, ou
     n = input.shape[dim]
     index = np.repeat(np.arange(n), counts if not isinstance(counts, np.ndarray) or counts.ndim
                       else counts.item())
+    if output_size is not None and n and output_size != len(index):
+        raise RuntimeError(
+            f"repeat_interleave: output_size is {output_size}, but the repeats make {len(index)}"
+        )
     return input.index_select(dim, wrap(index))
 
 
@@ -697,7 +705,8 @@ def block_diag(*tensors):
     """Matrices along the diagonal of a larger one."""
     from ..trace.layouts import filled
 
-    mats = [atleast_2d(t) for t in tensors]
+    dtype = rules.promote(*[t._s.m for t in tensors]) if tensors else None
+    mats = [atleast_2d(t).to(dtype) for t in tensors]
     width = sum(m.shape[1] for m in mats)
     rows, at = [], 0
     for m in mats:
@@ -761,6 +770,9 @@ def meshgrid(*tensors, indexing: str | None = None):
 @function(api="torch")
 def cartesian_prod(*tensors):
     """All combinations of elements of vectors."""
+    for t in tensors:
+        if t.ndim != 1:
+            raise RuntimeError(f"Expect a 1D vector, but got shape {list(t.shape)}")
     if len(tensors) == 1:
         return tensors[0]
     return stack([g.reshape(-1) for g in meshgrid(*tensors, indexing="ij")], 1)
@@ -769,6 +781,8 @@ def cartesian_prod(*tensors):
 @function(api="torch")
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False):
     """All combinations of r elements of a vector."""
+    if input.ndim != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(input.shape)}")
     pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     index = np.array(list(pick(range(input.shape[0]), r)), np.int64).reshape(-1, r)
     return input[wrap(index)] if r else input[:0]
@@ -872,6 +886,13 @@ def _repeated(input: Tensor, pad: tuple, mode: str):
 def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None):
     """Padding of the last dimensions: "constant", "reflect", "replicate" or "circular"."""
     pad = tuple(pad)
+    if len(pad) % 2 or len(pad) > 2 * input.ndim:
+        raise RuntimeError(
+            f"Padding length should be less than or equal to two times the input dimension but got "
+            f"padding length {len(pad)} and input of dimension {input.ndim}"
+        )
+    if mode in ("reflect", "replicate") and 0 in input.shape[1:]:
+        raise RuntimeError(f"{mode} padding needs elements to repeat, but the input is {list(input.shape)}")
     if mode == "constant":
         return constant_pad_nd(input, pad, 0 if value is None else value)
     if mode not in ("reflect", "replicate", "circular"):

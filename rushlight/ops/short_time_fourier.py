@@ -132,6 +132,8 @@ def istft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: 
     start, stop = (n_fft // 2, -(n_fft // 2)) if center else (0, 0)
     stop = signal.shape[1] + stop if length is None else min(start + length, signal.shape[1])
     signal, cover = signal[:, start:stop], cover[:, start:stop]
+    if not signal.shape[1]:
+        raise RuntimeError(f"istft: the frames of {list(input.shape)} leave no signal between {start} and {stop}")
     if bool((cover.abs() < 1e-11).any()):
         raise RuntimeError(
             "istft: the windows leave points of the signal uncovered: window overlap add min: 1"

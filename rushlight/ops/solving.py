@@ -153,6 +153,8 @@ def is_vector(A, B) -> bool:
 def _solve_rule(A: Meta, B: Meta, left) -> Meta:
     check_square("linalg.solve", A)
     check_same_dtype("linalg.solve", A, B)
+    if not B.ndim:
+        rules.fail(RuntimeError, "linalg.solve: The input tensor B must have at least 1 dimension.")
     vector = is_vector(A, B)
     rows = B.shape[-1 if vector or not left else -2]
     if rows != A.shape[-1]:
@@ -223,7 +225,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
 def tensorsolve(A: Tensor, B: Tensor, dims=None):
     """X with `tensordot(A, X, X.ndim) = B`; dims: dimensions of A to move to its end first."""
     if dims is not None:
-        dims = [d % A.ndim for d in dims]
+        dims = [rules.wrap_dim(d, A.ndim) for d in dims]
         A = A.permute([d for d in range(A.ndim) if d not in dims] + dims)
     shape = tuple(A.shape[B.ndim :])
     if math.prod(shape) != math.prod(A.shape[: B.ndim]):
@@ -241,6 +243,8 @@ def tensorinv(A: Tensor, ind: int = 2):
     """The inverse of `X -> tensordot(A, X, ind)`; ind: how many dims of A are the result's."""
     if ind <= 0:
         raise RuntimeError("Expected a strictly positive integer for 'ind'")
+    if ind > A.ndim:
+        raise RuntimeError(f"tensorinv: 'ind' is {ind}, but A has {A.ndim} dims: {list(A.shape)}")
     rows, columns = tuple(A.shape[:ind]), tuple(A.shape[ind:])
     n = math.prod(columns)
     if n != math.prod(rows):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..trace import dtypes
@@ -150,7 +152,7 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
     """The elements without repetitions of their predecessor."""
     a = array(input.detach())
     m = a.reshape(-1) if dim is None else np.moveaxis(a, dim, 0)
-    rows = m.reshape(len(m), -1)
+    rows = m.reshape(len(m), math.prod(m.shape[1:]))
     new = np.ones(len(m), bool)
     if len(m):
         new[1:] = (rows[1:] != rows[:-1]).any(axis=1)
@@ -179,6 +181,13 @@ def searchsorted(sorted_sequence: Tensor, input, *, out_int32: bool = False, rig
         )
     rows, values = array(sorted_sequence), input
     values = array(values) if isinstance(values, TensorClass) else np.asarray(values)
+    if rows.ndim > 1 and (not values.ndim or values.shape[:-1] != rows.shape[:-1]):
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+            f"tensor and input value tensor must match, but they are {list(rows.shape)} and {list(values.shape)}"
+        )
+    if "bfloat16" in (rows.dtype.name, values.dtype.name):  # (NumPy puts its NaN anywhere)
+        rows, values = rows.astype(np.float64), values.astype(np.float64)
     how = "right" if right or side == "right" else "left"
     if sorter is not None:
         rows = np.take_along_axis(rows, array(sorter), axis=-1)

@@ -130,7 +130,10 @@ def lgamma(input: Tensor):
             return math.nan
         if math.isinf(x) or (x <= 0 and x == math.floor(x)):
             return math.inf
-        return math.lgamma(x)
+        try:
+            return math.lgamma(x)
+        except OverflowError:
+            return math.inf
 
     return np.vectorize(one, otypes=[np.float64])(input) if input.size else input.copy()
 

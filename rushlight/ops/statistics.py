@@ -205,8 +205,11 @@ def bincount(input: Tensor, weights=None, minlength: int = 0):
     if a.ndim != 1 or (a.size and a.min() < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     w = None if weights is None else array(weights)
-    counts = np.bincount(a, w, minlength)
-    if w is None:
+    if w is not None and a.size and w.shape != a.shape:
+        raise RuntimeError("weights should be 1-d and have the same length as input, but their shapes are "
+                           f"{list(w.shape)} and {list(a.shape)}")
+    counts = np.bincount(a, w if a.size else None, minlength)
+    if w is None or not a.size:  # (without elements, PyTorch does not look at the weights)
         return wrap(counts.astype(np.int64))
     return wrap(counts.astype(np.float32 if w.dtype == np.float32 else np.float64))
 
@@ -264,6 +267,9 @@ def _histogram(name, rows, bins, span, weight, density):
     d = rows.shape[1]
     span = [(0, 0)] * d if span is None else list(zip(span[::2], span[1::2], strict=True))
     edges = [_edges(name, rows[:, i], bins[i], span[i], i) for i in range(d)]
+    for i, e in enumerate(edges):
+        if len(e) < 2:
+            raise RuntimeError(f"{name}(): bins must be > 0, but got 0 for dimension {i}")
     counts, _ = np.histogramdd(rows, edges, weights=weight)
     if density:
         counts = counts / counts.sum()

@@ -727,6 +727,8 @@ def split(tensor: Tensor, split_size_or_sections, dim: int = 0):
 @function()
 def split_with_sizes(input: Tensor, split_sizes, dim: int = 0):
     """Pieces of the given sizes along `dim`."""
+    if input.ndim == 0:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
     n = input.shape[rules.wrap_dim(dim, input.ndim)]
     if sum(split_sizes) != n:
         raise RuntimeError(
@@ -761,6 +763,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0):
 @function()
 def tensor_split(input: Tensor, indices_or_sections, dim: int = 0):
     """Pieces that differ in size by at most one, or cut at given indices."""
+    if input.ndim == 0:
+        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     n = input.shape[rules.wrap_dim(dim, input.ndim)]
     if hasattr(indices_or_sections, "tolist"):
         indices_or_sections = indices_or_sections.tolist()
@@ -774,32 +778,37 @@ def tensor_split(input: Tensor, indices_or_sections, dim: int = 0):
     return tuple(_slice(input, dim, a, b, None) for a, b in zip(cuts, cuts[1:], strict=False))
 
 
-def _with_dims(name, input, least: int):
+def _equal_pieces(name, input, least: int, dim: int, pieces):
+    """`tensor_split` along `dim`, whose size a number of pieces must divide."""
     if input.ndim < least:
         raise RuntimeError(
             f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with "
             f"{input.ndim} dimensions!"
         )
-    return input
+    if isinstance(pieces, int) and pieces > 0 and input.shape[dim] % pieces:
+        raise RuntimeError(
+            f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension "
+            f"{input.shape[dim]} is not divisible by the split_size {pieces}!"
+        )
+    return tensor_split(input, pieces, dim)
 
 
 @function()
 def hsplit(input: Tensor, indices_or_sections):
     """`tensor_split` along columns (the only dimension of vectors)."""
-    input = _with_dims("hsplit", input, 1)
-    return tensor_split(input, indices_or_sections, 0 if input.ndim == 1 else 1)
+    return _equal_pieces("hsplit", input, 1, 0 if input.ndim == 1 else 1, indices_or_sections)
 
 
 @function()
 def vsplit(input: Tensor, indices_or_sections):
     """`tensor_split` along rows."""
-    return tensor_split(_with_dims("vsplit", input, 2), indices_or_sections, 0)
+    return _equal_pieces("vsplit", input, 2, 0, indices_or_sections)
 
 
 @function()
 def dsplit(input: Tensor, indices_or_sections):
     """`tensor_split` along the third dimension."""
-    return tensor_split(_with_dims("dsplit", input, 3), indices_or_sections, 2)
+    return _equal_pieces("dsplit", input, 3, 2, indices_or_sections)
 
 
 @function()

@@ -25,6 +25,33 @@ NEEDED = {
 DISTRIBUTION = {"sklearn": "scikit-learn", "PIL": "Pillow"}
 
 
+SWITCHES = {
+    "RUSHLIGHT_EAGER": "every operation runs at once and alone (slow)",
+    "RUSHLIGHT_CHECK": "every kernel is compared with NumPy (slow)",
+    "RUSHLIGHT_NANS": "NaNs raise where they are made (slower)",
+    "RUSHLIGHT_COMPILE": "when programs become native code: background, now or never",
+    "RUSHLIGHT_TARGET": "kernels for a smaller processor than this one",
+}
+
+
+def _compiles() -> str:
+    """What native code is made for, if a small kernel can be made."""
+    import rushlight
+
+    from ..compile.llvm import target
+    from .kernel_cache import show
+
+    try:
+        made = target.host()
+        x = rushlight.arange(4.0)
+        right = rushlight.compile(lambda x: (x * 2 + 1).sum())(x).item() == 16.0
+    except Exception as e:
+        return f"cannot be made: {e}"
+    extras = ", AMX" if made.amx else ", bfloat16 products" if made.bfloat16_dot else ""
+    works = "work" if right else "compute wrongly: please report this"
+    return f"{works}: {made.name} ({8 * made.vector_bytes} bits{extras}); {show()}"
+
+
 def _version(module: str) -> str | None:
     try:
         return importlib.metadata.version(DISTRIBUTION.get(module, module))
@@ -39,6 +66,7 @@ def report():
 
     yield f"Rushlight {__version__} on Python {platform.python_version()} ({sys.platform})"
     yield f"machine    {platform.machine()}, {os.cpu_count()} cores; computing on the CPU"
+    yield f"kernels    {_compiles()}"
     yield "CUDA       not used by this version: tensors live on the CPU"
     for name, purpose in NEEDED.items():
         version = _version(name)
@@ -51,5 +79,6 @@ def report():
         path = files.find(name, file)
         yield f"{name:11}{path.parent if path else 'not found: downloaded when first used'}"
     yield "looked in  " + ", ".join(str(f) for f in files.folders())
-    if os.environ.get("RUSHLIGHT_EAGER"):
-        yield "RUSHLIGHT_EAGER is set: every operation runs at once and alone (slow)"
+    for name, meaning in SWITCHES.items():
+        if os.environ.get(name):
+            yield f"{name}={os.environ[name]}: {meaning}"

@@ -461,6 +461,8 @@ class Tensor:
 
         if not isinstance(src, Tensor):
             src = wrap(np.asarray(src, self._s.m.dtype.np))
+        elif src._s.m.dtype.is_complex and self._s.m.dtype is dtypes.bool_:
+            src = src != 0  # (a cast would drop the imaginary part)
         return write(self, src)
 
     def set_(self, source):

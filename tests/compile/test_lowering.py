@@ -330,3 +330,19 @@ def test_values_of_a_part_of_a_row_are_kept_between_passes(dtype):
         return torch.atan2(near, y * near.contiguous() + 1.0).std()
 
     check_native(f, rtol=1e-5 if dtype is torch.float32 else 2e-2)
+
+
+def test_windows_that_are_taken_apart():
+    F, x = torch.nn.functional, torch.linspace(-1, 2, 180).reshape(2, 3, 6, 5).sin().requires_grad_()
+    columns = F.unfold(x, (2, 3), padding=1).detach()
+    values, indices = F.max_pool2d(x.detach(), 2, return_indices=True)
+    for f in (lambda: F.unfold(x, (2, 3), padding=1, stride=2), lambda: F.unfold(x, 2, dilation=2),
+              lambda: F.fold(columns, (6, 5), (2, 3), padding=1), lambda: F.adaptive_max_pool2d(x, (3, 5)),
+              lambda: torch.autograd.grad(F.unfold(x, (2, 3), padding=1).square().sum(), x),
+              lambda: F.max_unpool2d(values, indices, 2, output_size=(6, 5))):
+        check_native(f)
+
+
+def test_a_number_that_fills_booleans():
+    mask = torch.tensor([True, False])
+    check_native(lambda: torch.nn.functional.pad(mask, (1, 2), value=2.0))

@@ -119,7 +119,8 @@ def test_resize_of_floats_is_interpolation():
 
 
 def test_pictures_and_tensors():
-    Image = pytest.importorskip("PIL.Image")
+    from PIL import Image
+
     a = picture().permute(1, 2, 0).numpy()
     img = Image.fromarray(a)
     pipeline = T.Compose([T.RandomCrop(5, padding=2), T.RandomHorizontalFlip(), T.Pad(1),

@@ -75,7 +75,8 @@ def test_learns(example, real):
 
 @pytest.mark.parametrize("kind", ["masks", "boxes"])
 def test_folders_of_ones_own(example, detection, kind):
-    image = pytest.importorskip("PIL.Image")
+    from PIL import Image as image
+
     folder, random = example.folder / "mine", np.random.default_rng(0)
     pictures, masks = folder / ("PNGImages" if kind == "masks" else "images"), folder / "PedMasks"
     pictures.mkdir(parents=True), masks.mkdir()

@@ -1,9 +1,5 @@
 """Deep Q-learning: the pole stays up longer after seconds; what the memory gives back."""
 
-import pytest
-
-pytest.importorskip("gymnasium")
-
 
 def test_learns(example, real):
     made = example("dqn", "--quick", real=real)

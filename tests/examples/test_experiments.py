@@ -1,6 +1,5 @@
 """The experiments of the tutorial show what it says, and the club breaks up as it did."""
 
-import pytest
 
 
 def test_optimizers(example, real):
@@ -24,8 +23,9 @@ def test_graph_convolution(example, real):
 
 
 def test_the_club_is_the_one_of_the_literature(example):
-    networkx = pytest.importorskip("networkx")
     import ast
+
+    import networkx
 
     from .conftest import ROOT
 

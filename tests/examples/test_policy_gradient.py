@@ -2,8 +2,6 @@
 
 import pytest
 
-pytest.importorskip("gymnasium")
-
 
 @pytest.mark.parametrize("model", ["reinforce", "actor-critic"])
 def test_learns(example, real, model):

@@ -1,10 +1,7 @@
 """PPO: the pole stays up longer after seconds; advantages end where episodes end."""
 
-import pytest
 
 import rushlight
-
-pytest.importorskip("gymnasium")
 
 
 def test_learns(example, real):

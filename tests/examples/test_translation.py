@@ -9,12 +9,10 @@ import rushlight
 
 @pytest.fixture
 def program(load):
-    pytest.importorskip("tokenizers")
     return load("translation")
 
 
 def test_learns(example, real):
-    pytest.importorskip("tokenizers")
     made = example("translation", "--quick", real=real)
     first, last = made["history"][0], made["history"][-1]
     assert last["val_loss"] < 0.7 * first["val_loss"]

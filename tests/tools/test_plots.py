@@ -15,8 +15,6 @@ from rushlight.tools.plots import (
     show_images,
 )
 
-pytest.importorskip("matplotlib")
-
 
 def lines(figure):
     return {(ax.get_ylabel(), line.get_label()): (list(line.get_xdata()), list(line.get_ydata()))

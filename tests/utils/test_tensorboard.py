@@ -8,11 +8,10 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import rushlight as torch
 from rushlight.utils.tensorboard import FileWriter, SummaryWriter, read_events, records, wire
-
-Image = pytest.importorskip("PIL.Image")
 
 
 @pytest.fixture
@@ -184,7 +183,6 @@ def test_pictures_of_floats_and_batches(writer):
 
 
 def test_figures_boxes_films_and_sounds(writer):
-    pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2, 1), dpi=50)
