@@ -190,7 +190,8 @@ def draw(seed: int) -> Program:
         except Exception as e:
             if r.random() < 0.98 or "ZeroTensor" in str(e) or text.startswith(("if", "for", "while")) or "_(" in text or "] =" in text or "backward" in text:
                 return False  # (PyTorch's own tensors of no memory refuse what other tensors do not)
-            text = f"try: {text}; str({new})\nexcept Exception as e: seen.append('refused')"
+            forget = f"; {new} = None" if new.isidentifier() else ""  # (where errors come later, it is bound)
+            text = f"try: {text}; str({new})\nexcept Exception as e: seen.append('refused'){forget}"
         x = space.get(new)
         if isinstance(x, torch.Tensor) and (x.numel() > 5000 or (x.is_floating_point() and x.numel()
                                                                   and not x.detach().abs().max() < LARGEST)):

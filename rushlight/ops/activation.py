@@ -366,6 +366,8 @@ def _threshold(input: Tensor, threshold: float, value: float):
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False):
     """x where above the threshold, else value."""
     value = dtypes.fit(value, input.dtype)
+    if input.dtype.category == dtypes.INTEGER:
+        threshold = dtypes.fit(threshold, input.dtype)
     return _apply(_threshold, input, inplace, threshold, value)
 
 

@@ -41,8 +41,11 @@ def _scaled(order: int, x):
 
 
 def _whole(order: int, x):
+    x = np.asarray(x, np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # NaN at infinity, as PyTorch
-        return _scaled(order, x) * np.exp(np.abs(np.asarray(x, np.float64)))
+        large = np.exp(np.abs(x))
+        made = _scaled(order, x) * large
+    return np.where(np.isfinite(x) & np.isinf(large), np.inf * (np.sign(x) if order else 1.0), made)
 
 
 @float_unary(lambda g, input: g * i1(input), real="i0", api="torch Tensor special")

@@ -96,7 +96,9 @@ def view_as_real(input: Tensor):
 def _as_complex_rule(input: Meta) -> Meta:
     if input.ndim == 0 or input.shape[-1] != 2:
         rules.fail(RuntimeError, "Tensor must have a last dimension of size 2")
-    if input.strides[-1] != 1 or any(s % 2 for s in input.strides[:-1]) or input.offset % 2:
+    if input.strides[-1] != 1 or any(
+        s % 2 for s, n in zip(input.strides[:-1], input.shape[:-1], strict=True) if n > 1
+    ) or input.offset % 2:
         rules.fail(RuntimeError, "Tensor must have a last dimension with stride 1")
     return meta(
         input.shape[:-1],

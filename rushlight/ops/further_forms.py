@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import numpy as np
@@ -224,7 +225,7 @@ def hash_tensor(input: Tensor, dim=(), *, keepdim: bool = False, mode: int = 0):
     dims = list(rules.wrap_dims(dim, input.dim()))
     kept = [d for d in range(input.dim()) if d not in dims]
     x = input.detach().double().view(dtypes.int64) if input.dtype.is_floating_point else input.to(dtypes.int64)
-    x = x.permute([*kept, *dims]).reshape([*[input.shape[d] for d in kept], -1])
+    x = x.permute([*kept, *dims]).reshape([*[input.shape[d] for d in kept], math.prod(input.shape[d] for d in dims)])
     if x.shape[-1] == 0:
         x = x.new_zeros([*x.shape[:-1], 1])
     while x.shape[-1] > 1:

@@ -106,7 +106,7 @@ def cummin(input: Tensor, dim: int):
 def _logcumsumexp_gradient(g, input, out, dim):
     """`sum over j >= k of g_j exp(x_k - out_j)`, in logarithms, apart for positive and negative g."""
     if g.is_complex():
-        if not g.ndim:
+        if not g.ndim or not g.numel():
             return g
         # differences of logarithms: exp(input) alone overflows
         largest = out.real.amax(dim, True)

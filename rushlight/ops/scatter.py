@@ -586,7 +586,7 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
         raise RuntimeError(
             f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}."
         )
-    if input.ndim and source.ndim != input.ndim:
+    if source.ndim != input.ndim:
         raise RuntimeError(
             f"index_reduce(): source tensor shape must match self tensor shape, excluding dimension {dim}, "
             f"but they are {list(source.shape)} and {list(input.shape)}"

@@ -192,7 +192,9 @@ def _as_strided(input: Tensor, size: tuple, stride: tuple, move: int):
             f"{start // item}, and itemsize {item} requiring a storage size of {last} are out of "
             f"bounds for storage of size {owner.nbytes}"
         )
-    flat = owner.reshape(-1, order="A").view(np.uint8) if owner.flags.forc else owner
+    if not owner.flags.forc:  # dense in another order of dims
+        owner = owner.transpose(sorted(range(owner.ndim), key=lambda d: -owner.strides[d]))
+    flat = owner.reshape(-1, order="A").view(np.uint8)
     return np.ndarray(size, input.dtype, flat, start, strides)
 
 

@@ -12,11 +12,15 @@ from .trie import FUNCTION, GET, HAS_HISTORY, LEAF, REBASE, RESTRIDE, VARIABLE, 
 FUNCTION_OUT = trie.Special("function_out", shares=True)  # output `number` of FUNCTION node ins[1]
 
 
+WRAP_NUMBERS = ("mul", "true_divide")  # PyTorch makes a tensor of a number that is an operand
+
+
 class Plan:
     """Which operations to differentiate, newest first, and the saved values that takes.
 
     saves: {saved value: slot of the newest operation that reads it}. savers: the operations that read
-    saved values. swept: those whose saved values are gone afterwards.
+    saved values. swept: those whose saved tensors are gone afterwards; Python numbers stay, except where
+    PyTorch makes tensors of them.
     """
 
     __slots__ = ("nodes", "rules", "saves", "savers", "swept", "functions", "wanted", "freeing")
@@ -115,10 +119,10 @@ def make_plan(roots, wanted=None) -> Plan:
         if needed is not None:
             p.rules[v] = needed
             for r in needed:
-                if r.saves or r.saves_out:
-                    swept.add(v)
                 for n in rule_saves(v, r):
                     savers.add(v)
+                    if n.op is not trie.SCALAR or v.op.name in WRAP_NUMBERS:
+                        swept.add(v)
                     saves.setdefault(n, v.slot)
         elif v.op is FUNCTION:
             p.functions = True

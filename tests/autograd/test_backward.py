@@ -67,6 +67,22 @@ def graph_was_freed(T):
 
 
 @program
+def numbers_are_not_freed(T):
+    x, w = leaves(T)
+    y = T.lerp(x, w, 0.3)
+    y.sum().backward()
+    y.sum().backward()
+    return x.grad, w.grad
+
+
+@program
+def numbers_that_become_tensors_are_freed(T):
+    y = (leaves(T)[0] * 0.3).sum()
+    y.backward()
+    y.backward()
+
+
+@program
 def graph_of_gradients(T):
     x, _ = leaves(T)
     (x**3).sum().backward(create_graph=True)

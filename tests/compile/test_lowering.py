@@ -346,3 +346,9 @@ def test_windows_that_are_taken_apart():
 def test_a_number_that_fills_booleans():
     mask = torch.tensor([True, False])
     check_native(lambda: torch.nn.functional.pad(mask, (1, 2), value=2.0))
+
+
+@pytest.mark.parametrize("name", ["asinh", "atanh", "sin", "exp"])
+def test_one_number_of_half_precision(name):
+    x = torch.tensor(-0.94).half()
+    check_native(lambda: getattr(torch, name)(x), rtol=1e-3)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from oracle import Given, check, check_error
+
+import rushlight
 
 A = np.arange(24.0).reshape(2, 3, 4)
 ONES = np.arange(6.0).reshape(1, 2, 1, 3)
@@ -89,3 +92,18 @@ def test_views_of_other_dtypes():
 def test_errors(bad):
     check_error("Tensor." + bad[0], A, *bad[1])
     check_error("Tensor.view", Given(A, view=lambda t: t.transpose(0, 2)), 24)
+
+
+@pytest.mark.parametrize("mode", ["first", "again"])
+def test_gradients_of_a_write_into_transposed_memory(mode):
+    """The memory is dense, in the order neither of C nor of Fortran."""
+
+    def gradient(T):
+        x = T.arange(24.0).reshape(2, 3, 4).mT.clone().requires_grad_()
+        y = (x * 2) + 1
+        y[0] = 3.0
+        (y * T.arange(24.0).reshape(2, 4, 3)).sum().backward()
+        return x.grad.tolist()
+
+    for _ in range(1 if mode == "first" else 4):
+        assert gradient(rushlight) == gradient(torch)
