@@ -227,6 +227,8 @@ def from_expressions(seed: int) -> Case:
     elementwise = r.random() < 0.5
     pattern = r.choice([p for p in (ELEMENTWISE if elementwise else OTHERS) if p.split("(")[0] not in KNOWN])
     values = r.choice(["tame", "odd", "extreme"] if elementwise else ["tame", "tame", "odd"])
+    if any(x in pattern for x in ("%", "//", "fmod")):  # (PyTorch's vectors have few digits of the quotients of extremes)
+        values = "tame"
     shared = ("expanded", "overlapping") if "_(" in pattern else ()  # written in an order that is undefined
     near = r.choice([SHAPES, [r.choice(SHAPES)], [(), (3,), (1, 3), (2, 3)]])
     inputs: list[Input] = []

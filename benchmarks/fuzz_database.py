@@ -30,14 +30,14 @@ UNDEFINED = ("empty", "new_empty", "rand", "bernoulli", "multinomial", "normal",
 # Factors that are unique up to signs or the order of equal values only: dtypes and shapes are compared.
 NOT_UNIQUE = ("cholesky_ex", "linalg.cholesky_ex", "svd", "linalg.svd", "linalg.eig", "linalg.eigh", "geqrf", "linalg.qr", "qr", "linalg.householder_product", "ormqr")
 # Matrices that repeat rows are singular, and rounding decides everything.
-MATRICES = ("linalg.", "lu", "cholesky", "ldl", "qr", "eig", "svd", "geqrf", "ormqr", "pinverse", "logdet", "det", "triangular_solve", "as_strided", "tensorsolve", "norm", "std", "var", "histogram", "matrix_exp")
+MATRICES = ("linalg.", "lu", "cholesky", "ldl", "qr", "eig", "svd", "geqrf", "ormqr", "pinverse", "logdet", "det", "triangular_solve", "as_strided", "tensorsolve", "norm", "std", "var", "histogram", "matrix_exp", "stft")
 TIES = ("median", "nanmedian", "kthvalue", "topk", "sort", "argsort", "msort", "mode", "masked.median", "masked.argmax", "masked.argmin")  # which of equal elements is taken is not said
 # Not compared on infinities, NaNs and extremes, where PyTorch's kernels differ among themselves (vectors or the rest of a row)
 # or lose all digits: near poles, after overflow, of integers that no float holds.
 ODD_IN_PYTORCH = ("polynomial", "polygamma", "igamma", "zeta", "gcd", "lcm", "fmod", "remainder", "nextafter", "bessel", "digamma", "mvlgamma", "airy",
                   "addcmul", "addcdiv", "ldexp", "float_power", "pow", "logaddexp", "floor_divide", "div", "multigammaln", "lgamma", "logit", "mod", "polar", "atan2", "special.i1", "prelu", "hardshrink", "softshrink")
 ROUGH = ("grid_sample", "matrix_exp", "scaled_dot_product")  # in half types the rounding between decides: of pixels, powers, softmax's differences
-CRASH = ("lu_unpack", "_segment_reduce", "segment_reduce", "take_along_dim")  # PyTorch reads and writes outside of its memory for shapes that do not fit
+CRASH = ("lu_unpack", "_segment_reduce", "segment_reduce", "take_along_dim", "nn.functional.fractional_max_pool")  # PyTorch reads and writes outside of its memory for shapes that do not fit
 PLAIN = (*CRASH, "add", "cov", "nn.functional.rms_norm", "cumulative_trapezoid", "trapezoid", "trapz")  # no tensors without dims: PyTorch changes its inputs, or results' shapes
 NO_OUT = ("nonzero", "narrow_copy", "fft.ihfft", "fft.ihfft2", "fft.ihfftn", "unbind_copy", "nn.functional.avg_pool3d", "nn.functional.linear", "normal")  # PyTorch ignores it, or its layout
 WRITES = ("nn.functional.embedding", "nn.functional.embedding_bag", "nn.functional.batch_norm", "nn.functional.instance_norm", "native_batch_norm", "_native_batch_norm_legit","cauchy", "exponential", "geometric", "log_normal", "normal", "uniform", "index_add", "index_copy", "index_fill", "index_reduce")

@@ -223,6 +223,8 @@ def hash_tensor(input: Tensor, dim=(), *, keepdim: bool = False, mode: int = 0):
         rules.wrap_dims(dim, 0)
         return hash_tensor(input.reshape(1)).reshape(())
     dims = list(rules.wrap_dims(dim, input.dim()))
+    if dim not in ((), []) and any(input.shape[d] == 0 for d in dims):
+        raise IndexError(f"hash_tensor: Expected reduction dim {dim} to have non-zero size.")
     kept = [d for d in range(input.dim()) if d not in dims]
     x = input.detach().double().view(dtypes.int64) if input.dtype.is_floating_point else input.to(dtypes.int64)
     x = x.permute([*kept, *dims]).reshape([*[input.shape[d] for d in kept], math.prod(input.shape[d] for d in dims)])

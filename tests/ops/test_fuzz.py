@@ -80,6 +80,8 @@ FOUND = [
     *(f"T.nextafter(T.tensor([float('inf'), 1.0, 0.0, -1.0], dtype=T.{t}), T.tensor([0.0, 2.0, 1.0, -2.0], dtype=T.{t}))"
       for t in ("bfloat16", "float16", "float64")), "T.nextafter(T.ones(2), T.tensor(3.0).double())",
     "T.ldexp(T.ones(2).bfloat16(), T.tensor([1, -2]))", "T.ldexp(T.ones(2).half(), T.tensor([1, 2], dtype=T.uint8))",
+    "F.threshold(T.tensor([0, -4, -7]).char(), -4.1, -5.4)", "T.view_as_complex(T.ones(2).as_strided((1, 2), (1, 1)))",
+    "(T.logcumsumexp(x := T.zeros(0, dtype=T.complex64, requires_grad=True), 0).abs().sum().backward(), x.grad)[1]",
     "T.i0(T.tensor([800.0, -1e308]).double())", "T.special.i1(T.tensor([800.0, -1e30]))", "T.ldexp(T.tensor(1.0).double(), T.tensor([1, 200]))", "T.ldexp(T.tensor([1e-30, 0.0]), T.tensor([150, 2000]))",
     "T.ldexp(T.tensor(1e-300).double(), T.tensor([1500, -30]))",
     "(T.ldexp(x := T.ones(2, requires_grad=True), T.tensor([[1, 2], [0, 3]])).sum().backward(), x.grad)[1]",
@@ -111,6 +113,7 @@ FOUND = [
     "F.multilabel_soft_margin_loss(T.tensor(1.0), T.tensor(1.0))", "T.histogram(T.ones(3), T.ones(1))",
     "F.interpolate(T.ones(1, 1, 1), scale_factor=0.6, mode='linear')", "F.dropout3d(T.tensor(1.5), training=True)",
     "T.searchsorted(T.ones(1, 3), T.tensor(2.0))", "T.searchsorted(T.ones(2, 3), T.ones(3, 1))", "T.nextafter(T.ones(2).int(), T.ones(2))",
+    "T.index_reduce(T.tensor(9), 0, T.tensor(0), T.tensor([6]), 'amax')", "T.hash_tensor(T.zeros(3, 0, 1, 0), dim=-1)",
     "T.nextafter(T.tensor(1), T.tensor(2))", "F.batch_norm(T.tensor(1.5), None, None, training=True)", "F.feature_alpha_dropout(T.tensor(1.5), training=True)", "T.istft(T.ones(6, 1) + 0j, n_fft=10, onesided=True)",
     "F.pad(T.tensor(1.5), (0, 1), 'replicate')", "F.pad(T.ones(2, 0, 3), (1, 1), 'replicate')",
     "F.adaptive_avg_pool1d(T.ones(2, 0, 4), 2)", "F.adaptive_max_pool1d(T.ones(2, 4, 0), 2)",
