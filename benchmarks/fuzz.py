@@ -197,6 +197,8 @@ class Case:
         STAGE[24] = 1
         theirs = self.run(torch)
         STAGE[24] = 0
+        if "complex32" in str(theirs):  # the dtype that float16 beside complex numbers gives: there is none here
+            return ""
         empty = any(0 in x.shape for x in self.inputs)
         if empty and any(x in self.pattern for x in ODD_IF_EMPTY):
             return ""
@@ -236,10 +238,11 @@ def from_expressions(seed: int) -> Case:
         while "{" + kind + "}" in pattern:
             pattern = pattern.replace("{" + kind + "}", f"{{{len(inputs)}}}", 1)
             inputs.append(draw_input(r, kind, values, near, shared))
-    if any(x.dtype in ("bfloat16", "float16") for x in inputs):  # (that no half type holds: PyTorch converts them first, or not)
+    half = any(x.dtype in ("bfloat16", "float16") for x in inputs)  # (numbers that they do not hold: see `eq`)
+    if half:
         inputs = [dataclasses.replace(x, values="tame") if x.dtype in INTEGERS else x for x in inputs]
     while "{n}" in pattern:
-        pattern = pattern.replace("{n}", r.choice(NUMBERS), 1)
+        pattern = pattern.replace("{n}", r.choice([n for n in NUMBERS if not half or n not in ("2**40", "1e10")]), 1)
     while "{d}" in pattern:
         pattern = pattern.replace("{d}", r.choice(["0", "-1", "1", "-2"]), 1)
     return Case(pattern.replace("{t}", "T." + r.choice(DTYPES)), tuple(inputs))

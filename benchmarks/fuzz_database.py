@@ -251,6 +251,8 @@ def draw(r: random.Random, at: int, dtype: str):
     if o.supports_autograd and values == "tame" and dtype in ("float32", "float64", "complex64", "complex128"):
         forms += ["grad", "grad"] if "pow" in o.name or o.name in ("logcumsumexp", "cdist", "matrix_exp") else ["grad", "gradgrad"]
         # (powers of 0 twice; differences of large numbers in float32 twice)
+    if o.name == "logcumsumexp" and dtype not in ("float64", "complex128"):  # (samples of 10,000: float32 leaves three digits)
+        forms = [f for f in forms if "grad" not in f]
     if o.name in TIES:
         forms = ["plain", "native"]
     if o.name == "masked.logaddexp":  # (the second derivatives of -inf)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import sys
 import warnings
 from pathlib import Path
@@ -106,7 +107,7 @@ def operators() -> None:
             for args, kwargs in database.samples(at, dtype)[:most]:
                 with contextlib.suppress(Exception):
                     args, kwargs = ours(args, o.supports_autograd), ours(kwargs, o.supports_autograd)
-                    until_native(lambda f=f, args=args, kwargs=kwargs: f(*args, **kwargs))
+                    until_native(functools.partial(f, *args, **kwargs))
 
 
 def modules() -> None:

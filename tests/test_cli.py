@@ -99,6 +99,20 @@ def test_doctor():
                           text=True)
     assert done.returncode == 0, done.stderr
     assert "numpy" in done.stdout and "mnist" in done.stdout and "CUDA" in done.stdout
+    assert "kernels    work: " in done.stdout
+
+
+def test_version_modules_and_what_is_not_there(tmp_path):
+    def ask(*arguments):
+        return subprocess.run([sys.executable, "-m", "rushlight", *arguments], capture_output=True, text=True, cwd=tmp_path)
+
+    assert ask("--version").stdout == f"Rushlight {rushlight.__version__}\n"
+    (tmp_path / "mine.py").write_text("import sys, torch\nprint(torch.__file__, __name__, sys.argv[1:])\n")
+    ran = ask("run", "-m", "mine", "--lr", "0.1").stdout
+    assert os.path.join("rushlight", "__init__.py") in ran and ran.endswith("__main__ ['--lr', '0.1']\n")
+    assert ask("run", "mine.py", "-m").stdout.endswith("__main__ ['-m']\n")
+    for wrong, told in ((("run", "no.py"), "there is no file 'no.py'"), (("run", "-m", "no.thing"), "there is no module 'no.thing'")):
+        assert told in ask(*wrong).stderr
 
 
 def test_digits_when_there_is_no_mnist_and_no_network(tmp_path):

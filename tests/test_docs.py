@@ -119,3 +119,11 @@ def test_files_that_the_documents_name_exist():
         for path in re.findall(r"`((?:\w+/)+\w+\.(?:py|md))`", (ROOT / document).read_text()):
             found = [ROOT / path, ROOT / "rushlight" / path, ROOT / "rushlight/trace" / path]
             assert any(p.exists() for p in found), f"{document} names {path}"
+
+
+def test_the_versions_of_other_packages_are_those_that_are_installed():
+    """By `make compat`: those of the compat extra."""
+    page = (ROOT / "docs/compatibility.md").read_text()
+    shown = re.findall(r"^\| ([\w-]+) \| (\d[\w.]*) \|", page, re.M)
+    extra = re.search(r"^compat = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)[1]
+    assert shown and sorted(shown) == sorted(re.findall(r'"([\w-]+)==([\w.]+)"', extra))

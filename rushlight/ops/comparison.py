@@ -17,7 +17,11 @@ COMPARE = {"compute": "common", "inplace": True}
 
 @op(rules.comparison, **COMPARE)
 def eq(input: Tensor, other: Tensor):
-    """Whether elements are equal."""
+    """Whether elements are equal.
+
+    Elements of half types are compared as float32: no element of float16 equals 0.1 or 2049, which float16 does not
+    hold (PyTorch rounds the other operand first: it may).
+    """
     return np.equal(input, other)
 
 

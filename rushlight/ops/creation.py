@@ -298,7 +298,7 @@ def _size(size):
 
 def _fitting(value, dtype):
     """`value` as an element of `dtype`: too large for a half type, it is infinite, as in PyTorch's `fill_`."""
-    if dtype.is_half and value.__class__ in (int, float) and dtypes.LARGEST[dtype] < abs(value) <= dtypes.LARGEST[dtypes.float32]:
+    if dtype.is_half and dtype in dtypes.LARGEST and value.__class__ in (int, float) and dtypes.LARGEST[dtype] < abs(value) <= dtypes.LARGEST[dtypes.float32]:
         return float(np.float32(value).astype(dtype.np))
     return dtypes.fit(value, dtype)
 

@@ -123,8 +123,10 @@ def batch_norm(input: Tensor, running_mean=None, running_var=None, weight=None, 
     Ioffe and Szegedy, 2015. In training the running statistics are updated.
     """
     _check_dtypes(input, weight)
-    if not input.ndim:
-        raise IndexError("batch_norm(): the input has no dimensions")
+    if input.ndim < 2 and input.numel():
+        if input.numel() == input.ndim == training:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
+        raise IndexError(f"batch_norm(): the input {list(input.shape)} has no dimension of channels")
     channels = input.shape[1] if input.ndim > 1 else 0
     if training:
         if eps <= 0.0:

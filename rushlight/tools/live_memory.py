@@ -40,7 +40,8 @@ def process_now() -> int:
 def arena() -> int:
     """Bytes of the memory that all compiled programs use for their temporaries in turn."""
     native = sys.modules.get("rushlight.compile.native")
-    return native.Arena.room if native else 0
+    made = getattr(native, "Arena", None)  # (None while another thread imports it)
+    return made.room if made else 0
 
 
 class memory(measure.Observer):

@@ -112,6 +112,7 @@ FOUND = [
     "F.cosine_embedding_loss(T.ones(2, 3), T.ones(2, 3), T.tensor(1))", "F.margin_ranking_loss(T.ones(2, 3), T.ones(2, 3), T.ones(3))",
     "F.multilabel_soft_margin_loss(T.tensor(1.0), T.tensor(1.0))", "T.histogram(T.ones(3), T.ones(1))",
     "F.interpolate(T.ones(1, 1, 1), scale_factor=0.6, mode='linear')", "F.dropout3d(T.tensor(1.5), training=True)",
+    *(f"F.batch_norm(T.ones({s}), None, None, training=True)" for s in ("1", "3")), "T.native_batch_norm(T.ones(3), None, None, None, None, True, 0.5, 1e-5)",
     "T.searchsorted(T.ones(1, 3), T.tensor(2.0))", "T.searchsorted(T.ones(2, 3), T.ones(3, 1))", "T.nextafter(T.ones(2).int(), T.ones(2))",
     "T.index_reduce(T.tensor(9), 0, T.tensor(0), T.tensor([6]), 'amax')", "T.hash_tensor(T.zeros(3, 0, 1, 0), dim=-1)",
     "T.nextafter(T.tensor(1), T.tensor(2))", "F.batch_norm(T.tensor(1.5), None, None, training=True)", "F.feature_alpha_dropout(T.tensor(1.5), training=True)", "T.istft(T.ones(6, 1) + 0j, n_fft=10, onesided=True)",
