@@ -2,8 +2,11 @@
 
 `step(binding, arguments, count)` reads the nodes of the operands out of their handles, compares them with the
 key of the first edge (or looks the edge up), makes the new handle and moves the thread's position on. It handles
-plain tensors that are pending in this thread, Python numbers and attributes; whatever else it meets, an unknown
-edge included, goes to the operator's Python function, which this must agree with.
+plain tensors, Python numbers and attributes; whatever else it meets goes to the operator's Python function,
+which this must agree with, and an unknown edge to `record.missed`.
+
+`enter_leaf(position, tensor)` is the usual case of `segments.enter`: a tensor from outside whose memory nobody else
+has had a hand in becomes a leaf along the first edge. `bring` asks it and then `segments.enter` itself.
 
 A *binding* is a table of words for one operator: the operator, its Python function, its number of arguments,
 flags, and the kind of each argument. Words and offsets of objects are CPython's (`layout` reads them out of its
@@ -23,7 +26,9 @@ METHODS = 40  # trampolines: methods of Tensor that know their operator by their
 TENSOR, NUMBER_TOO, OPTIONAL, NUMBER, ATTRIBUTE = range(5)  # kinds of arguments
 FINISH, VIEW = 1, 2  # flags: the Python function `finish` makes the result; its input's memory may be there
 _HEAD = 4  # words of a binding before the kinds
-_FIELDS = ("tensor", "parameter", "float", "int", "none", "leaf", "finish", "tuple")  # objects in @objects
+# objects in @objects; position: of the thread that last recorded here
+_FIELDS = ("tensor", "parameter", "float", "int", "none", "leaf", "finish", "tuple", "no_grad", "true_leaf", "true",
+           "false", "enter", "position", "missed")
 
 _TEXT = """
 declare ptr @PyType_GenericAlloc(ptr, i64)
@@ -32,11 +37,11 @@ declare ptr @PyLong_AsVoidPtr(ptr)
 declare i32 @PyList_Append(ptr, ptr)
 declare i32 @PyObject_RichCompareBool(ptr, ptr, i32)
 declare ptr @PyDict_GetItemWithError(ptr, ptr)
-declare i64 @PyDict_Size(ptr)
 declare ptr @PyTuple_New(i64)
 declare void @Py_IncRef(ptr)
 declare void @Py_DecRef(ptr)
 declare void @PyErr_Clear()
+declare ptr @PyErr_Occurred()
 declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
 declare ptr @PyObject_CallFunctionObjArgs(ptr, ...)
 
@@ -59,6 +64,166 @@ define internal i64 @word(ptr %base, i64 %i) alwaysinline {{
   %p = getelementptr i64, ptr %base, i64 %i
   %x = load i64, ptr %p
   ret i64 %x
+}}
+
+define internal ptr @or_none(ptr %base, i64 %offset, ptr %none) alwaysinline {{
+  %x = call ptr @at(ptr %base, i64 %offset)
+  %unset = icmp eq ptr %x, null
+  %y = select i1 %unset, ptr %none, ptr %x
+  ret ptr %y
+}}
+
+define internal void @set(ptr %base, i64 %offset, ptr %x) alwaysinline {{
+  %p = getelementptr i8, ptr %base, i64 %offset
+  %old = load ptr, ptr %p
+  call void @Py_IncRef(ptr %x)
+  store ptr %x, ptr %p
+  call void @Py_DecRef(ptr %old)
+  ret void
+}}
+
+define internal i1 @is_mine(ptr %tr) {{
+  %owner = call ptr @at(ptr %tr, i64 {thread})
+  %owner_id = call ptr @PyLong_AsVoidPtr(ptr %owner)
+  %owner_word = ptrtoint ptr %owner_id to i64
+  %me = call i64 @PyThread_get_thread_ident()
+  %mine = icmp eq i64 %owner_word, %me
+  ret i1 %mine
+}}
+
+define internal ptr @enter_leaf(ptr %tr, ptr %x, ptr %storage) {{
+entry:
+  %none = call ptr @object(i64 4)
+  %true = call ptr @object(i64 10)
+  %false = call ptr @object(i64 11)
+  %base = call ptr @or_none(ptr %x, i64 {_base}, ptr %none)
+  %buf = call ptr @or_none(ptr %x, i64 {_buf}, ptr %none)
+  %s = call ptr @at(ptr %x, i64 {_s})
+  %whole = icmp eq ptr %base, %none
+  %valued = icmp ne ptr %buf, %none
+  %can = and i1 %whole, %valued
+  br i1 %can, label %kind, label %other
+kind:
+  %rg = call ptr @at(ptr %s, i64 {rg})
+  %needs = icmp eq ptr %rg, %true
+  %grad_on = call ptr @at(ptr %s, i64 {grad_on})
+  %usual = icmp eq ptr %grad_on, %true
+  %history = call ptr @or_none(ptr %x, i64 {_history}, ptr %none)
+  %first_hand = icmp eq ptr %history, %none
+  %ok = select i1 %needs, i1 %first_hand, i1 %usual
+  %a = call ptr @object(i64 8)
+  %b = call ptr @object(i64 9)
+  %as = select i1 %needs, ptr %b, ptr %a
+  br i1 %ok, label %memory, label %other
+memory:
+  %st = call ptr @at(ptr %tr, i64 {st})
+  %serial = call ptr @at(ptr %tr, i64 {serial})
+  %owned = icmp ne ptr %storage, %none
+  br i1 %owned, label %entered_before, label %edge
+entered_before:
+  %recorder = call ptr @at(ptr %storage, i64 {recorder})
+  %by_us = icmp eq ptr %recorder, %tr
+  br i1 %by_us, label %when, label %edge
+when:
+  %segment = call ptr @at(ptr %storage, i64 {segment})
+  %number = call ptr @PyLong_AsVoidPtr(ptr %segment)
+  %now = call ptr @PyLong_AsVoidPtr(ptr %serial)
+  %alias = icmp eq ptr %number, %now
+  br i1 %alias, label %other, label %edge
+edge:
+  %key = call ptr @at(ptr %st, i64 {first_key})
+  %tuple = call ptr @object(i64 7)
+  %c = call ptr @at(ptr %key, i64 8)
+  %is_key = icmp eq ptr %c, %tuple
+  br i1 %is_key, label %sized, label %other
+sized:
+  %size = call i64 @word(ptr %key, i64 2)
+  %five = icmp eq i64 %size, 5
+  br i1 %five, label %compare, label %other
+compare:
+  %leaf = call ptr @object(i64 5)
+  %m = call ptr @at(ptr %s, i64 {m})
+  %k0 = call ptr @at(ptr %key, i64 24)
+  %k1 = call ptr @at(ptr %key, i64 32)
+  %k2 = call ptr @at(ptr %key, i64 40)
+  %k3 = call ptr @at(ptr %key, i64 48)
+  %k4 = call ptr @at(ptr %key, i64 56)
+  %e0 = icmp eq ptr %k0, %leaf
+  %e1 = icmp eq ptr %k1, %m
+  %e2 = icmp eq ptr %k2, %as
+  %e3 = icmp eq ptr %k3, %none
+  %e4 = icmp eq ptr %k4, %false
+  %e01 = and i1 %e0, %e1
+  %e23 = and i1 %e2, %e3
+  %e03 = and i1 %e01, %e23
+  %same = and i1 %e03, %e4
+  br i1 %same, label %take, label %other
+take:
+  %v = call ptr @at(ptr %st, i64 {first})
+  %leaves = call ptr @at(ptr %tr, i64 {leaves})
+  %bufs = call ptr @at(ptr %tr, i64 {bufs})
+  %ts = call ptr @at(ptr %tr, i64 {ts})
+  %r1 = call i32 @PyList_Append(ptr %leaves, ptr %x)
+  %r2 = call i32 @PyList_Append(ptr %bufs, ptr %buf)
+  %r3 = call i32 @PyList_Append(ptr %ts, ptr %x)
+  call void @set(ptr %tr, i64 {st}, ptr %v)
+  call void @set(ptr %x, i64 {_s}, ptr %v)
+  call void @set(ptr %x, i64 {_tr}, ptr %tr)
+  br i1 %owned, label %noted, label %done
+noted:
+  call void @set(ptr %storage, i64 {segment}, ptr %serial)
+  call void @set(ptr %storage, i64 {node}, ptr %v)
+  call void @set(ptr %storage, i64 {recorder}, ptr %tr)
+  br label %done
+done:
+  ret ptr %v
+other:
+  ret ptr null
+}}
+
+define internal ptr @bring(ptr %tr, ptr %x) {{
+entry:
+  %unknown = icmp eq ptr %tr, null
+  br i1 %unknown, label %other, label %asked
+asked:
+  %mine = call i1 @is_mine(ptr %tr)
+  br i1 %mine, label %memory, label %other
+memory:
+  %none = call ptr @object(i64 4)
+  %storage = call ptr @or_none(ptr %x, i64 {_storage}, ptr %none)
+  %owned = icmp ne ptr %storage, %none
+  br i1 %owned, label %exposure, label %fast
+exposure:
+  %exposed = call ptr @at(ptr %storage, i64 {exposed})
+  %false = call ptr @object(i64 11)
+  %private = icmp eq ptr %exposed, %false
+  br i1 %private, label %fast, label %python
+fast:
+  %v = call ptr @enter_leaf(ptr %tr, ptr %x, ptr %storage)
+  %entered = icmp ne ptr %v, null
+  br i1 %entered, label %done, label %python
+done:
+  ret ptr %v
+python:
+  %enter = call ptr @object(i64 12)
+  %serial = call ptr @at(ptr %tr, i64 {serial})
+  %before = call ptr @PyLong_AsVoidPtr(ptr %serial)
+  %w = call ptr (ptr, ...) @PyObject_CallFunctionObjArgs(ptr %enter, ptr %tr, ptr %x, ptr null)
+  %failed = icmp eq ptr %w, null
+  br i1 %failed, label %error, label %made
+error:
+  call void @PyErr_Clear()
+  ret ptr null
+made:
+  call void @Py_DecRef(ptr %w)
+  %serial1 = call ptr @at(ptr %tr, i64 {serial})
+  %after = call ptr @PyLong_AsVoidPtr(ptr %serial1)
+  %whole = icmp eq ptr %before, %after
+  br i1 %whole, label %read, label %other
+read:
+  ret ptr %w
+other:
+  ret ptr null
 }}
 
 define internal ptr @step(ptr %binding, ptr %given, i64 %count) {{
@@ -121,12 +286,25 @@ tensor:
   %away = or i1 %unset, %outside
   %here = xor i1 %away, true
   %fine = and i1 %good, %here
-  br i1 %fine, label %known, label %slow
+  %vf = and i64 %flags, 2
+  %views = icmp ne i64 %vf, 0
+  br i1 %fine, label %known, label %elsewhere
+elsewhere:
+  %computed = xor i1 %views, true
+  %able_in = and i1 %outside, %computed
+  br i1 %able_in, label %enter, label %slow
+enter:
+  %last = call ptr @object(i64 13)
+  %tr0 = select i1 %fresh, ptr %last, ptr %tr
+  %in = call ptr @bring(ptr %tr0, ptr %x)
+  %not_in = icmp eq ptr %in, null
+  br i1 %not_in, label %slow, label %inside
+inside:
+  store ptr %in, ptr %kp
+  br label %next
 known:
   %node = call ptr @at(ptr %x, i64 {_s})
   store ptr %node, ptr %kp
-  %vf = and i64 %flags, 2
-  %views = icmp ne i64 %vf, 0
   %no = call ptr @at(ptr %node, i64 {op})
   %is_leaf = icmp eq ptr %no, %leaf
   %memory = and i1 %views, %is_leaf
@@ -151,19 +329,15 @@ counted:
   %many2 = add i64 %many, 1
   br label %next
 next:
-  %tr1 = phi ptr [%tr, %attribute], [%its, %known], [%tr, %counted]
-  %many1 = phi i64 [%many, %attribute], [%many, %known], [%many2, %counted]
+  %tr1 = phi ptr [%tr, %attribute], [%its, %known], [%tr0, %inside], [%tr, %counted]
+  %many1 = phi i64 [%many, %attribute], [%many, %known], [%many, %inside], [%many2, %counted]
   br label %operand
 
 ready:
   %lost = icmp eq ptr %tr, null
   br i1 %lost, label %slow, label %owned
 owned:
-  %owner = call ptr @at(ptr %tr, i64 {thread})
-  %owner_id = call ptr @PyLong_AsVoidPtr(ptr %owner)
-  %owner_word = ptrtoint ptr %owner_id to i64
-  %me = call i64 @PyThread_get_thread_ident()
-  %mine = icmp eq i64 %owner_word, %me
+  %mine = call i1 @is_mine(ptr %tr)
   br i1 %mine, label %look, label %slow
 look:
   %st = call ptr @at(ptr %tr, i64 {st})
@@ -216,15 +390,11 @@ found_first:
 
 others:
   %table = call ptr @at(ptr %st, i64 {next})
-  %entries = call i64 @PyDict_Size(ptr %table)
-  %some = icmp sgt i64 %entries, 0
-  br i1 %some, label %build, label %slow
-build:
   %made = call ptr @PyTuple_New(i64 %size)
   %no_tuple = icmp eq ptr %made, null
   br i1 %no_tuple, label %error, label %fill
 fill:
-  %k = phi i64 [0, %build], [%k1, %fill2]
+  %k = phi i64 [0, %others], [%k1, %fill2]
   %unfilled = icmp slt i64 %k, %size
   br i1 %unfilled, label %fill2, label %search
 fill2:
@@ -238,12 +408,52 @@ fill2:
   br label %fill
 search:
   %v1 = call ptr @PyDict_GetItemWithError(ptr %table, ptr %made)
-  call void @Py_DecRef(ptr %made)
   %unknown = icmp eq ptr %v1, null
-  br i1 %unknown, label %error, label %found
+  br i1 %unknown, label %why, label %known_edge
+known_edge:
+  call void @Py_DecRef(ptr %made)
+  br label %found
+why:
+  %problem = call ptr @PyErr_Occurred()
+  %unhashable = icmp ne ptr %problem, null
+  br i1 %unhashable, label %not_a_key, label %arguments
+not_a_key:
+  call void @Py_DecRef(ptr %made)
+  br label %error
+arguments:
+  %args = call ptr @PyTuple_New(i64 %n)
+  %no_args = icmp eq ptr %args, null
+  br i1 %no_args, label %not_a_key, label %pass
+pass:
+  %q = phi i64 [0, %arguments], [%q1, %pass2]
+  %unpassed = icmp slt i64 %q, %n
+  br i1 %unpassed, label %pass2, label %miss
+pass2:
+  %aq = getelementptr ptr, ptr %given, i64 %q
+  %ax = load ptr, ptr %aq
+  call void @Py_IncRef(ptr %ax)
+  %at_q = add i64 %q, 3
+  %zq = getelementptr ptr, ptr %args, i64 %at_q
+  store ptr %ax, ptr %zq
+  %q1 = add i64 %q, 1
+  br label %pass
+miss:
+  call void @Py_DecRef(ptr %t)
+  %missed = call ptr @object(i64 14)
+  %new = call ptr (ptr, ...) @PyObject_CallFunctionObjArgs(ptr %missed, ptr %op, ptr %tr, ptr %made, ptr %args, ptr null)
+  call void @Py_DecRef(ptr %made)
+  call void @Py_DecRef(ptr %args)
+  ret ptr %new
 
 found:
-  %v = phi ptr [%v0, %found_first], [%v1, %search]
+  %v = phi ptr [%v0, %found_first], [%v1, %known_edge]
+  %before = call ptr @object(i64 13)
+  %moved = icmp ne ptr %before, %tr
+  br i1 %moved, label %remember, label %go
+remember:
+  call void @set(ptr @objects, i64 104, ptr %tr)
+  br label %go
+go:
   call void @Py_IncRef(ptr %v)
   %ps = getelementptr i8, ptr %t, i64 {_s}
   store ptr %v, ptr %ps
@@ -259,7 +469,7 @@ found:
   %scalars = call ptr @at(ptr %tr, i64 {scalars})
   br label %numbers0
 numbers0:
-  %m = phi i64 [0, %found], [%m1, %numbers1]
+  %m = phi i64 [0, %go], [%m1, %numbers1]
   %unnoted = icmp slt i64 %m, %many
   br i1 %unnoted, label %numbers1, label %move
 numbers1:
@@ -368,9 +578,9 @@ class NativeRecorder:
             raise ValueError("tuples lie in memory in another way than CPython's")
         table = (ctypes.c_void_p * 16).from_address(code["objects"])
         for i, name in enumerate(_FIELDS):
-            x = objects.get(name)
-            self._held.append(x)
-            table[i] = id(x)
+            if name in objects:
+                self._held.append(objects[name])
+                table[i] = id(objects[name])
 
     def _binding(self, op, python, kinds: list[int], flags: int):
         words = (ctypes.c_void_p * (_HEAD + len(kinds)))(id(op), id(python), len(kinds), flags, *kinds)

@@ -10,13 +10,16 @@ from ..runtime import recorder
 from . import autocast, hot, overrides
 from .forms import finish
 from .operator import LIST, OPERATORS, OPTIONAL, RUNTIME, SCALAR, TENSOR, Operator
-from .record import Parameter, Tensor
-from .trie import LEAF, Node, Position
+from .record import Parameter, Tensor, missed
+from .segments import enter
+from .trie import LEAF, NO_GRAD, TRUE_LEAF, Node, Position, Storage
 
-SLOTS = {
-    "_s": Tensor, "_tr": Tensor, "_base": Tensor, "_storage": Tensor, "st": Position, "ts": Position, "scalars": Position, "thread": Position,
-    "first_key": Node, "first": Node, "next": Node, "op": Node,
-}
+SLOTS = {name: kind for kind, names in (
+    (Tensor, "_s _tr _base _storage _buf _history"),
+    (Position, "st ts scalars thread serial leaves bufs"),
+    (Node, "first_key first next op m rg grad_on"),
+    (Storage, "exposed recorder segment node"),
+) for name in names.split()}
 
 
 def install(load) -> None:
@@ -27,7 +30,8 @@ def install(load) -> None:
     code = load(recorder.text(offsets), recorder.EXPORTS)
     objects = {
         "tensor": Tensor, "parameter": Parameter, "float": float, "int": int, "none": None, "leaf": LEAF,
-        "finish": finish, "tuple": tuple,
+        "finish": finish, "tuple": tuple, "no_grad": NO_GRAD, "true_leaf": TRUE_LEAF, "true": True, "false": False,
+        "enter": enter, "missed": missed,
     }
     hot.NATIVE[0] = native = _Native(recorder.NativeRecorder(code, objects))
     for o in list(OPERATORS.values()):

@@ -376,7 +376,7 @@ def missed(o: Operator, tr, key, args: tuple):
         v.grad_on, v.writes, v.freed, v.frozen = st.grad_on, st.writes, st.freed, st.frozen
         v.nbytes = st.nbytes + out.nbytes
         v.call = known[4]
-        v.site = tr.sweeping or site(3)
+        v.site = tr.sweeping or site()
         trie.NODES += 1
         Stats.misses += 1
         add_child(st, key, v)

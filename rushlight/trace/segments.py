@@ -197,18 +197,20 @@ UNREFERENCED = _unreferenced()
 
 
 def _live(tr):
-    """The handles that somebody else holds; the segment forgets the others.
+    """The handles that somebody else holds, leaves and what was made; the segment forgets the others.
 
     The last ones first: a view holds its base, which must not live on because of it.
     """
-    ts, live = tr.ts, []
+    ts, leaves, made = tr.ts, [], []
     while ts:
         t = ts.pop()
         if getrefcount(t) > UNREFERENCED and t._tr is tr:
-            live.append(t)
-    live.reverse()
-    ts.extend(live)
-    return live
+            (leaves if t._s.op is LEAF else made).append(t)
+    leaves.reverse()
+    made.reverse()
+    ts += leaves
+    ts += made
+    return leaves, made
 
 
 def drop_dead(tr) -> None:
@@ -216,7 +218,7 @@ def drop_dead(tr) -> None:
 
     For a segment that runs at once; a deferred one has no arrays yet.
     """
-    tr.ts[:] = _live(tr)
+    _live(tr)
     tr.prune_at = tr.st.nbytes + trie.PRUNE_BYTES
 
 
@@ -256,14 +258,12 @@ def run_pending(tr) -> None:
     """Execute what the running segment has deferred; its live handles get their arrays."""
     if tr.immediate:
         return
-    live = _live(tr)
+    _, made = _live(tr)
     st = tr.st
     if st.slot >= 0:
-        wanted = tuple([t._s for t in live if t._s.op is not LEAF])
-        execute(tr, st, wanted, [t for t in live if t._s.op is not LEAF], False)
+        execute(tr, st, tuple([t._s for t in made]), made, False)
     tr.immediate = True
     tr.executed = st.slot
-    del live
 
 
 def execute(tr, st, wanted, handles, ended=True):
@@ -336,18 +336,21 @@ def end_segment(tr) -> None:
         if st.slot < 0 and not tr.ts:
             tr.immediate = trie.EAGER  # (an operation may have failed before anything was recorded)
             return
+        arrays = None
         if not tr.immediate:
-            live = _live(tr)
-            wanted_handles = [t for t in live if t._s.op is not LEAF]
-            wanted = tuple([t._s for t in wanted_handles])
-            program, arrays = execute(tr, st, wanted, wanted_handles), None
-            del wanted_handles
+            leaves, made = _live(tr)
+            wanted = tuple([t._s for t in made])
+            program = execute(tr, st, wanted, made)
+            if program.facts is None:
+                program.facts = _Facts(wanted, program.saved)
+            _close(tr, leaves, made, program.facts)
         else:
-            program = None
-            arrays = [t._buf for t in _live(tr)] if tier0.NANS[0] is not None else None
+            if tier0.NANS[0] is not None:
+                leaves, made = _live(tr)
+                arrays = [t._buf for t in leaves + made]
             live = [t for t in tr.ts if t._tr is tr]
             _note_likeness(st, len(live))
-        _restart(tr, live, program)
+            _restart(tr, live)
         if not st.frozen:
             ENDS.pop(st, None)
             ENDS[st] = None
@@ -374,81 +377,84 @@ def _note_likeness(st, count: int) -> None:
         _alike.clear()
 
 
-def _restart(tr, live=None, program=None) -> None:
-    """Detach handles from the segment that ended, and start the next one."""
-    if live is None:
-        live = [t for t in tr.ts if t._tr is tr]
-    st, leaves, saved, hooks = tr.st, tr.leaves, tr.saved, tr.hooks
-    segment, outputs, made = None, [], []
-    for t in live:
+def _close(tr, leaves, made, facts) -> None:
+    """Detach the live handles from the segment that ended, and start the next one.
+
+    leaves, made: the handles. facts: what happens to those that were made.
+    """
+    for t in leaves:
+        if t._tr is tr:  # (it may be listed twice)
+            t._tr, t._s = None, t._s.call
+    hooks = tr.hooks
+    segment = new(Segment) if facts.history or hooks else None
+    for t, (node, v, offset) in zip(made, facts.endings, strict=True):
         if t._tr is not tr:
-            continue  # listed twice
-        v = t._s
-        t._tr = None
-        if v.op is LEAF:
-            t._s = v.call
             continue
-        made.append((v.root, t))
-        if v.rg and v.op is not VARIABLE:
-            if segment is None:
-                segment = new(Segment)
-            t._history = (segment, v)
-            outputs.append(v)
-        else:
-            t._history = None
-        m = v.m
-        if m.offset and not v.rg and t._base is not None and not t._base._s.rg:
+        t._tr = None
+        t._history = (segment, v) if v is not None else None
+        if offset and t._base is not None and not t._base._s.rg:
             # as `record._view_at_once` does: a loop over parts of a tensor is one path, wherever they lie in it
-            t._offset, m = t._offset + m.offset, at_offset(m, 0)
-        t._s = idle(m, None if trie.in_inference(v) and not v.rg else v.rg)
-    if segment is not None or hooks:
-        if segment is None:
-            segment = new(Segment)
-        segment.final, segment.hooks, segment.serial = st, hooks, tr.serial
-        segment.freed = st.freed
-        segment.versions = {}
-        if program is not None:  # it has just the values that the history can ask for
-            segment.saved = saved if saved is not None else {}
-            held, roots = _held_by(program)
-        else:
-            segment.saved = _still_needed(saved, outputs, st.freed) if saved else {}
-            held, roots = _facts(segment.saved)
-        segment.leaves = [
+            t._offset, node = t._offset + offset, idle(at_offset(node.m, 0), None if trie.in_inference(t._s) else False)
+        t._s = node
+    if segment is not None:
+        segment.final, segment.hooks, segment.serial, segment.versions = tr.st, hooks, tr.serial, {}
+        segment.freed = tr.st.freed
+        segment.saved = tr.saved if tr.saved is not None else {}
+        held, outside = facts.held, tr.leaves
+        segment.leaves = [  # just what the history can ask for
             x if i in held or not (isinstance(x, Held) and not x._s.rg) else None
-            for i, x in enumerate(leaves)
+            for i, x in enumerate(outside)
         ]
-        _note_versions(segment, made, leaves, held, roots)
+        _note_versions(segment, outside, held)
+        for i, saved in facts.shared:
+            storage = made[i].storage_identity()  # (the tensor itself would make a cycle)
+            for v in saved:
+                segment.versions[v] = (storage, storage.version)
     trie.publish(tr)
     tr.start()
 
 
-def _facts(saved):
-    """({leaf number: node}, {root: nodes}) of saved values."""
-    held, roots = {}, {}
-    for v in saved:
-        if v.op is LEAF:
-            held[v.number] = v
-        roots.setdefault(v.root, []).append(v)
-    return held, roots
+class _Facts:
+    """What the end of a segment does to its handles, as far as its nodes tell: a Program remembers it.
+
+    endings: for each result (node outside of the segment, node in its history or None, offset to be taken
+    out of a view). held: {leaf number: saved node}. shared: (result, saved nodes in its memory).
+    """
+
+    __slots__ = ("endings", "history", "held", "shared")
+
+    def __init__(self, wanted, saved):
+        self.held, roots = {v.number: v for v in saved if v.op is LEAF}, {}
+        for v in saved:
+            roots.setdefault(v.root, []).append(v)
+        self.shared = [(i, roots[v.root]) for i, v in enumerate(wanted) if v.root in roots]
+        self.endings = [
+            (
+                idle(v.m, None if trie.in_inference(v) and not v.rg else v.rg),
+                v if v.rg and v.op is not VARIABLE else None,
+                0 if v.rg else v.m.offset,
+            )
+            for v in wanted
+        ]
+        self.history = any([v is not None for _, v, _ in self.endings])
 
 
-def _held_by(program):
-    """`_facts` of what a Program saves, remembered with it."""
-    if program.facts is None:
-        program.facts = _facts(program.saved)
-    return program.facts
+def _restart(tr, live=None) -> None:
+    """`_close` for a segment that ran at once, or was given up."""
+    if live is None:
+        live = [t for t in tr.ts if t._tr is tr]
+    made = [t for t in live if t._s.op is not LEAF]
+    outputs = [t._s for t in made if t._s.rg and t._s.op is not VARIABLE]
+    tr.saved = _still_needed(tr.saved, outputs, tr.st.freed) if tr.saved else {}
+    _close(tr, [t for t in live if t._s.op is LEAF], made, _Facts([t._s for t in made], tr.saved))
 
 
-def _note_versions(segment, made, leaves, held, roots) -> None:
-    """Remember the version of the memory of each saved value, to notice later writes."""
+def _note_versions(segment, leaves, held) -> None:
+    """Remember the version of the memory of each saved leaf, to notice later writes."""
     for number, v in held.items():
         x = leaves[number]
         storage = x[2] if v.args[0] == HAS_HISTORY else x.storage_identity()
         segment.versions[v] = (storage, storage.version)
-    for root, t in made:
-        for v in roots.get(root, ()):
-            storage = t.storage_identity()  # (the tensor itself would make a cycle)
-            segment.versions[v] = (storage, storage.version)
 
 
 def _still_needed(saved, outputs, freed):
@@ -465,7 +471,7 @@ def forget_saved() -> None:
     """
     tr = RECORDER.tr
     if tr.immediate and tr.saved:
-        outputs = [t._s for t in _live(tr) if t._s.rg]
+        outputs = [t._s for t in _live(tr)[1] if t._s.rg]
         tr.saved = _still_needed(tr.saved, outputs, tr.st.freed)
 
 
@@ -552,5 +558,6 @@ def step_end() -> None:
 def after_fork() -> None:
     """In a forked child: forget the parent's recording (its handles stay the parent's)."""
     LOCK._at_fork_reinit()
+    RECORDER.tr.thread = 0  # the native recorder may remember it
     RECORDER.tr = trie.Position()
 

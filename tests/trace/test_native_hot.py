@@ -103,6 +103,84 @@ def test_what_is_no_operand(wrong):
     assert y.tolist() == [1, 1, 1]
 
 
+def test_what_is_outside_enters():
+    """Leaves of every kind, from native code: the second run makes no node, and all have their values."""
+    weight = torch.nn.Parameter(torch.randn(4, 3))
+    made = torch.randn(3, 4)
+    seen = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    with torch.inference_mode():
+        inference = torch.ones(3, 4) * 2
+    grown = (weight * 2).T
+    row = made[1]
+    flush()
+
+    def program():
+        given = torch.from_numpy(seen)
+        a = torch.matmul(made, weight) + torch.matmul(given, weight) + torch.matmul(grown, weight)
+        flush()  # all of them are outside again
+        with torch.no_grad():
+            b = made * inference + given * made.detach()
+        flush()
+        return a, b, row * made, made - made, a * a
+
+    (a, b, c, zero, square), misses = twice(program)
+    assert misses == 0
+    m, w = made.numpy(), weight.detach().numpy()
+    np.testing.assert_allclose(a.detach().numpy(), m @ w + seen @ w + 2 * w.T @ w, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(b.numpy(), m * 2 + seen * m, rtol=1e-6)
+    np.testing.assert_allclose(c.numpy(), m[1] * m, rtol=1e-6)
+    assert not zero.numpy().any()
+    square.sum().backward(retain_graph=True)
+    assert weight.grad is not None
+
+
+def test_memory_that_numpy_sees_is_copied_once():
+    """What the caller writes after a call is not read by it; also where the edge is new, and where another one ends the segment."""
+    memory = np.ones((2, 2), np.float32)
+    x = torch.from_numpy(memory)
+    for k in range(6):
+        memory[...] = k
+        y = torch.matmul(x, x) if k % 2 else torch.sin(x)
+        memory[...] = -1
+        expected = np.full((2, 2), 2.0 * k * k if k % 2 else np.sin(k), np.float32)
+        np.testing.assert_allclose(y.numpy(), expected, rtol=1e-6)
+
+
+def test_a_write_between_is_seen():
+    """A leaf whose memory was rewritten, itself or through a view, enters with its new value."""
+    base = torch.zeros(4)
+    part = base[1:3]
+    for k in range(5):
+        base.add_(1.0)
+        part.mul_(2.0)
+        a, b = (base * 1.0).tolist(), (part + 0.0).tolist()
+        assert a[1:3] == b and a[0] == k + 1
+    assert b == [62.0, 62.0]
+
+
+def test_a_forked_child_enters_on_its_own():
+    import subprocess
+    import sys
+
+    program = """
+import os
+import rushlight as torch
+from rushlight.compile import threads
+threads.runtime()
+w = torch.ones(3, 3, requires_grad=True)
+x = torch.ones(2, 3)
+for _ in range(3): torch.matmul(x, w).sum().item()
+pending = torch.matmul(x, w)
+child = os.fork()
+value = (torch.matmul(x, w) * (1.0 if child else 2.0)).sum().item()
+if not child:
+    os._exit(0 if value == 36 else 1)
+assert value == 18 and pending.sum().item() == 18
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)
+
+
 def test_threads_keep_apart():
     """A tensor that is pending in one thread is executed there, not recorded from another."""
     shared = torch.ones(8) * 3.0
