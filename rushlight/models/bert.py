@@ -89,6 +89,7 @@ class BERT(nn.Module):
             Layer(hidden_size, num_attention_heads, intermediate_size, dropout) for _ in range(num_hidden_layers))})
         self.pooler = nn.ModuleDict({"dense": nn.Linear(hidden_size, hidden_size)}) if pooler else None
         self.apply(_initialize)
+        self.register_load_state_dict_pre_hook(_as_published)
 
     def forward(self, tokens, attention_mask=None, token_type_ids=None):
         mask = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
@@ -115,6 +116,7 @@ class BERTMaskedLM(nn.Module):
         self.cls = nn.ModuleDict({"predictions": _Predictions(vocab_size, hidden_size)})
         self.cls.apply(_initialize)
         self.cls["predictions"].decoder.weight = self.bert.embeddings.word_embeddings.weight
+        self.register_load_state_dict_pre_hook(_as_published)
 
     def forward(self, tokens, attention_mask=None, token_type_ids=None):
         return self.cls["predictions"](self.bert(tokens, attention_mask, token_type_ids)[0])
@@ -129,6 +131,27 @@ class _Predictions(nn.Module):
 
     def forward(self, x):
         return self.decoder(self.transform["LayerNorm"](F.gelu(self.transform["dense"](x))))
+
+
+def _as_published(module, state, prefix, *_):
+    """Accept published weights: older names of layer norms, and parts of the whole model that `module` does not have."""
+    alone = isinstance(module, BERT)
+    absent = ("bert.pooler.", "cls.seq_relationship.")
+    if alone:
+        absent = ("cls.", "pooler.") if module.pooler is None else ("cls.",)
+    published = any(n.startswith(prefix + "bert.") for n in state)
+    for name in [n for n in state if n.startswith(prefix)]:
+        own = name[len(prefix):]
+        own = own.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+        if alone:
+            own = own.removeprefix("bert.")
+        x = state.pop(name)
+        if not (published and own.startswith(absent) or own.endswith("embeddings.position_ids")):
+            state[prefix + own] = x
+    if not alone and prefix + "bert.embeddings.word_embeddings.weight" in state:  # saved once
+        for own, same in (("decoder.weight", "bert.embeddings.word_embeddings.weight"), ("decoder.bias", "cls.predictions.bias")):
+            if prefix + same in state:
+                state.setdefault(f"{prefix}cls.predictions.{own}", state[prefix + same])
 
 
 def _initialize(module: nn.Module) -> None:

@@ -99,6 +99,7 @@ class GPT2(nn.Module):
         for block in self.transformer["h"]:  # what the blocks add to x begins small
             for layer in (block.attn.c_proj, block.mlp.c_proj):
                 nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * n_layer))
+        self.register_load_state_dict_pre_hook(_as_published)
 
     def forward(self, tokens, past=None):
         parts = self.transformer
@@ -112,6 +113,22 @@ class GPT2(nn.Module):
             x, cache = block(x, None if past is None else past[i])
             caches.append(cache)
         return self.lm_head(parts["ln_f"](x)), caches
+
+
+MASKS = (".attn.bias", ".attn.masked_bias")  # constants that published files hold
+
+
+def _as_published(module, state, prefix, *_):
+    """Accept what published weights lack or have besides: names without `transformer.`, no lm_head, the causal masks."""
+    for name in [n for n in state if n.startswith(prefix)]:
+        own = name[len(prefix):]
+        if own.endswith(MASKS):
+            del state[name]
+        elif own.startswith(("wte.", "wpe.", "h.", "ln_f.")):
+            state[prefix + "transformer." + own] = state.pop(name)
+    table = prefix + "transformer.wte.weight"
+    if table in state:
+        state.setdefault(prefix + "lm_head.weight", state[table])
 
 
 __all__ = ["GPT2"]

@@ -151,6 +151,42 @@ def test_wrong_sizes_are_named():
         models.LSTMLanguageModel(5, 8, 16, tied=True)
 
 
+def test_published_files_of_gpt2():
+    """The Hub's file: no prefix, no lm_head, causal masks among the weights."""
+    torch.manual_seed(0)
+    net, other = (models.GPT2(20, 16, 32, 2, 4).eval() for _ in range(2))
+    state = {n.removeprefix("transformer."): x for n, x in net.state_dict().items() if n != "lm_head.weight"}
+    state["h.0.attn.bias"], state["h.1.attn.masked_bias"] = torch.ones(1, 1, 16, 16), torch.tensor(-1e4)
+    other.load_state_dict(state)
+    agree(other(torch.tensor(TOKENS))[0].detach(), net(torch.tensor(TOKENS))[0].detach())
+    assert "wte.weight" in state  # the caller's dict is as it was
+    state.pop("wpe.weight")
+    with pytest.raises(RuntimeError, match="wpe.weight"):
+        other.load_state_dict(state)
+    within = torch.nn.ModuleDict({"a": net})
+    within.load_state_dict({"a." + n: x for n, x in other.state_dict().items()})
+
+
+def test_published_files_of_bert():
+    """The Hub's file: prefix `bert.`, gamma and beta, the heads of both tasks, one table for reading and scoring."""
+    torch.manual_seed(0)
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+    whole, masked = models.BERT(20, 32, **sizes).eval(), models.BERTMaskedLM(20, 32, **sizes).eval()
+    masked.bert.load_state_dict({n: x for n, x in whole.state_dict().items() if "pooler" not in n})
+    state = {"bert." + n: x for n, x in whole.state_dict().items()}
+    state |= {n: x for n, x in masked.state_dict().items() if n.startswith("cls.") and "decoder" not in n}
+    state = {n.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): x for n, x in state.items()}
+    state |= {"cls.seq_relationship.weight": torch.zeros(2, 32), "bert.embeddings.position_ids": torch.arange(512)[None]}
+    tokens = torch.tensor(TOKENS)
+    for net in (whole, masked):
+        other = type(net)(20, 32, **sizes).eval()
+        other.load_state_dict(state)
+        for a, b in zip(*(x if isinstance(x, tuple) else (x,) for x in (other(tokens), net(tokens))), strict=True):
+            agree(a.detach(), b.detach())
+    with pytest.raises(RuntimeError, match="word_embeddings"):
+        whole.load_state_dict({n: x for n, x in state.items() if "word_embeddings" not in n})
+
+
 def test_loaded_when_used():
     import subprocess
     import sys
