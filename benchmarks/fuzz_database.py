@@ -26,7 +26,7 @@ LEFT_OUT = ("_native_batch_norm_legit", "__rdiv__", "chalf", "_unsafe_masked_ind
 # What they give is memory as it is found, or differs from call to call: only dtypes and shapes are compared.
 UNDEFINED = ("empty", "new_empty", "rand", "bernoulli", "multinomial", "normal", "uniform", "cauchy", "exponential",
              "geometric", "log_normal", "nn.functional.dropout", "nn.functional.alpha_dropout", "nn.functional.feature_alpha_dropout",
-             "nn.functional.rrelu", "nn.functional.fractional_max_pool", "svd_lowrank", "pca_lowrank", "resize_")
+             "nn.functional.rrelu", "nn.functional.fractional_max_pool", "svd_lowrank", "pca_lowrank", "resize_", "cov")  # (PyTorch's cov subtracts the mean in its input)
 # Factors that are unique up to signs or the order of equal values only: dtypes and shapes are compared.
 NOT_UNIQUE = ("cholesky_ex", "linalg.cholesky_ex", "svd", "linalg.svd", "linalg.eig", "linalg.eigh", "geqrf", "linalg.qr", "qr", "linalg.householder_product", "ormqr")
 # Matrices that repeat rows are singular, and rounding decides everything.
@@ -39,7 +39,7 @@ ODD_IN_PYTORCH = ("polynomial", "polygamma", "igamma", "zeta", "gcd", "lcm", "fm
 ROUGH = ("grid_sample", "matrix_exp", "scaled_dot_product")  # in half types the rounding between decides: of pixels, powers, softmax's differences
 CRASH = ("lu_unpack", "_segment_reduce", "segment_reduce", "take_along_dim", "nn.functional.fractional_max_pool")  # PyTorch reads and writes outside of its memory for shapes that do not fit
 PLAIN = (*CRASH, "add", "cov", "nn.functional.rms_norm", "cumulative_trapezoid", "trapezoid", "trapz")  # no tensors without dims: PyTorch changes its inputs, or results' shapes
-NO_OUT = ("nonzero", "narrow_copy", "fft.ihfft", "fft.ihfft2", "fft.ihfftn", "unbind_copy", "nn.functional.avg_pool3d", "nn.functional.linear", "normal")  # PyTorch ignores it, or its layout
+NO_OUT = ("nonzero", "narrow_copy", "fft.ihfft", "fft.ihfft2", "fft.ihfftn", "unbind_copy", "nn.functional.avg_pool3d", "nn.functional.linear", "normal", "nn.functional.gelu", "matmul")  # PyTorch ignores it, or its layout
 WRITES = ("nn.functional.embedding", "nn.functional.embedding_bag", "nn.functional.batch_norm", "nn.functional.instance_norm", "native_batch_norm", "_native_batch_norm_legit","cauchy", "exponential", "geometric", "log_normal", "normal", "uniform", "index_add", "index_copy", "index_fill", "index_reduce")
 MIXED = ("where", "clamp", "lerp", "addcmul", "addcdiv", "cat", "stack", "isin", "masked_fill")  # take several dtypes
 VALUES = {"UnaryUfuncInfo": ("tame", "odd", "extreme"), "BinaryUfuncInfo": ("tame", "odd", "extreme"),

@@ -56,6 +56,17 @@ def slopes(name: str, *args: str) -> str:
 
 
 FOUND = [
+    # refused by PyTorch, and now here
+    "F.hardtanh(T.tensor([248, 3], dtype=T.uint8))",
+    "F.hardtanh(T.tensor([248, 3], dtype=T.uint8), 0, 5)",
+    "T.index_add(T.tensor(1.5), 0, T.tensor([0]), T.tensor([1.5]))",
+    "T.index_add(T.tensor([1.5]), 0, T.tensor(0), T.tensor(1.5))",
+    "F.batch_norm(T.ones(1, 1), T.tensor(1.0), T.tensor(1.0))",
+    "F.cross_entropy(T.ones(2, 3), T.ones(2, 3), weight=T.tensor(1.5))",
+    "F.cross_entropy(T.ones(2, 3), T.ones(2, 3), weight=T.tensor([1.5, 1.0, 0.5]))",
+    "T.mvlgamma(T.tensor(True), 1)",
+    "T.complex(T.ones(2).bfloat16(), T.ones(2).bfloat16())",
+    "T.polar(T.ones(2).bfloat16(), T.ones(2).bfloat16())",
     # wrong results
     "F.interpolate(T.arange(16).reshape(1, 1, 4, 4).to(T.uint8) * 15, scale_factor=2, mode='bilinear')",
     "T.einsum('...ik, ...j -> ij', T.ones(2, 3, 4).short(), T.ones(2, 5).short())",
