@@ -111,6 +111,9 @@ FOUND = [
     "T.multinomial(T.ones(2, 3), 2, out=(o := T.zeros(0).long())).shape, o.shape",
     "T.bernoulli(T.ones(2), out=T.zeros(0))",
     # gradients beside NaN, at limits
+    *(f"T.autograd.grad(T.var(x := T.tensor([1.0, 2.0, {third}], requires_grad=True), correction={n}{dim}), x, create_graph=True)"
+      for third in (1.5, 3.0) for n in (2, 3, 4) for dim in ("", ", dim=0")),
+    "T.autograd.grad(T.var(x := T.tensor(1.0, requires_grad=True)), x, create_graph=True)[0].requires_grad",
     *map(slopes, ("relu", "relu6", "hardtanh", "celu", "elu", "selu", "leaky_relu", "softplus", "hardshrink")),
     slopes("threshold", "0.1", "2.0"),
     "(T.nextafter(x := T.tensor([1.0, 2.0], requires_grad=True), T.ones(2)).sum().backward(), x.grad)[1]",
