@@ -38,8 +38,8 @@ ODD_IN_PYTORCH = ("polynomial", "polygamma", "igamma", "zeta", "gcd", "lcm", "fm
                   "addcmul", "addcdiv", "ldexp", "float_power", "pow", "logaddexp", "floor_divide", "div", "multigammaln", "lgamma", "logit", "mod", "polar", "atan2", "special.i1", "prelu", "hardshrink", "softshrink")
 ROUGH = ("grid_sample", "matrix_exp", "scaled_dot_product")  # in half types the rounding between decides: of pixels, powers, softmax's differences
 CRASH = ("lu_unpack", "_segment_reduce", "segment_reduce", "take_along_dim", "nn.functional.fractional_max_pool")  # PyTorch reads and writes outside of its memory for shapes that do not fit
-PLAIN = (*CRASH, "add", "cov", "nn.functional.rms_norm", "cumulative_trapezoid", "trapezoid", "trapz")  # no tensors without dims: PyTorch changes its inputs, or results' shapes
-NO_OUT = ("nonzero", "narrow_copy", "fft.ihfft", "fft.ihfft2", "fft.ihfftn", "unbind_copy", "nn.functional.avg_pool3d", "nn.functional.linear", "normal", "nn.functional.gelu", "matmul")  # PyTorch ignores it, or its layout
+PLAIN = (*CRASH, "_chunk_cat", "add", "cov", "nn.functional.rms_norm", "cumulative_trapezoid", "trapezoid", "trapz")  # no tensors without dims: PyTorch changes its inputs, or results' shapes, or crashes
+NO_OUT = ("nonzero", "narrow_copy", "fft.ihfft", "fft.ihfft2", "fft.ihfftn", "unbind_copy", "nn.functional.avg_pool3d", "nn.functional.linear", "normal", "nn.functional.gelu", "matmul", "lu_unpack", "linalg.lu")  # PyTorch ignores it, or its layout
 WRITES = ("nn.functional.embedding", "nn.functional.embedding_bag", "nn.functional.batch_norm", "nn.functional.instance_norm", "native_batch_norm", "_native_batch_norm_legit","cauchy", "exponential", "geometric", "log_normal", "normal", "uniform", "index_add", "index_copy", "index_fill", "index_reduce")
 MIXED = ("where", "clamp", "lerp", "addcmul", "addcdiv", "cat", "stack", "isin", "masked_fill")  # take several dtypes
 VALUES = {"UnaryUfuncInfo": ("tame", "odd", "extreme"), "BinaryUfuncInfo": ("tame", "odd", "extreme"),
@@ -266,7 +266,7 @@ def draw(r: random.Random, at: int, dtype: str):
     form = r.choice(forms)
     args, kwargs = r.choice(have)
     written = form == "inplace" or o.name.endswith("_") or "scatter" in o.name or "put" in o.name or o.name in WRITES
-    if o.name.startswith(("as_strided", "native_group_norm")):
+    if o.name.startswith(("as_strided", "native_group_norm", *CRASH)):
         without: tuple = ("transposed", "every second", "from the end", "expanded", "overlapping")
     else:
         without = ("expanded", "overlapping") if written or o.name.startswith(MATRICES) or "_norm" in o.name or o.name in TIES else ()
