@@ -273,16 +273,16 @@ def multi_dot(tensors):
                 f"and {list(t.shape)} cannot be multiplied"
             )
     split = _best_order([tensors[0].shape[0], *[t.shape[1] for t in tensors]])
-
-    def product(i, j):
-        if i == j:
-            return tensors[i]
-        return product(i, split[i, j]) @ product(split[i, j] + 1, j)
-
-    made = product(0, len(tensors) - 1)
+    made = _product(tensors, split, 0, len(tensors) - 1)
     if last:
         made = made.squeeze(-1)
     return made.squeeze(0) if first else made
+
+
+def _product(tensors, split, i, j):
+    if i == j:
+        return tensors[i]
+    return _product(tensors, split, i, split[i, j]) @ _product(tensors, split, split[i, j] + 1, j)
 
 
 @function(api="torch", out=True)

@@ -124,7 +124,7 @@ def _max_public(rank):
                 raise RuntimeError(
                     f"{name}() {given} must be greater than zero, but got {list(sizes)}"
                 )
-        if 0 in (input.shape[1:] if rank == 3 else x.shape[2:]):
+        if 0 in x.shape[1:]:
             raise RuntimeError(
                 f"{name}: Expected input's non-batch dimensions to have positive length, but got "
                 f"input of size {list(input.shape)}"

@@ -32,7 +32,10 @@ class OpOverload:
         return f"{self.namespace}::{self.overloadpacket.name}{own}"
 
     def __repr__(self) -> str:
-        return f"<OpOverload(op='{self.namespace}.{self.__name__}')>"
+        return f"<OpOverload(op='{self}')>"
+
+    def __str__(self) -> str:
+        return f"{self.namespace}.{self.__name__}"
 
 
 class OpOverloadPacket:
@@ -55,7 +58,10 @@ class OpOverloadPacket:
         return found
 
     def __repr__(self) -> str:
-        return f"<OpOverloadPacket(op='{self.namespace}.{self.name}')>"
+        return f"<OpOverloadPacket(op='{self}')>"
+
+    def __str__(self) -> str:
+        return f"{self.namespace}.{self.name}"
 
 
 class Namespace:

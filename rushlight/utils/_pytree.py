@@ -6,7 +6,7 @@ Tuples, named tuples, lists and dicts are nodes; `register_pytree_node` adds oth
 from __future__ import annotations
 
 from collections import OrderedDict, namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -198,17 +198,18 @@ def tree_flatten(tree: Any, is_leaf: Callable | None = None) -> tuple[list, Tree
     [1, 2, 3]
     """
     leaves: list = []
+    return leaves, _flatten(tree, is_leaf, leaves)
 
-    def visit(node: Any) -> TreeSpec:
-        kind = _get_node_type(node)
-        if kind not in SUPPORTED_NODES or is_leaf is not None and is_leaf(node):
-            leaves.append(node)
-            return _LEAF
-        children, context = SUPPORTED_NODES[kind].flatten_fn(node)
-        return TreeSpec(kind, context, [visit(c) for c in children])
 
-    spec = visit(tree)
-    return leaves, spec
+def _flatten(node: Any, is_leaf: Callable | None, leaves: list) -> TreeSpec:
+    """The structure below a node, whose leaves are appended. (A function inside of another that calls itself is a
+    reference cycle, in which the leaves would live on.)"""
+    kind = _get_node_type(node)
+    if kind not in SUPPORTED_NODES or is_leaf is not None and is_leaf(node):
+        leaves.append(node)
+        return _LEAF
+    children, context = SUPPORTED_NODES[kind].flatten_fn(node)
+    return TreeSpec(kind, context, [_flatten(c, is_leaf, leaves) for c in children])
 
 
 def tree_flatten_with_path(
@@ -223,21 +224,21 @@ def tree_flatten_with_path(
     ["['a']", "['b'][0]", "['b'][1][0]"]
     """
     found: list[tuple[tuple, Any]] = []
-
-    def visit(path: tuple, node: Any) -> None:
-        kind = _get_node_type(node)
-        if kind not in SUPPORTED_NODES or is_leaf is not None and is_leaf(node):
-            found.append((path, node))
-            return
-        keyed = SUPPORTED_NODES[kind].flatten_with_keys_fn
-        if keyed is None:
-            raise ValueError(f"{kind} was registered without a flatten_with_keys_fn, so leaves of "
-                             "it have no path")
-        for key, child in keyed(node)[0]:
-            visit((*path, key), child)
-
-    visit((), tree)
+    _flatten_with_path((), tree, is_leaf, found)
     return found, tree_structure(tree, is_leaf)
+
+
+def _flatten_with_path(path: tuple, node: Any, is_leaf: Callable | None, found: list) -> None:
+    kind = _get_node_type(node)
+    if kind not in SUPPORTED_NODES or is_leaf is not None and is_leaf(node):
+        found.append((path, node))
+        return
+    keyed = SUPPORTED_NODES[kind].flatten_with_keys_fn
+    if keyed is None:
+        raise ValueError(f"{kind} was registered without a flatten_with_keys_fn, so leaves of "
+                         "it have no path")
+    for key, child in keyed(node)[0]:
+        _flatten_with_path((*path, key), child, is_leaf, found)
 
 
 def tree_map_with_path(
@@ -259,15 +260,14 @@ def tree_unflatten(leaves: Any, treespec: TreeSpec) -> Any:
         raise ValueError(
             f"tree_unflatten: {len(leaves)} leaves for a tree of {treespec.num_leaves}: {treespec}"
         )
-    rest = iter(leaves)
+    return _built(treespec, iter(leaves))
 
-    def build(spec: TreeSpec) -> Any:
-        if spec.is_leaf():
-            return next(rest)
-        children = [build(c) for c in spec.children_specs]
-        return SUPPORTED_NODES[spec.type].unflatten_fn(children, spec.context)
 
-    return build(treespec)
+def _built(spec: TreeSpec, rest: Iterator) -> Any:
+    if spec.is_leaf():
+        return next(rest)
+    children = [_built(c, rest) for c in spec.children_specs]
+    return SUPPORTED_NODES[spec.type].unflatten_fn(children, spec.context)
 
 
 def tree_leaves(tree: Any, is_leaf: Callable | None = None) -> list:

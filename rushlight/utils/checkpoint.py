@@ -15,6 +15,7 @@ from typing import Any
 
 from ..autograd.function import Function
 from ..autograd.saved import without_hooks
+from ..ops.namespaces import OpOverload, namespace
 from ..random import fork_rng, get_rng_state, set_rng_state
 from ..trace import engine
 from ..trace.autocast import switch
@@ -24,6 +25,7 @@ from ..trace.tensor import Tensor
 from ..trace.trie import RECORDER
 from ._python_dispatch import TorchDispatchMode  # noqa: F401 - a name of PyTorch's
 from ._pytree import tree_map  # noqa: F401 - a name of PyTorch's
+from ._selective import Keeping, Recalling
 
 
 class CheckpointError(RuntimeError):
@@ -58,7 +60,8 @@ class _Call:
 
     def __init__(self, function, args, kwargs, contexts, preserve, compare=True):
         self.compare = compare
-        self.function, self.kwargs, self.contexts, self.preserve = function, kwargs, contexts, preserve
+        self.function, self.kwargs, self.preserve = function, kwargs, preserve
+        self.first, self.later = contexts
         self.template = [None if isinstance(a, Tensor) else a for a in args]
         self.places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
         self.half = RECORDER.tr.autocast
@@ -100,13 +103,15 @@ class _Recompute(Function):
         count = len(call.places)
         saved, others = ctx.saved_tensors, ctx.others
         needed = ctx.needs_input_grad[2 : 2 + count]
-        with call.state(), enable_grad(), call.contexts()[1]:
+        with call.state(), enable_grad():
             args = [
                 t if not need
                 else _Gate.apply(t, shut) if again else t.detach().requires_grad_()
                 for t, need in zip(saved, needed, strict=True)
             ]
-            outputs = [y for y in _tensors(call.run(args)) if y.requires_grad]
+            with call.later:
+                result = call.run(args)
+            outputs = [y for y in _tensors(result) if y.requires_grad]
         made = [(y.shape, y.dtype) for y in outputs]
         if call.compare and made != ctx.shapes:
             raise CheckpointError(
@@ -174,11 +179,12 @@ def checkpoint(function, *args, use_reentrant: bool | None = None, context_fn=no
             return function(*args, **kwargs)
     if determinism_check not in ("default", "none"):
         raise ValueError(f"determinism_check should be one of ['default', 'none'], got {determinism_check}")
-    call = _Call(function, args, kwargs, context_fn, preserve_rng_state, determinism_check == "default")
+    call = _Call(function, args, kwargs, context_fn(), preserve_rng_state, determinism_check == "default")
     tensors = [args[i] for i in call.places]
     inner = [t.detach().requires_grad_() if t.requires_grad else t for t in tensors]
-    with context_fn()[0]:
+    with call.first:
         result = call.run(inner)
+    call.first = None
     outputs = [y for y in _tensors(result) if y.requires_grad]
     if outputs:
         own = {id(t) for t in inner}
@@ -336,17 +342,44 @@ class SelectiveCheckpointContext:
         self.is_recompute, self.op_output = is_recompute, op_output
 
 
-SAC_IGNORED_OPS: set = set()
+SAC_IGNORED_OPS: set = {namespace("aten").detach.default}
 
 
-def create_selective_checkpoint_contexts(policy_fn_or_list: Callable | list, allow_cache_entry_mutation: bool = False):
-    """The two contexts of checkpoint's `context_fn`. Gradients are the same under every policy.
+def create_selective_checkpoint_contexts(policy_fn_or_list: Callable | list, allow_cache_entry_mutation: bool = False
+                                         ) -> tuple[Keeping, Recalling]:
+    """The two contexts of checkpoint's `context_fn`: results of some operators are kept, and not made again.
 
-    A policy is accepted and not followed: operations are not dispatched one by one, and all are recomputed.
+    A policy gets a SelectiveCheckpointContext, the operator (`torch.ops.aten.mm.default`) and its arguments,
+    and returns a CheckpointPolicy, or True for MUST_SAVE; a list names the operators to save. Functions are asked for as one
+    operator, the first that PyTorch runs for them on the CPU (`linear` with a bias: aten.addmm). What is kept must not be written
+    before backward(), unless allow_cache_entry_mutation. backward() can be called once. Raises ValueError for a list's
+    element that is no overload of an operator.
+
+    >>> from functools import partial
+    >>> from rushlight.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
+    >>> contexts = partial(create_selective_checkpoint_contexts, [torch.ops.aten.mm.default])
+    >>> x = torch.ones(2, 2, requires_grad=True)
+    >>> checkpoint(lambda x: (x @ x).exp(), x, use_reentrant=False, context_fn=contexts).sum().backward()
+    >>> x.grad
+    tensor([[29.5562, 29.5562],
+            [29.5562, 29.5562]])
     """
-    if not callable(policy_fn_or_list) and not isinstance(policy_fn_or_list, list):
+    policy = policy_fn_or_list
+    if isinstance(policy_fn_or_list, list):
+        for op in policy_fn_or_list:
+            if not isinstance(op, OpOverload):
+                raise ValueError(f"Expected op in `op_list` to be an OpOverload but got: {op} of type {type(op)}. "
+                                 "An overload is, for instance, torch.ops.aten.mm.default")
+
+        def policy(ctx, op, *args, **kwargs):
+            return op in policy_fn_or_list
+    elif not callable(policy_fn_or_list):
         raise TypeError("policy_fn_or_list must be either a function or a list of ops.")
-    return noop_context_fn()
+    first = Keeping(policy, SelectiveCheckpointContext, _SAVED.__contains__, SAC_IGNORED_OPS)
+    return first, Recalling(first.kept, allow_cache_entry_mutation, SAC_IGNORED_OPS)
+
+
+_SAVED = {CheckpointPolicy.MUST_SAVE, CheckpointPolicy.PREFER_SAVE, True}
 
 
 __all__ = [

@@ -143,3 +143,10 @@ X = n(2, 3, 6, 6)
 ])
 def test_errors(name, args, options):
     check_error(F + name, *args, **options)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_sizes_of_zero(rank):
+    for shape in ((0, *SPACE[rank]), (2, 0, *SPACE[rank]), (2, 3, 0, *SPACE[rank][1:])):
+        check_error(f"{F}max_pool{rank}d", np.zeros(shape, np.float32), 1)
+    check(f"{F}max_pool{rank}d", np.zeros((0, 2, *SPACE[rank]), np.float32), 2)

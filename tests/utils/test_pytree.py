@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import OrderedDict, namedtuple
 
 import pytest
@@ -80,3 +82,19 @@ def test_paths_of_further_nodes():
     )
     assert ours.tree_flatten_with_path(Bag(a=1))[0] == [((ours.MappingKey("a"),), 1)]
     assert type(ours.tree_map_with_path(lambda path, x: x, Bag(a=1))) is Bag
+
+
+def test_leaves_do_not_live_on():
+    class Leaf:
+        pass
+
+    gc.disable()  # what is not part of a cycle goes at once
+    try:
+        tree = {"a": Leaf(), "b": (Leaf(), [Leaf()])}
+        alive = [weakref.ref(x) for x in ours.tree_leaves(tree)]
+        ours.tree_map(lambda x: x, tree)
+        ours.tree_flatten_with_path(tree)
+        del tree
+        assert [a() for a in alive] == [None] * 3
+    finally:
+        gc.enable()
