@@ -115,7 +115,7 @@ def _scaled(other, alpha, like):
                 alpha = int(alpha)
         if alpha == 1:
             return other
-    if isinstance(alpha, float) and not _may_be_float(other):
+    if isinstance(alpha, float) and not (_may_be_float(other) or _may_be_float(like)):
         raise RuntimeError(
             "For integral input tensors, argument alpha must not be a floating point number."
         )

@@ -72,6 +72,8 @@ FOUND = [
     "T.addcmul(T.tensor(-8), T.tensor(4), T.tensor(2, dtype=T.uint8), value=3.14)",
     "T.tensor(-8).addcmul_(T.tensor(4), T.tensor(2), value=-3.7)",
     "T.addcmul(T.ones(2).byte(), T.ones(2).byte(), T.ones(2).byte(), value=-3)",
+    *(f"T.{f}({a}, {b}, alpha={n})" for f in ("add", "sub", "rsub") for n in ("-3.125", "2")
+      for a, b in (("T.tensor([1.5])", "T.tensor([4]).char()"), ("T.tensor(1.5)", "T.tensor([True])"), ("T.ones(2)", "3"), ("T.tensor([3])", "0.5"))),
     # wrong results
     "F.interpolate(T.arange(16).reshape(1, 1, 4, 4).to(T.uint8) * 15, scale_factor=2, mode='bilinear')",
     "T.einsum('...ik, ...j -> ij', T.ones(2, 3, 4).short(), T.ones(2, 5).short())",
