@@ -81,6 +81,7 @@ KNOWN = {  # expressions whose outcome in PyTorch depends on vectorization or or
     "T.bucketize", "T.searchsorted",  # among boundaries that are not sorted, or NaN
     "T.ldexp",  # of integers that no C int holds
     "T.cdist",  # of mixed dtypes
+    "{x}.unique",  # of NaNs: in an order of its own for half types
 }
 NUMBERS = ("0", "1", "-1", "2", "-3", "255", "300", "0.5", "-2.5", "True", "2**40", "1e10", "float('inf')", "float('nan')", "1j")
 SHAPES = ((), (), (1,), (3,), (4,), (0,), (2, 3), (2, 3), (3, 1), (1, 3), (3, 3), (0, 3), (2, 0), (2, 1, 3), (4, 2, 3), (1, 1))
@@ -304,6 +305,10 @@ def difference(a, b, sums: bool = False, empty: bool = False, coarsest: float = 
             return ""  # numbers that float16 does not hold are refused or infinite: an operator's own way in PyTorch
         if isinstance(a, ValueError) and "monotonically increasing" in str(a):
             return ""  # PyTorch counts between edges in any order
+        if isinstance(a, IndexError) and said(a) and empty and isinstance(b, list) and not any(x[1].size for x in arrays(b[:1])):
+            return ""  # PyTorch looks at no index where nothing is read or written
+        if isinstance(b, RuntimeError) and any(x in str(b) for x in ("INTERNAL ASSERT", "undefined Tensor in C++")):
+            return ""  # PyTorch's own mistakes
         if isinstance(a, RuntimeError) and "can't be cast" in str(a) and coarsest and not isinstance(b, Exception):
             return ""  # PyTorch writes some results into any `out`
         same = isinstance(a, Exception) and isinstance(b, Exception) and (

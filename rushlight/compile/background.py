@@ -71,13 +71,10 @@ def first_run(program, scalars) -> None:
                 tier0_program.DOUBT[0] = min(2 * tier0_program.DOUBT[0], MOST_DOUBT)
             return
         tier0_program.HOPES[0], tier0_program.DOUBT[0] = tier0_program.PATIENCE, 1
-        results = (*program.wanted, *program.saved)
-        steps, conditions = found
-        program.native = native.assembled(program, steps, conditions, results)
+        program.native = native.member(program, found)
     except Exception as e:
         _failed(program, e)
         return
-    tier0_program.compile_program(program)  # for errors, and for numbers that take other branches
     program.function, program.offered = program.native.function, True
 
 

@@ -17,18 +17,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from . import lowering
+import numpy as np
+
+from . import lowering, memory
+from .blocks import LONG, Block, Launch, Layout, nbytes_of, stretches
 from .expressions import Constant, Temporary, owned
 from .kernels.call import Address, Call, Loop, Workspace, distinct
 from .llvm import objects
 from .sizes import Late, Record, Size
 from .statements import Fallback
 from .steps import BY_NUMBER, Step, steps_of
+from .threads import MOST_THREADS
 
 MOST_FAMILIES = 256
 MOST_TEMPLATES = 24  # of a family
 MOST_SIZES = 8  # numbers in one argument that can be sizes: a tensor seldom has more dimensions
 MEMBERS = 6  # of a family, whose numbers are kept
+SMALL_ARENA = 4 << 20  # bytes of an arena up to which some room is left for larger sizes
 _families: OrderedDict[tuple, Family] = OrderedDict()
 _lock = threading.Lock()
 
@@ -141,15 +146,15 @@ class Family:
         self.runs, self.spent, self.price = 0, 0.0, 1.0
         self.hopeless = False
 
-    def planned(self, made: Outline, scalars):
-        """(steps, conditions) of a member by a template, or None."""
+    def planned(self, made: Outline, scalars) -> Member | None:
+        """A member, if one of the templates holds for it."""
         for at, t in enumerate(self.templates):
-            steps = t.steps(made, scalars)
-            if steps is not None:
+            found = t.member(made, scalars)
+            if found is not None:
                 if at:  # lengths that are near each other follow each other
                     self.templates = [t, *self.templates[:at], *self.templates[at + 1:]]
                 self.price = max(self.price / 2, 1.0)
-                return steps, t.conditions
+                return found
         return None
 
     def learn(self, made: Outline) -> None:
@@ -177,8 +182,8 @@ def family_of(program) -> tuple[Family, Outline] | tuple[None, None]:
     return found, made
 
 
-def planned(program, scalars, pause: Callable):
-    """(steps, conditions) of a program by a template of its family, made now if it can be; or None."""
+def planned(program, scalars, pause: Callable) -> Member | None:
+    """A program as a member of its family by one of the templates, which is made now if it can be; or None."""
     family, made = family_of(program)
     if family is None:
         return None
@@ -335,8 +340,66 @@ class _Label:
         return self.late.written(self.values())
 
 
+@dataclass(eq=False)
+class Member:
+    """A program that a template holds for. values: the sizes that the template's blocks and steps ask for."""
+
+    template: Template
+    outline: Outline
+    values: tuple
+
+    @functools.cached_property
+    def whole(self) -> np.ndarray:
+        """The values as integers; 0 for floats."""
+        return np.array([0 if x.__class__ is float else x for x in self.values], np.int64)
+
+
+class _Part:
+    """One launch of a template's members: its blocks are copied, and the members' sizes written into the copies."""
+
+    def __init__(self, block: Block, template: Template):
+        self.block, self.where = block, template.where
+        self.patches, self.scalars = block.patches(), block.scalars()
+
+        def places(pairs, kind: type | tuple = (int, bool)):
+            chosen = [(at, template.which(x)) for at, x in pairs if isinstance(x.value, kind)]
+            return np.array(chosen, np.intp).reshape(-1, 2).T
+
+        self.sizes, self.doubles = places(block.sizes), places(block.sizes, float)
+        self.array_sizes, self.arena_sizes = places(block.array_sizes), places(block.arena_sizes)
+        self.call_sizes = [(row, column, template.which(x)) for row, column, x in block.call_sizes]
+        assert template.layout is not None
+        slots = {r: k for k, (r, _, _) in enumerate(template.layout.lives)}
+        self.arena = np.array([(at, slots[r], offset) for at, r, offset in block.arena], np.int64).reshape(-1, 3)
+        self.seconds = template.which(block.seconds) if block.seconds.__class__ is Size else None
+
+    def cast(self, member: Member, places: np.ndarray) -> Launch:
+        """The launch of a member. places: in the arena, of what lives there."""
+        b, values, whole, nodes = self.block, member.values, member.whole, member.outline.nodes
+        words, table, arrays, numbers = b.words.copy(), b.table.copy(), self.patches.copy(), self.scalars.copy()
+        at, which = self.sizes
+        words[at] = whole[which]
+        for at, which in self.doubles.T:
+            words.view(np.float64)[at] = values[which]
+        moved = words.ctypes.data - b.base
+        table[:, 1] += moved
+        for row, column, k in self.call_sizes:
+            table[row, column] = values[k]
+        arrays[:, 2] += moved
+        at, which = self.array_sizes
+        arrays[at, 3] = whole[which]
+        numbers[:, 1] += moved
+        offsets = self.arena[:, 2].copy()
+        at, which = self.arena_sizes
+        offsets[at] = whole[which]
+        arena = np.stack([self.arena[:, 0], offsets + places[self.arena[:, 1]]], 1)
+        seconds = b.seconds if self.seconds is None else values[self.seconds]
+        return Launch(words, table, arrays, numbers, arena, bool(seconds > LONG), b.owners,
+                      [(nodes[self.where[r]], n) for r, n in b.whole])
+
+
 class Template:
-    """The steps of a family's members; see the module's docstring."""
+    """What a family's members have in common; see the module's docstring."""
 
     def __init__(self, program, made: Outline, members, scalars, pause: Callable):
         """members: numbers of members that the program is not the same as."""
@@ -362,17 +425,18 @@ class Template:
                     numbers[at] = size
             twin = _TwinProgram(program, made, numbers)
             self.where = twin.where
-            steps, self.conditions = steps_of(
-                twin, scalars, (*twin.wanted, *twin.saved), pause)
+            results = (*twin.wanted, *twin.saved)
+            steps, self.conditions = steps_of(twin, scalars, results, pause)
+            index = {i: k for k, i in enumerate(twin.instructions)}
+            self.wanted: dict[str, int] = {}
+            self._lay_out(steps, index, results, pause)
         finally:
             record.close()
-        index = {i: k for k, i in enumerate(twin.instructions)}
         for s in steps:
             if s.why is not None and s.why != BY_NUMBER and not isinstance(
                 lowering.lower(program.instructions[index[s.instructions[0]]])[0], Fallback
             ):
                 raise Unsuitable(f"tier 0 would run {s.instructions[0].node.op.name}: {s.why}")
-        self.wanted: dict[str, int] = {}
         self.buffers: dict = {}  # Temporary or Workspace: (its number, how many bytes)
         self.pattern = [
             ([index[i] for i in s.instructions], [self._made(c) for c in s.calls],
@@ -389,12 +453,35 @@ class Template:
         if self.values(*self.inputs(made.numbers)) is None:
             raise Unsuitable("conditions that the program itself does not meet")
 
-    def _which(self, size: Size) -> int:
+    def which(self, size: Size) -> int:
+        """The number of a size among `values`."""
         return self.wanted.setdefault(size.name, len(self.wanted))
+
+    def _lay_out(self, steps: list[Step], index: dict, results, pause: Callable) -> None:
+        """Make the members' blocks but for their sizes: `layout`, `parts` and `arrays`.
+
+        Where steps are repeated as often as a size says there are none: each member is laid out for itself.
+        """
+        self.layout: Layout | None = None
+        if any(isinstance(c, Loop) for s in steps for c in s.calls):
+            return
+        layout = self.layout = Layout(steps, results)
+        self.error_word = np.zeros(1, np.int64)
+        self.arrays = [self.where[r] for r in layout.array_of]
+        self.fallback_made = [self.where[r] for r in layout.fallback_made]
+        self.rooms = [
+            (self.where.get(r), (0, None) if r in self.where else self._amount(r.nbytes),
+             MOST_THREADS if isinstance(r, Workspace) and r.per_thread else 1) for r, _, _ in layout.lives
+        ]
+        self.memory: tuple | None = None  # the last plan: bytes, offsets, size of the arena
+        self.parts = [
+            index[steps[part].instructions[0]] if isinstance(part, int)
+            else _Part(Block(steps, part, layout, self.error_word, pause), self) for part in stretches(steps)
+        ]
 
     def _amount(self, x):
         """(a number, None), or (None, which value)."""
-        return (None, self._which(x)) if x.__class__ is Size else (x, None)
+        return (None, self.which(x)) if x.__class__ is Size else (x, None)
 
     def _buffer(self, b):
         b = owned(b)
@@ -420,10 +507,10 @@ class Template:
         for name in ("chunks", "parallel", "flops", "nbytes"):
             x = getattr(call, name)
             if x.__class__ is Size:
-                made.fields[name] = self._which(x)
+                made.fields[name] = self.which(x)
         for j, w in enumerate(call.words):
             if w.__class__ is Size:
-                made.sizes.append((j, self._which(w)))
+                made.sizes.append((j, self.which(w)))
             elif w.__class__ is Address:
                 made.places.append((j, True, *self._buffer(w.buffer), *self._amount(w.offset)))
             elif w.__class__ is Workspace:
@@ -432,8 +519,8 @@ class Template:
 
     # ------------------------------------------------------------ a member's steps
 
-    def steps(self, made: Outline, scalars) -> list[Step] | None:
-        """The steps of another member; None if it is not what the template holds for."""
+    def member(self, made: Outline, scalars) -> Member | None:
+        """Another program as a member; None if it is not what the template holds for."""
         numbers = made.numbers
         one, other = self.same
         if self.fixed(numbers) != self.value or one(numbers) != other(numbers) \
@@ -443,8 +530,31 @@ class Template:
             values = self.values(*self.inputs(numbers))
         except (ArithmeticError, ValueError, IndexError):  # of sizes that the conditions exclude
             return None
-        if values is None:
-            return None
+        return None if values is None else Member(self, made, values)
+
+    def places(self, member: Member) -> tuple[list, np.ndarray, int]:
+        """(what a member has in the arena, the offsets, the arena's size); an earlier plan serves if all fits into it."""
+        assert self.layout is not None
+        nodes, values, lives = member.outline.nodes, member.values, self.layout.lives
+        sizes = [
+            nbytes_of(nodes[at]) if at is not None else (n if which is None else values[which]) * times
+            for at, (n, which), times in self.rooms
+        ]
+        plan = self.memory
+        if plan is None or any([n > room for n, room in zip(sizes, plan[0], strict=True)]):
+            rooms = [n + n // 4 for n in sizes] if sum(sizes) < SMALL_ARENA else sizes  # they often grow step by step
+            offsets, size = memory.place([(first, last, n) for (_, first, last), n in zip(lives, rooms, strict=True)])
+            plan = self.memory = rooms, np.array(offsets, np.int64), size
+        found = [
+            (r if at is None else nodes[at], first, last, n, where)
+            for (r, first, last), (at, _, _), n, where in zip(lives, self.rooms, sizes, plan[1].tolist(), strict=True)
+        ]
+        return found, plan[1], plan[2]
+
+    def steps(self, made: Outline) -> list[Step]:
+        """The steps of a member."""
+        numbers = made.numbers
+        values = self.values(*self.inputs(numbers))
         buffers: list = []
         for b, (_, (nbytes, which)) in self.buffers.items():
             nbytes = nbytes if which is None else values[which]

@@ -136,9 +136,12 @@ class Program:
 
     def _as_python(self):
         compile_program(self)
+        self.function = self.plain
 
     def in_tier0(self, bufs, scalars):
         """Run as straight-line Python, also when there is a native form."""
+        if self.plain is None:  # the native form came first
+            compile_program(self)
         token = tier0.silence(tier0.QUIET)
         try:
             return self.plain(bufs, scalars, self.consts)
@@ -375,7 +378,7 @@ def _reusable(n, at, last):
 
 
 def compile_program(p: Program) -> None:
-    """Write the program as Python source and compile it (once for each distinct source)."""
+    """Write the program as Python source, and compile it (once for each distinct source) as its `plain` function."""
     emit = _Emitter()
     for i in p.instructions:
         emit.instruction(i)
@@ -395,8 +398,7 @@ def compile_program(p: Program) -> None:
         if len(_COMPILED) > MOST_COMPILED:
             _COMPILED.clear()
         _COMPILED[source] = function
-    p.source, p.function, p.consts = source, function, tuple(emit.consts)
-    p.plain = function
+    p.source, p.plain, p.consts = source, function, tuple(emit.consts)
 
 
 class _Emitter:

@@ -135,10 +135,15 @@ def _angle_gradient(g, input):
     return where(input == 0, 0.0, g * (input / (input.abs() ** 2)) * 1j)
 
 
+def _in_complex(dtype) -> bool:
+    """Whether there are complex numbers with parts of this dtype in PyTorch."""
+    return dtype.category == dtypes.FLOAT and dtype is not dtypes.bfloat16
+
+
 @rules.cached
 def _parts_rule(real: Meta, imag: Meta) -> Meta:
     kinds = [dtypes.type_name(m.dtype) for m in (real, imag)]
-    if real.dtype.category != dtypes.FLOAT or imag.dtype.category != dtypes.FLOAT:
+    if not _in_complex(real.dtype) or not _in_complex(imag.dtype):
         rules.fail(
             RuntimeError,
             "Expected both inputs to be Half, Float or Double tensors but got "
@@ -168,6 +173,9 @@ def complex(real: Tensor, imag: Tensor):
 @function(api="torch", out=True)
 def polar(abs: Tensor, angle: Tensor):
     """Complex numbers from modulus and argument."""
+    if not _in_complex(abs.dtype) or not _in_complex(angle.dtype):
+        kinds = [dtypes.type_name(x.dtype) for x in (abs, angle)]
+        raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {kinds[0]} and {kinds[1]}")
     if abs.dtype is not angle.dtype:
         raise RuntimeError(
             f"Expected object of scalar type {abs.dtype.name} but got scalar type "

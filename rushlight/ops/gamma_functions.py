@@ -293,6 +293,8 @@ def mvlgamma(input: Tensor, p: int):
     """`p (p - 1) / 4 log(pi) + sum of lgamma(input - j / 2)` for j < p: the multivariate lgamma."""
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
+    if input.dtype is dtypes.bool_:
+        raise RuntimeError("mvlgamma(): the input tensor may not be a boolean tensor")
     total = lgamma(input)
     for j in range(1, p):
         total = total + lgamma(input - j / 2)

@@ -355,6 +355,11 @@ def _soft_targets(input, log_p, target, weight, reduction, smoothing, dim):
             f"{list(input.shape)} and {list(target.shape)}"
         )
     classes = input.shape[dim]
+    if weight is not None and weight.shape != (classes,):
+        raise RuntimeError(
+            f"cross_entropy: weight tensor should be defined either for all {classes} classes or no classes "
+            f"but got weight tensor of shape: {list(weight.shape)}"
+        )
     if smoothing:
         target = target * (1 - smoothing) + smoothing / classes
     product = log_p * target

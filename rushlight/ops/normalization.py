@@ -141,6 +141,8 @@ def batch_norm(input: Tensor, running_mean=None, running_var=None, weight=None, 
                     ("weight", weight), ("bias", bias)):
         if t is not None and t.numel() != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {t.numel()}")
+        if name.startswith("running") and t is not None and not t.ndim:
+            raise RuntimeError(f"{name} should be a vector of {channels} elements, not a tensor without dims")
     n = input.ndim
     if n < 2:  # only empty vectors get here
         return input.clone()

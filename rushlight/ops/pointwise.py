@@ -673,6 +673,8 @@ def _common(*tensors):
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1):
     """`input + value * tensor1 * tensor2`."""
     common = _common(input, tensor1, tensor2)
+    if common.category == dtypes.INTEGER and isinstance(value, NUMBERS):  # (the sum stays one of integers)
+        value = dtypes.fit(value, common)
     product = tensor1.to(common) * tensor2.to(common)
     return _add(input, product if value == 1 else product * value)
 

@@ -306,11 +306,14 @@ def _var_rule(input: Meta, dim, correction, keepdim) -> Meta:
 
 
 def _var_gradient(g, input, input_meta, dim, correction, keepdim):
-    n = count(input_meta, dim)
-    degrees = n - correction
+    from .pointwise import where
+
+    degrees = count(input_meta, dim) - correction
     g = restore(g, input_meta, dim, keepdim)
     centred = input - input.mean(axis(dim), True)
-    return g * centred * (2.0 / degrees if degrees > 0 else math.nan)
+    if degrees <= 0 and (dim is None or not input_meta.ndim):  # (PyTorch's gradient has no sign then)
+        return g * where(centred == 0, math.nan, math.inf)
+    return g * centred * (2.0 / degrees if degrees else math.inf)
 
 
 @op(_var_rule, gradient={"input": _var_gradient}, api="")

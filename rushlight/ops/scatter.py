@@ -434,7 +434,8 @@ def slices_rule(name: str):
                 f"({count}), for dim: {dim}"
             )
         ours, theirs = list(input.shape), list(source.shape)
-        if input.ndim and source.ndim and ours[:dim] + ours[dim + 1:] != theirs[:dim] + theirs[
+        mixed = name == "index_add_" and input.ndim != source.ndim and not (input.ndim and source.ndim)
+        if mixed or input.ndim and source.ndim and ours[:dim] + ours[dim + 1:] != theirs[:dim] + theirs[
                 dim + 1:]:
             fail = IndexError if name == "index_copy_" else RuntimeError
             raise fail(

@@ -11,7 +11,8 @@ has had a hand in becomes a leaf along the first edge. `bring` asks it and then 
 A *binding* is a table of words for one operator: the operator, its Python function, its number of arguments,
 flags, and the kind of each argument. Words and offsets of objects are CPython's (`layout` reads them out of its
 own tables and looks whether they are right). As in `hot.py`, nothing that could let another thread run is
-called between the lookup and the end, and the new handle is made first, since that may collect garbage.
+called between the lookup and the end, and the new handle is made first, since that may collect garbage; so may
+making a key, after which the position must be where it was.
 """
 
 from __future__ import annotations
@@ -407,6 +408,10 @@ fill2:
   %k1 = add i64 %k, 1
   br label %fill
 search:
+  %now = call ptr @at(ptr %tr, i64 {st})
+  %here_still = icmp eq ptr %now, %st
+  br i1 %here_still, label %lookup, label %not_a_key
+lookup:
   %v1 = call ptr @PyDict_GetItemWithError(ptr %table, ptr %made)
   %unknown = icmp eq ptr %v1, null
   br i1 %unknown, label %why, label %known_edge

@@ -6,7 +6,7 @@ import functools
 
 from . import autocast, overrides
 from .operator import MAKERS, Operator
-from .record import OPERANDS, as_call, operand, record
+from .record import OPERANDS, as_call, link, operand, record
 from .tensor import Tensor
 from .trie import RECORDER
 from .write import refuse_overlap, write
@@ -32,20 +32,6 @@ def finish(o: Operator, tr, t, first, arrays=None):
             tr.ts.append(u)
             made.append(u)
         return result_type(o)(*made) if o.returns else tuple(made)
-    return t
-
-
-def link(t, base):
-    """Make `t` a view of `base`: the same storage, and the tensor whose history writes go to."""
-    t._storage = base._storage or base.storage_identity()
-    owner = base._base
-    if owner is None:
-        t._base = base
-    else:
-        t._base = owner
-        if base._offset:
-            t._offset = base._offset * base._s.m.dtype.itemsize // t._s.m.dtype.itemsize
-    t._generation = t._storage.generation
     return t
 
 

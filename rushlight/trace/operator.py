@@ -213,7 +213,7 @@ def op(
         o.inferred, o.saving, o.several = {}, {}, returns is not None
         inference_caches.append(o.inferred)
         o.slow_miss = bool(
-            view or random or mutates or returns or {LIST, SCALAR, RUNTIME} & set(o.kinds)
+            random or mutates or returns or {LIST, SCALAR, RUNTIME} & set(o.kinds)
         )
         o.numbers = numbers if compute in ("result", "common") else ""
         if o.name in OPERATORS:

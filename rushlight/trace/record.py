@@ -286,6 +286,20 @@ def _view_at_once(o: Operator, args):
     return t
 
 
+def link(t, base):
+    """Make `t` a view of `base`: the same storage, and the tensor whose history writes go to."""
+    t._storage = base._storage or base.storage_identity()
+    owner = base._base
+    if owner is None:
+        t._base = base
+    else:
+        t._base = owner
+        if base._offset:
+            t._offset = base._offset * base._s.m.dtype.itemsize // t._s.m.dtype.itemsize
+    t._generation = t._storage.generation
+    return t
+
+
 def view(o: Operator, args):
     """A view operator whose input may be memory that is there: `record` without its detours."""
     if args[0].__class__ in PLAIN and _in_memory(args[0]):
@@ -337,11 +351,13 @@ def missed(o: Operator, tr, key, args: tuple):
                 ins.append(x)
                 arrays.append(value._buf)
                 some = some or x.rg
-            elif x is float or x is int:
+            elif x is float or x is int or o.view and not _is_constant(x):
                 return record(o, args)
             else:
                 metas.append(x)
                 arrays.append(x)
+        if o.view and ins[0].op is trie.LEAF:
+            return record(o, args)  # it may be made at once
         facts = tuple(metas)
         known = o.inferred.get(facts)
         if known is None or known[4] is None:
@@ -375,6 +391,8 @@ def missed(o: Operator, tr, key, args: tuple):
         v.root = v
         v.grad_on, v.writes, v.freed, v.frozen = st.grad_on, st.writes, st.freed, st.frozen
         v.nbytes = st.nbytes + out.nbytes
+        if o.view:
+            v.root, v.nbytes = ins[0].root, st.nbytes
         v.call = known[4]
         v.site = tr.sweeping or site()
         trie.NODES += 1
@@ -397,7 +415,7 @@ def missed(o: Operator, tr, key, args: tuple):
         tr.ts.append(t)
         if v.nbytes > tr.prune_at and tr.immediate:
             drop_dead(tr)
-        return t
+        return link(t, args[0]) if o.view else t
 
 
 def _just_entered(tr, node, t) -> bool:

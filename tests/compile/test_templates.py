@@ -7,7 +7,7 @@ import pytest
 
 import rushlight as torch
 from rushlight import nn
-from rushlight.compile import background, steps, templates
+from rushlight.compile import background, native, steps, templates
 from rushlight.compile.expressions import Constant, owned
 from rushlight.compile.kernels.call import Address, Loop, Workspace
 from rushlight.interpret import program as tier0_program
@@ -37,6 +37,26 @@ def shown(planned):
     return [(s.instructions, s.why, [call(c) for c in s.calls]) for s in planned]
 
 
+def blocks(made):
+    """What the launches of a native form read, less addresses."""
+    found = []
+    for plan, table, owners in made.plans.values():
+        at = next(i for i, x in enumerate(made.held) if x is plan)
+        words, _, arrays, numbers = (x.copy() for x in made.held[at - 4 : at])
+        base = made.held[at - 4].ctypes.data
+        places = np.array([], np.int64)
+        checked = table[table[:, 4] != 0, 4]
+        words[np.isin(words, checked)] = 0  # of the word that notes errors
+        arrays[:, 2] -= base
+        numbers[:, 1] -= base
+        places = np.concatenate([(arrays[:, 2]), numbers[:, 1]]) // 8
+        words[places] = 0
+        rows = table - np.array([0, base, 0, 0, 0])
+        rows[:, 4] = rows[:, 4] != 0
+        found += [plan[2:3], words, arrays, numbers, rows, np.array(owners)]
+    return found
+
+
 @pytest.fixture
 def shared(monkeypatch):
     """Programs are compiled at once; each shared form is compared with the program's own.
@@ -44,20 +64,27 @@ def shared(monkeypatch):
     The list of how many steps each has.
     """
     found = []
-    original = templates.Template.steps
+    original = templates.Template.member
 
     def checked(self, made, scalars):
-        mine = original(self, made, scalars)
-        if mine is not None:
+        member = original(self, made, scalars)
+        if member is not None:
             p = made.program
-            own, conditions = steps.steps_of(p, scalars, (*p.wanted, *p.saved), lambda: None)
+            mine, results = self.steps(made), (*p.wanted, *p.saved)
+            own, conditions = steps.steps_of(p, scalars, results, lambda: None)
             assert shown(mine) == shown(own) and self.conditions == conditions
+            copied, laid_out = native.member(p, member), native._assembled(p, own, conditions, results)
+            assert copied.source == laid_out.source and copied.arrays == laid_out.arrays
+            for a, b in zip(blocks(copied), blocks(laid_out), strict=True):
+                np.testing.assert_array_equal(a, b)
+            assert [s.label for s in copied.steps] == [s.label for s in mine]
+            assert all(copied.calls_of(k) for k in copied.plans)
             found.append(len(mine))
-        return mine
+        return member
 
     trie.forget()
     templates._families.clear()
-    monkeypatch.setattr(templates.Template, "steps", checked)
+    monkeypatch.setattr(templates.Template, "member", checked)
     monkeypatch.setattr(background, "MODE", "now")
     monkeypatch.setenv("RUSHLIGHT_STRICT", "1")
     monkeypatch.setattr(tier0_program, "COST", 0.0)

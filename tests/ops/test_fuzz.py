@@ -56,6 +56,22 @@ def slopes(name: str, *args: str) -> str:
 
 
 FOUND = [
+    # refused by PyTorch, and now here
+    "F.hardtanh(T.tensor([248, 3], dtype=T.uint8))",
+    "F.hardtanh(T.tensor([248, 3], dtype=T.uint8), 0, 5)",
+    "T.index_add(T.tensor(1.5), 0, T.tensor([0]), T.tensor([1.5]))",
+    "T.index_add(T.tensor([1.5]), 0, T.tensor(0), T.tensor(1.5))",
+    "F.batch_norm(T.ones(1, 1), T.tensor(1.0), T.tensor(1.0))", "T.addcmul(*[T.tensor(2)] * 3, value=float('inf'))",
+    "F.cross_entropy(T.ones(2, 3), T.ones(2, 3), weight=T.tensor(1.5))",
+    "F.cross_entropy(T.ones(2, 3), T.ones(2, 3), weight=T.tensor([1.5, 1.0, 0.5]))",
+    "T.mvlgamma(T.tensor(True), 1)",
+    "T.complex(T.ones(2).bfloat16(), T.ones(2).bfloat16())",
+    "T.polar(T.ones(2).bfloat16(), T.ones(2).bfloat16())",
+    # computed by PyTorch, and now here
+    "F.batch_norm(T.ones(2, 1), T.ones(1), T.ones(1), T.tensor(1.0), T.tensor(2.0))",
+    "T.addcmul(T.tensor(-8), T.tensor(4), T.tensor(2, dtype=T.uint8), value=3.14)",
+    "T.tensor(-8).addcmul_(T.tensor(4), T.tensor(2), value=-3.7)",
+    "T.addcmul(T.ones(2).byte(), T.ones(2).byte(), T.ones(2).byte(), value=-3)",
     # wrong results
     "F.interpolate(T.arange(16).reshape(1, 1, 4, 4).to(T.uint8) * 15, scale_factor=2, mode='bilinear')",
     "T.einsum('...ik, ...j -> ij', T.ones(2, 3, 4).short(), T.ones(2, 5).short())",
@@ -95,6 +111,9 @@ FOUND = [
     "T.multinomial(T.ones(2, 3), 2, out=(o := T.zeros(0).long())).shape, o.shape",
     "T.bernoulli(T.ones(2), out=T.zeros(0))",
     # gradients beside NaN, at limits
+    *(f"T.autograd.grad(T.var(x := T.tensor([1.0, 2.0, {third}], requires_grad=True), correction={n}{dim}), x, create_graph=True)"
+      for third in (1.5, 3.0) for n in (2, 3, 4) for dim in ("", ", dim=0")),
+    "T.autograd.grad(T.var(x := T.tensor(1.0, requires_grad=True)), x, create_graph=True)[0].requires_grad",
     *map(slopes, ("relu", "relu6", "hardtanh", "celu", "elu", "selu", "leaky_relu", "softplus", "hardshrink")),
     slopes("threshold", "0.1", "2.0"),
     "(T.nextafter(x := T.tensor([1.0, 2.0], requires_grad=True), T.ones(2)).sum().backward(), x.grad)[1]",
