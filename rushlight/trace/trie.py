@@ -136,7 +136,7 @@ class Segment:
 
 
 NODES = 0  # nodes made and not pruned
-MAX_NODES = 60_000
+MAX_NODES = 150_000
 SOFT_OPS = 4_000  # at a repeating place (backward, mode switch), end a segment longer than this
 HARD_OPS = 12_000  # anywhere
 MAX_PENDING_BYTES = 1 << 30
