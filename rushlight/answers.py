@@ -37,6 +37,7 @@ TAKEN: dict[str, dict[str, str]] = {
         "trace.tensor": "Tensor",
         "overrides": "handle_torch_function has_torch_function has_torch_function_unary has_torch_function_variadic",
         "nn.modules.utils": "assert_int_or_pair",
+        "ops.scaled_products": "ScalingType SwizzleType",
         "torch": "tanh",
     },
     "nn.utils.parametrize": {"utils._python_dispatch": "is_traceable_wrapper_subclass",
@@ -68,6 +69,8 @@ TAKEN: dict[str, dict[str, str]] = {
     "backends.cuda": {"nn.attention": "SDPBackend"},
     "jit": {"futures": "Future"},
     "cuda": {"_utils": "classproperty"},
+    "library": {"ops.namespaces": "OpOverload"},
+    "mps": {"trace.tensor": "Tensor"},
 }
 
 # {namespace: {name: what the function answers, whatever it is given}}
@@ -80,6 +83,7 @@ CONSTANT: dict[str, dict[str, Any]] = {
     },
     "autograd": {"is_multithreading_enabled": True, "is_view_replay_enabled": False},
     "profiler": {"is_fbcode": False},
+    "nn.utils.parametrize": {"is_opaque_reference_type": False},
     "nn.attention": {"can_use_efficient_attention": False, "can_use_flash_attention": False, "current_flash_attention_impl": None, "list_flash_attention_impls": [],
                      "restore_flash_attention_impl": None},
     "backends.cuda": {
@@ -121,6 +125,16 @@ VALUES: dict[str, dict[str, Any]] = {
 _CUDA_TENSORS = " ".join(f"{kind}{what}" for what in ("Tensor", "Storage") for kind in
                          "BFloat16 Bool Byte Char Double Float Half Int Long Short".split())
 REFUSED: dict[str, tuple[str, str, str]] = {
+    "jit": (
+        "there is no TorchScript here: programs that repeat are compiled as they are", "",
+        "CompilationUnit RecursiveScriptClass RecursiveScriptModule TopLevelTracedModule TracedModule",
+    ),
+    "torch": (
+        "the kernel of a GPU's library: call the operation of torch or torch.nn.functional itself",
+        "cudnn_affine_grid_generator cudnn_batch_norm cudnn_convolution cudnn_convolution_add_relu cudnn_convolution_relu "
+        "cudnn_convolution_transpose cudnn_grid_sampler miopen_batch_norm miopen_convolution miopen_convolution_add_relu "
+        "miopen_convolution_relu miopen_convolution_transpose miopen_ctc_loss miopen_depthwise_convolution miopen_rnn", "",
+    ),
     "accelerator": (
         "Cannot access accelerator device when none is available.",
         "current_device_idx current_device_index current_stream empty_cache empty_host_cache get_device_capability "
@@ -210,9 +224,6 @@ for _why, _names in {
         "Type UnionType Use Value import_ir_module merge_type_from_type_comment parse_ir parse_schema parse_type_comment "
         "unify_type_list"),
     "a kernel of a library that is not used here: call the operation of torch or torch.nn.functional itself": (
-        "cudnn_affine_grid_generator cudnn_batch_norm cudnn_convolution cudnn_convolution_add_relu cudnn_convolution_relu "
-        "cudnn_convolution_transpose cudnn_grid_sampler miopen_batch_norm miopen_convolution miopen_convolution_add_relu "
-        "miopen_convolution_relu miopen_convolution_transpose miopen_ctc_loss miopen_depthwise_convolution miopen_rnn "
         "mkldnn_adaptive_avg_pool2d mkldnn_convolution mkldnn_linear_backward_weights mkldnn_max_pool2d mkldnn_max_pool3d "
         "mkldnn_rnn_layer"),
     "planned with quantised tensors, which are not there yet": (
@@ -253,7 +264,7 @@ def _error(text: str) -> Exception:
 def _refusing(space: str, name: str, text: str, is_class: bool) -> Any:
     """A function or class that raises when it is called."""
     def refuse(*args: Any, **kwargs: Any) -> Any:
-        raise _error(text and f"torch.{space}.{name}: {text}")
+        raise _error(text and f"{'' if space == 'torch' else 'torch.'}{space}.{name}: {text}")
 
     doc = f"A name only{': ' + text if text else ''}. Raises RuntimeError when called."
     if not is_class:

@@ -3,22 +3,68 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
 from multiprocessing import *  # noqa: F403
-from typing import Any
+from multiprocessing import connection
+from typing import Any, NoReturn
 
 __all__ = [  # noqa: PLE0604
-    *multiprocessing.__all__, "ProcessContext", "ProcessExitedException", "get_all_sharing_strategies",
-    "get_sharing_strategy", "set_sharing_strategy", "spawn", "start_processes",
+    *multiprocessing.__all__, "ProcessContext", "ProcessException", "ProcessExitedException", "ProcessRaisedException",
+    "SpawnContext", "get_all_sharing_strategies", "get_sharing_strategy", "set_sharing_strategy", "spawn", "start_processes",
 ]  # fmt: skip
 
 
-class ProcessExitedException(Exception):
-    """A process of `spawn` ended with an error, which it has printed.
+class ProcessException(Exception):
+    """A process of `spawn` failed: `error_index` is its number, `error_pid` that in the operating system.
 
-    >>> issubclass(torch.multiprocessing.ProcessExitedException, Exception)
+    >>> torch.multiprocessing.ProcessRaisedException("text", 1, 4711).error_index
+    1
+    """
+
+    def __init__(self, msg: str, error_index: int, pid: int) -> None:
+        super().__init__(msg)
+        self.msg, self.error_index, self.pid, self.error_pid = msg, error_index, pid, pid
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.msg, self.error_index, self.pid)
+
+
+class ProcessRaisedException(ProcessException):
+    """The function raised an exception, whose traceback is in the message.
+
+    >>> issubclass(torch.multiprocessing.ProcessRaisedException, Exception)
     True
     """
+
+
+class ProcessExitedException(ProcessException):
+    """The process ended with an exit code or by a signal.
+
+    >>> torch.multiprocessing.ProcessExitedException("text", 0, 4711, exit_code=3).exit_code
+    3
+    """
+
+    def __init__(self, msg: str, error_index: int, error_pid: int, exit_code: int, signal_name: str | None = None) -> None:
+        super().__init__(msg, error_index, error_pid)
+        self.exit_code, self.signal_name = exit_code, signal_name
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.msg, self.error_index, self.pid, self.exit_code, self.signal_name)
+
+
+def _run(fn: Callable, i: int, args: tuple, told: Any) -> None:
+    """The function in its process; `told` gets the traceback of an exception."""
+    try:
+        fn(i, *args)
+    except KeyboardInterrupt:
+        pass  # the user ended the parent, too
+    except Exception:
+        told.send(traceback.format_exc())
+        sys.exit(1)
 
 
 class ProcessContext:
@@ -28,26 +74,57 @@ class ProcessContext:
     True
     """
 
-    def __init__(self, processes: list) -> None:
-        self.processes = processes
+    def __init__(self, processes: list, told: Sequence = ()) -> None:
+        self.processes, self._told = processes, told
+        self.sentinels = {p.sentinel: i for i, p in enumerate(processes)}
 
     def pids(self) -> list[int]:
         """Their numbers in the operating system."""
         return [int(p.pid) for p in self.processes]
 
     def join(self, timeout: float | None = None, grace_period: float | None = None) -> bool:
-        """Wait for the processes, at most `timeout` seconds each; whether all have ended.
+        """Wait, at most `timeout` seconds, until a process ends; whether all have ended.
 
-        When one fails, the others are ended and ProcessExitedException is raised.
+        When one failed, the others are ended: they are asked to, and killed after `grace_period` seconds (30 without it). Then
+        ProcessRaisedException is raised if its function raised an exception, else ProcessExitedException.
         """
-        for p in self.processes:
-            p.join(timeout)
-        for i, p in enumerate(self.processes):
-            if p.exitcode not in (0, None):
-                for other in self.processes:
-                    other.terminate()
-                raise ProcessExitedException(f"process {i} terminated with exit code {p.exitcode}")
-        return all(p.exitcode == 0 for p in self.processes)
+        failed = None
+        for sentinel in connection.wait(list(self.sentinels), timeout) if self.sentinels else ():
+            i = self.sentinels.pop(sentinel)  # type: ignore[call-overload]
+            self.processes[i].join()
+            if self.processes[i].exitcode != 0:
+                failed = i
+                break
+        if failed is None:
+            return not self.sentinels
+        for how, wait in (("terminate", 30 if grace_period is None else grace_period), ("kill", None)):
+            for p in self.processes:
+                if p.is_alive():
+                    getattr(p, how)()
+            until = None if wait is None else time.monotonic() + wait
+            for p in self.processes:
+                p.join(None if until is None else max(0, until - time.monotonic()))
+        self._raise(failed)
+
+    def _raise(self, i: int) -> NoReturn:
+        p, where = self.processes[i], f"process {i}"
+        if self._told and self._told[i].poll():
+            try:
+                text = self._told[i].recv()
+            except EOFError:
+                text = None
+            if text is not None:
+                raise ProcessRaisedException(f"\n\n-- Process {i} terminated with the following error:\n{text}", i, p.pid)
+        if p.exitcode < 0:
+            try:
+                name = signal.Signals(-p.exitcode).name
+            except ValueError:
+                name = f"<Unknown signal {-p.exitcode}>"
+            raise ProcessExitedException(f"{where} terminated with signal {name}", i, p.pid, p.exitcode, name)
+        raise ProcessExitedException(f"{where} terminated with exit code {p.exitcode}", i, p.pid, p.exitcode)
+
+
+SpawnContext = ProcessContext  # the name of the first versions
 
 
 def start_processes(
@@ -60,19 +137,23 @@ def start_processes(
 ) -> ProcessContext | None:
     """Run `fn(i, *args)` in `nprocs` processes, i from 0; waits for them if `join`.
 
-    Raises ProcessExitedException if one of them fails.
+    Raises ProcessRaisedException, with the traceback, if one of the functions raises an exception, and
+    ProcessExitedException if one of the processes ends otherwise; both end the other processes.
     """
     made = multiprocessing.get_context(start_method)
-    processes = [
-        made.Process(target=fn, args=(i, *args), daemon=daemon)  # type: ignore[attr-defined]
-        for i in range(nprocs)
-    ]
-    for p in processes:
+    processes, told = [], []
+    for i in range(nprocs):
+        ours, theirs = made.Pipe(duplex=False)
+        p = made.Process(target=_run, args=(fn, i, args, theirs), daemon=daemon)  # type: ignore[attr-defined]
         p.start()
-    context = ProcessContext(processes)
+        theirs.close()
+        processes.append(p)
+        told.append(ours)
+    context = ProcessContext(processes, told)
     if not join:
         return context
-    context.join()
+    while not context.join():
+        pass
     return None
 
 

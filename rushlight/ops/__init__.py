@@ -74,6 +74,7 @@ FURTHER_FAMILIES = (
     "sparse_forms",
     "ldl",
     "further_forms",
+    "scaled_products",
 )
 FURTHER_METHODS = (  # of Tensor, from those
     "_indices _nnz _values "

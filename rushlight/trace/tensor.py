@@ -545,6 +545,12 @@ class Tensor:
     def __array_interface__(self):
         raise AttributeError("__array_interface__")  # NumPy then uses __array__
 
+    @property
+    def __cuda_array_interface__(self):  # (libraries ask for it by hasattr)
+        raise AttributeError(
+            f"Can't get __cuda_array_interface__ on a tensor of device {self.device}: it is for CUDA tensors only"
+        )
+
     def __bool__(self) -> bool:
         if self._s.m.numel != 1:
             if self._s.m.numel == 0:

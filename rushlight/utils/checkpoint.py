@@ -294,7 +294,7 @@ def set_device_states(devices: Iterable[int], states: Iterable[Tensor], *, devic
 
 @contextlib.contextmanager
 def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
-    """Accepted: a recomputation always runs to the end of the function."""
+    """Accepted: a recomputation calls the whole function, of which nothing is computed that no gradient needs."""
     yield
 
 
