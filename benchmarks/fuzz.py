@@ -273,7 +273,7 @@ UNSUPPORTED = ("MKL FFT error", "ComplexHalf", "setStorage", "not implemented", 
 # as long as it is said in words and does not come from the inside.
 REFUSALS = (RuntimeError, IndexError, ValueError, TypeError, AssertionError)  # (NotImplementedError is a RuntimeError)
 # (words of Python's and NumPy's own errors)
-INTERNAL = ("not compiled", "tuple index", "list index", "recursion", "has no attribute", "NoneType", "0d arrays", "operands could not", "cannot reshape", "axes", "out-of-bounds")
+INTERNAL = ("not compiled", "tuple index", "list index", "recursion", "has no attribute", "NoneType", "0d arrays", "zero-size array", "operands could not", "cannot reshape", "axes", "out-of-bounds")
 
 
 def said(e: Exception) -> bool:

@@ -165,7 +165,7 @@ def _nll_rule(input: Meta, target: Meta, weight, ignore_index):
 def _row_weights(target, weight, ignore_index, dtype):
     keep = target != ignore_index
     at = np.where(keep, target, 0)
-    w = dtype.type(1) if weight is None else weight[at]
+    w = dtype.type(1) if weight is None or not weight.shape[0] else weight[at]
     return np.where(keep, w, dtype.type(0)), at
 
 
@@ -189,6 +189,8 @@ def _nll_backward(grad: Tensor, target: IntTensor, weight: Tensor | None, ignore
     """Minus the weighted gradient at each row's target class, zeros elsewhere."""
     w, at = _row_weights(target, weight, ignore_index, grad.dtype)
     made = zeros(shape, grad.dtype, grad)
+    if not shape[-1]:
+        return made
     share = np.where(w == 0, grad.dtype.type(0), -grad * w)  # (all ignored: the mean's is infinite)
     if len(shape) == 1:
         made[at] = share
@@ -202,6 +204,8 @@ def _nll_rows(input: Tensor, target: IntTensor, weight: Tensor | None, ignore_in
     """(minus the weighted log-probability of each row's target, its weight)."""
     _check_targets(target, input.shape[-1], ignore_index)
     w, at = _row_weights(target, weight, ignore_index, input.dtype)
+    if not input.shape[-1]:  # no classes: all rows are ignored
+        return w, w
     picked = input[at] if input.ndim == 1 else input[counted(at.shape[0], at), at]
     return -picked * w, w
 
@@ -319,7 +323,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight=None, size_average=None,
         and weight is None
         and reduction == "mean"
         and label_smoothing == 0.0
-        and input.shape[0]
+        and input.numel()
     ):
         return _cross_entropy(input, target, ignore_index)[0]
     dim = 1 if input.ndim > 1 else 0
@@ -345,7 +349,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight=None, size_average=None,
         smooth = smooth.sum()
     elif shape is not None:
         smooth = smooth.reshape(shape)
-    return (1 - label_smoothing) * loss + smooth * (label_smoothing / classes)
+    return (1 - label_smoothing) * loss + smooth * (label_smoothing / classes if classes else math.inf)
 
 
 def _soft_targets(input, log_p, target, weight, reduction, smoothing, dim):
@@ -360,7 +364,7 @@ def _soft_targets(input, log_p, target, weight, reduction, smoothing, dim):
             f"cross_entropy: weight tensor should be defined either for all {classes} classes or no classes "
             f"but got weight tensor of shape: {list(weight.shape)}"
         )
-    if smoothing:
+    if smoothing and classes:
         target = target * (1 - smoothing) + smoothing / classes
     product = log_p * target
     if weight is not None:

@@ -74,6 +74,10 @@ FOUND = [
     "T.addcmul(T.ones(2).byte(), T.ones(2).byte(), T.ones(2).byte(), value=-3)",
     *(f"T.{f}({a}, {b}, alpha={n})" for f in ("add", "sub", "rsub") for n in ("-3.125", "2")
       for a, b in (("T.tensor([1.5])", "T.tensor([4]).char()"), ("T.tensor(1.5)", "T.tensor([True])"), ("T.ones(2)", "3"), ("T.tensor([3])", "0.5"))),
+    *(f"F.{f}(x := T.zeros((*{shape}, 0), requires_grad=True), T.zeros({shape}).long(), ignore_index=0, reduction={r!r}{w})"
+      for f in ("nll_loss", "cross_entropy") for shape in ("()", "(2,)") for r in ("none", "sum", "mean") for w in ("", ", weight=T.zeros(0)", *[", label_smoothing=0.1"] * (f == "cross_entropy"))),
+    *(f"F.cross_entropy(T.zeros(2, 0), T.zeros(2, 0), label_smoothing=0.1, reduction={r!r})" for r in ("none", "sum", "mean")),
+    "(F.nll_loss(x := T.zeros(2, 0, requires_grad=True), T.zeros(2).long(), ignore_index=0).backward(), x.grad)[1]",
     # wrong results
     "F.interpolate(T.arange(16).reshape(1, 1, 4, 4).to(T.uint8) * 15, scale_factor=2, mode='bilinear')",
     "T.einsum('...ik, ...j -> ij', T.ones(2, 3, 4).short(), T.ones(2, 5).short())",
