@@ -302,8 +302,6 @@ def mask_indices(mask, shape, dim: int, where: int):
                 f"The shape of the mask {list(given)} at index {k} does not match the shape of the "
                 f"indexed tensor {list(shape)} at index {dim + k}"
             )
-    if not given:
-        raise IndexError(f"a mask without dims selects no element of a tensor of shape {list(shape)}")
     return [wrap(np.ascontiguousarray(i)) for i in np.nonzero(array(mask))]
 
 
@@ -602,26 +600,30 @@ def put(x, indices, values, dims, accumulate: bool):
 
 
 def put_indices(x, indices):
-    """(index tensors, dims) of index_put's tuple, whose None stands for a whole dim."""
+    """(view of x, index tensors, dims) of index_put's tuple, whose None stands for a whole dim.
+
+    A mask without dims selects all or nothing of a dim of size 1, which the view has for it.
+    """
     if isinstance(indices, TensorType):
         raise TypeError("index_put(): argument 'indices' must be tuple of Tensors, not Tensor")
     found, dims, dim = [], [], 0
-    shape = x._s.m.shape
     for i in indices:
         if i is None:
             dim += 1
             continue
         i = index_tensor(i)
-        if dim + (i._s.m.ndim if is_mask(i) else 1) > len(shape):
-            raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
-        if is_mask(i):
-            expanded = mask_indices(i, shape, dim, dim)
+        if dim + (i._s.m.ndim or 1 if is_mask(i) else 1) > x._s.m.ndim:
+            raise IndexError(f"too many indices for tensor of dimension {x._s.m.ndim}")
+        if is_mask(i) and not i._s.m.ndim:
+            x, expanded = unsqueeze(x, dim), [wrap(np.zeros(int(bool(i.item())), np.int64))]
+        elif is_mask(i):
+            expanded = mask_indices(i, x._s.m.shape, dim, dim)
         else:
             expanded = [i]
         found += expanded
         dims += range(dim, dim + len(expanded))
         dim += len(expanded)
-    return tuple(found), tuple(dims)
+    return x, tuple(found), tuple(dims)
 
 
 @function()
@@ -631,17 +633,20 @@ def index_put(input: Tensor, indices, values: Tensor, accumulate: bool = False):
     indices: tuple of int or bool tensors. values: broadcasts to `input[indices]`, same dtype.
     Raises IndexError for indices out of range, RuntimeError for shapes and dtypes.
     """
-    found, dims = put_indices(input, indices)
+    view, found, dims = put_indices(input, indices)
     if not found:
         return input.clone()
-    return _index_put(input, found, values, dims, bool(accumulate))
+    made = _index_put(view, found, values, dims, bool(accumulate))
+    return made if view is input else made.view(input.shape)
 
 
 @function(api="Tensor")
 def index_put_(input: Tensor, indices, values: Tensor, accumulate: bool = False):
     """`input[indices] = values` (or `+=` if `accumulate`, where equal indices add up)."""
-    found, dims = put_indices(input, indices)
-    return put(input, found, values, dims, bool(accumulate)) if found else input
+    view, found, dims = put_indices(input, indices)
+    if found:
+        put(view, found, values, dims, bool(accumulate))
+    return input
 
 
 getitem.__name__, setitem.__name__ = "__getitem__", "__setitem__"

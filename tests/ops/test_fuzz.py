@@ -78,6 +78,9 @@ FOUND = [
       for f in ("nll_loss", "cross_entropy") for shape in ("()", "(2,)") for r in ("none", "sum", "mean") for w in ("", ", weight=T.zeros(0)", *[", label_smoothing=0.1"] * (f == "cross_entropy"))),
     *(f"F.cross_entropy(T.zeros(2, 0), T.zeros(2, 0), label_smoothing=0.1, reduction={r!r})" for r in ("none", "sum", "mean")),
     "(F.nll_loss(x := T.zeros(2, 0, requires_grad=True), T.zeros(2).long(), ignore_index=0).backward(), x.grad)[1]",
+    *(f"{x}.index_put{i}(({m},), {v})" for x in ("T.ones(2, 3)", "T.ones(0)", "T.ones(1)") for m in ("T.tensor(True)", "T.tensor(False)")
+      for v in ("T.tensor(5.0)", "T.tensor([5.0])", "T.ones(1, 2)") for i in ("", "_")),
+    "T.ones(2, 3).index_put((T.tensor([0, 1]), T.tensor(True)), T.tensor(5.0))",
     # wrong results
     "F.interpolate(T.arange(16).reshape(1, 1, 4, 4).to(T.uint8) * 15, scale_factor=2, mode='bilinear')",
     "T.einsum('...ik, ...j -> ij', T.ones(2, 3, 4).short(), T.ones(2, 5).short())",
