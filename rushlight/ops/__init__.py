@@ -135,6 +135,8 @@ def _reflected(name: str, swapped=None):
         if isinstance(other, Tensor):
             return function(other, self)
         if isinstance(other, OPERANDS):
+            if name == "true_divide":  # as PyTorch, which rounds twice
+                return self.reciprocal() * other
             return NotImplemented if name == "matmul" else function(other, self)
         if not hasattr(other, "__array__"):
             return NotImplemented

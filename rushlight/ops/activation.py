@@ -90,7 +90,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     """`input` limited to [min_val, max_val]; the gradient is 0 at the limits."""
     if min_val > max_val:
         raise ValueError(f"min_val {min_val} cannot be greater than max_val {max_val}")
-    if input.dtype.np.kind == "u" and (min_val < 0 or max_val < 0):
+    if input.dtype.np.kind == "u" and (int(min_val) < 0 or int(max_val) < 0):
         raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
     return _apply(_hardtanh, input, inplace, min_val, max_val)
 

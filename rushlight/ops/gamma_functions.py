@@ -263,8 +263,12 @@ def _zeta(s, q):
 def _polygamma(input: Tensor, n: int):
     """The derivative n of digamma, n > 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        sign = 1.0 if n % 2 else -1.0
-        return sign * math.factorial(n) * _zeta(n + 1.0, np.asarray(input, np.float64))
+        x, sign = np.asarray(input, np.float64), 1.0 if n % 2 else -1.0
+        if n > 1:
+            return sign * math.factorial(n) * _zeta(n + 1.0, x)
+        left = x < 0.5  # reflected, since the sum grows with the distance from 0
+        return np.where(left, (np.pi / np.sin(np.pi * np.remainder(x, 1.0))) ** 2 - _zeta(2.0, np.where(left, 1 - x, 1.0)),
+                        _zeta(2.0, np.where(left, 1.0, x)))
 
 
 @function(api="torch special", out=True)

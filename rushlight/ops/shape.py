@@ -807,6 +807,8 @@ def _pad_rule(input: Meta, pad, value) -> Meta:
         )
     shape = []
     for n, (a, b) in zip(input.shape, _pad_widths(pad, input.ndim), strict=True):
+        if n + min(a, 0) + min(b, 0) < 0 <= n + a + b:
+            rules.fail(RuntimeError, f"narrow(): length must be non-negative. (Padding {a} and {b} cuts more than the size {n}.)")
         if n + a + b < 0:
             rules.fail(
                 RuntimeError,

@@ -17,7 +17,7 @@ from .device import META
 from .meta import Meta, Size, at_offset, on, weak_meta
 from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .promotion import cast_plan
-from .segments import drop_dead, end_segment, enter, run_unless_deferred, settle
+from .segments import drop_dead, end_segment, enter, repeats, run_unless_deferred, settle
 from .tensor import Parameter, Tensor, wrap_shared
 from .traceback import PACKAGE, SHOW_INTERNAL
 from .trie import GET, LOCK, NO_CHILDREN, RECORDER, Stats, add_child, child, make_node
@@ -337,6 +337,9 @@ def missed(o: Operator, tr, key, args: tuple):
     nodes = key[1:]
     with LOCK:
         st = tr.st
+        if st.ends:
+            end_segment(tr)
+            return record(o, args)
         if (
             st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES
             or st.first_key == key or key in st.next
@@ -371,6 +374,9 @@ def missed(o: Operator, tr, key, args: tuple):
                 saving = o.saving[flags] = _saving(o, flags)
             if saving[2] and any([trie.in_inference(x) for x in ins]):
                 return record(o, args)
+        place = tr.sweeping or site()
+        if not st.grad_on and repeats(tr, o, key, place):
+            return record(o, args)
         if not tr.immediate:
             run_unless_deferred(tr, key)
             arrays = [v._buf if x.__class__ is Node else x for x, v in zip(nodes, args)]  # noqa: B905
@@ -389,12 +395,11 @@ def missed(o: Operator, tr, key, args: tuple):
         v.slot = st.slot + 1
         v.outs = v.number = v.programs = None
         v.root = v
-        v.grad_on, v.writes, v.freed, v.frozen = st.grad_on, st.writes, st.freed, st.frozen
+        v.grad_on, v.writes, v.freed, v.frozen, v.ends = st.grad_on, st.writes, st.freed, st.frozen, False
         v.nbytes = st.nbytes + out.nbytes
         if o.view:
             v.root, v.nbytes = ins[0].root, st.nbytes
-        v.call = known[4]
-        v.site = tr.sweeping or site()
+        v.call, v.site = known[4], place
         trie.NODES += 1
         Stats.misses += 1
         add_child(st, key, v)
@@ -442,8 +447,11 @@ def first_time(tr, o: Operator, key, nodes, values):
     is deferred).
     """
     st = tr.st
-    if st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES:
+    if st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES or st.ends:
         end_segment(tr)  # then record again from the root
+        raise _Again
+    place = tr.sweeping or site()
+    if not st.grad_on and repeats(tr, o, key, place):
         raise _Again
     run_unless_deferred(tr, key)
     metas, ins, args, arrays, rg = [], [], [], [], False
@@ -515,7 +523,7 @@ def first_time(tr, o: Operator, key, nodes, values):
             v.root = ins[0].root
             v.nbytes = st.nbytes
     Stats.misses += 1
-    v.site = tr.sweeping or site()
+    v.site = place
     add_child(st, key, v)
     if rg and tr.immediate:
         _keep_saved(tr, o, v, nodes, values, made)

@@ -42,6 +42,9 @@ new = object.__new__
 ALIKE = 3  # new segments of one kind, after which their programs are looked at
 LAST_EDGES = 6  # that a new one is compared with
 LONG_SEGMENT = 16  # operations of a segment for which that is worth while
+SHORTEST_BLOCK = 16  # operations of a repeated block that is worth a segment of its own
+BLOCKS: set = set()  # (operation, code, instruction) where repeated blocks begin
+MOST_BLOCKS = 4096
 SNAPSHOT_BYTES = 1 << 16  # memory that NumPy sees is copied up to this size, else used at once
 
 
@@ -87,7 +90,7 @@ def enter(tr, t, real: bool = False):
         st = tr.st
         v = st.first if st.first_key == key else st.next.get(key)
         if v is None:
-            if HOPES[0] > 0 and not tr.likely:
+            if tr.likely is None or HOPES[0] > 0 and not tr.likely:
                 _is_alike(tr, key)
             v = make_node(st, LEAF, (kind,), (), s.m, s.rg)
             v.number = len(tr.leaves)
@@ -220,6 +223,39 @@ def drop_dead(tr) -> None:
     """
     _live(tr)
     tr.prune_at = tr.st.nbytes + trie.PRUNE_BYTES
+
+
+def repeats(tr, o, key, site) -> bool:
+    """Whether a new operation begins a block that this program runs again and again; then the segment has to end before it.
+
+    Asked without gradients, on new paths that differ from known ones in sizes: text that is written a word at a time. The
+    layers of a model are one path then, not one after the other, and only the first of them is new at each size. A
+    block's start is an operation that one line of the program has recorded three times, equally far apart.
+    """
+    if tr.likely is None:
+        _is_alike(tr, key)
+    st = tr.st
+    if not tr.likely or tr.sweeping or o.mutates or site is None:  # (an update of parameters is one edge)
+        return False
+    start = o, id(site[0]), site[1]
+    here = st.slot - len(tr.leaves)  # operations so far
+    if start in BLOCKS:
+        if here < SHORTEST_BLOCK:
+            return False
+    else:
+        seen = tr.starts
+        if seen is None:
+            seen = tr.starts = {}
+        last, gap = seen.get(start, (here, 0))
+        seen[start] = here, here - last
+        if gap != here - last or gap < SHORTEST_BLOCK:
+            return False
+        if len(BLOCKS) > MOST_BLOCKS:
+            BLOCKS.clear()
+        BLOCKS.add(start)
+    st.ends = True
+    end_segment(tr)
+    return True
 
 
 def run_unless_deferred(tr, key=None) -> None:

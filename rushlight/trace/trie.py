@@ -81,6 +81,7 @@ class Node:
         "call",  # how tier 0 runs it; of a leaf: its node outside of segments
         "frozen",
         "plans",
+        "ends",  # the segment ends here: a repeated block follows (`segments.repeats`)
     )
 
     def __repr__(self) -> str:
@@ -173,6 +174,7 @@ def make_node(parent: Node, op, args, ins, m: Meta, rg: bool) -> Node:
         parent.freed,
         parent.frozen,
     )
+    v.ends = False
     v.nbytes = parent.nbytes + m.nbytes
     return v
 
@@ -237,7 +239,7 @@ def _root(grad_on: bool | None) -> Node:
     v.parent, v.op, v.args, v.ins = None, ROOT, (), ()
     v.m, v.rg, v.slot, v.nbytes = None, False, -1, 0
     v.outs = v.number = v.programs = v.site = v.call = v.writes = None
-    v.root, v.grad_on, v.freed, v.frozen = v, grad_on, frozenset(), EAGER
+    v.root, v.grad_on, v.freed, v.frozen, v.ends = v, grad_on, frozenset(), EAGER, False
     return v
 
 
@@ -301,7 +303,8 @@ class Position:
         "bufs",
         "scalars",
         "immediate",
-        "likely",  # whether what is new seems to differ from what is known in sizes only
+        "likely",  # whether what is new seems to differ from what is known in sizes only; None: nothing is new yet
+        "starts",  # {where an operation was recorded: how many came before it, how far from the last time}
         "saved",
         "hooks",
         "serial",
@@ -336,7 +339,7 @@ class Position:
         self.serial = _serial
         self.saved, self.hooks, self.immediate = None, None, EAGER
         self.unpublished: list = []
-        self.likely = False
+        self.likely = self.starts = None
         self.executed = -1
         self.prune_at = PRUNE_BYTES
         self.leaves, self.bufs, self.scalars, self.ts, self.st = (

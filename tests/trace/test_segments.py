@@ -10,7 +10,7 @@ import pytest
 
 import rushlight as torch
 from rushlight.compile import background
-from rushlight.trace import flush, trie
+from rushlight.trace import flush, segments, trie
 from rushlight.trace.trie import Stats
 
 
@@ -349,3 +349,76 @@ def test_parts_keep_their_places():
     assert second.requires_grad and second.sum().item() == 42
     second.sum().backward()
     assert w.grad.tolist() == [0] * 6 + [0, 10, 20, 3, 4, 5]
+
+
+BLOCKS = 8
+
+
+class Layered(torch.nn.Module):
+    """Blocks of one kind, each with a cache that grows by one place at a time."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = torch.nn.Embedding(9, 8)
+        self.blocks = torch.nn.ModuleList([torch.nn.ModuleList([torch.nn.LayerNorm(8), torch.nn.Linear(8, 16), torch.nn.Linear(8, 8)])
+                                           for _ in range(BLOCKS)])
+
+    def forward(self, token, caches):
+        x = self.first(token)
+        for (norm, mix, out), cache in zip(self.blocks, caches, strict=True):
+            k, v = mix(norm(x)).chunk(2, 1)
+            if cache:
+                k, v = torch.cat([cache[0], k]), torch.cat([cache[1], v])
+            cache[:] = k, v
+            weights = torch.softmax(x @ k.T / 3, 1)
+            x = (x + out(weights @ v).tanh() * 0.5).sigmoid() * 2 - 0.7 + x.square().mean() * 0.1
+        return x.sum(1)
+
+    def write(self, count):
+        """The sum of each step's result."""
+        caches, made = [[] for _ in self.blocks], []
+        for i in range(count):
+            made.append(self(torch.tensor([i % 9]), caches).item())
+        return made
+
+
+def test_layers_are_one_path_when_their_sizes_grow(monkeypatch):
+    """Written step by step, a model of layers makes about as many new nodes for a step as a layer or two do."""
+    def misses(steps):
+        before = Stats.snapshot()["misses"]
+        made = net.write(steps)
+        return made, Stats.snapshot()["misses"] - before
+
+    net = Layered()
+    with torch.no_grad():
+        net.write(8)  # it has been seen that sizes grow, and where the layers begin
+        made, new = misses(24)
+        again, few = misses(24)
+        assert few < 24  # where paths from before and those of layers meet
+        trie.forget()
+        monkeypatch.setattr(segments, "SHORTEST_BLOCK", 1 << 30)
+        net.write(8)
+        whole, all_layers = misses(24)
+    assert new < all_layers / 2.5
+    trie.set_eager(True)
+    try:
+        with torch.no_grad():
+            expected = net.write(24)
+    finally:
+        trie.set_eager(False)
+    for x in (made, again, whole):
+        np.testing.assert_allclose(x, expected, rtol=1e-5)
+
+
+def test_what_is_stacked_does_not_begin_a_block():
+    """An operation at a block's start with many operands from outside, once it has ended the segment, is recorded."""
+    with torch.no_grad():
+        for n in range(3, 40, 3):
+            kept, x = [], torch.ones(n)
+            for i in range(24):
+                for _ in range(9):
+                    x = (x * 0.5).relu()
+                x = torch.stack([x, x]).sum(0)
+                kept.append(x)
+            assert torch.stack(kept).shape == (24, n) and x[0].item() >= 0
