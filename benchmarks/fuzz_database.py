@@ -283,6 +283,8 @@ def draw(r: random.Random, at: int, dtype: str):
             str(n)[0] == "-" and str(n).endswith(".0") for n in x.numbers) for x in inputs):
         return None  # (poles, where PyTorch divides by the rounded sine of a multiple of pi)
     rest = ", ".join([*texts, *named])
+    if "'circular'" in rest and any(str(n)[0] == "-" for x in (*args[1:], *kwargs.values()) if isinstance(x, (tuple, list)) for n in x):
+        return None  # (PyTorch leaves parts unwritten, and gradients out)
     if form in ("method", "inplace"):
         pattern = f"({texts[0]}).{method if form == 'method' else inplace}({', '.join([*texts[1:], *named])})"
     elif form == "out":

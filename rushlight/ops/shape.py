@@ -807,8 +807,6 @@ def _pad_rule(input: Meta, pad, value) -> Meta:
         )
     shape = []
     for n, (a, b) in zip(input.shape, _pad_widths(pad, input.ndim), strict=True):
-        if n + min(a, 0) + min(b, 0) < 0 <= n + a + b:
-            rules.fail(RuntimeError, f"narrow(): length must be non-negative. (Padding {a} and {b} cuts more than the size {n}.)")
         if n + a + b < 0:
             rules.fail(
                 RuntimeError,
@@ -819,8 +817,16 @@ def _pad_rule(input: Meta, pad, value) -> Meta:
     return meta(tuple(shape), input.dtype)
 
 
+def _constant_rule(input: Meta, pad, value) -> Meta:
+    out = _pad_rule(input, pad, value)
+    for n, (a, b) in zip(input.shape, _pad_widths(pad, input.ndim), strict=True):
+        if n + min(a, 0) + min(b, 0) < 0:
+            rules.fail(RuntimeError, f"narrow(): length must be non-negative. (Padding {a} and {b} cuts more than the size {n}.)")
+    return out
+
+
 @op(
-    _pad_rule,
+    _constant_rule,
     gradient={"input": lambda g, pad: constant_pad_nd(g, tuple(-p for p in pad), 0)},
     compute="storage",
     api="torch",
@@ -846,7 +852,8 @@ def _sources(n, a, b, mode):
     if mode == "replicate":
         return np.clip(at, 0, n - 1)
     period = n + min(a, 0) + min(b, 0)  # what negative widths leave is what is repeated
-    return max(-a, 0) + np.arange(-max(a, 0), period + max(b, 0)) % period
+    at = max(-a, 0) + np.arange(-max(a, 0), period + max(b, 0)) % max(period, 1)
+    return at if period > 0 else np.minimum(at, n - 1)  # (the result is empty along another dimension)
 
 
 def _repeated_rule(input: Meta, pad, mode) -> Meta:
@@ -861,7 +868,12 @@ def _repeated_rule(input: Meta, pad, mode) -> Meta:
             )
         if mode == "circular" and max(ends) > n:
             rules.fail(RuntimeError, "Padding value causes wrapping around more than once.")
-    return _pad_rule(input, pad, 0)
+    out = _pad_rule(input, pad, 0)
+    if mode == "circular" and out.numel:
+        for d, (n, (a, b)) in enumerate(zip(input.shape, _pad_widths(pad, input.ndim), strict=True)):
+            if n + min(a, 0) + min(b, 0) <= 0:
+                rules.fail(RuntimeError, f"Padding ({a}, {b}) leaves nothing to repeat of dimension {d} of input {list(input.shape)}")
+    return out
 
 
 def _repeated_gradient(g, input, pad, mode):
