@@ -332,14 +332,14 @@ def missed(o: Operator, tr, key, args: tuple):
     The first time of operators on plain tensors, without the steps that these do not need; what is
     not plain goes to `record`.
     """
+    if tr.st.ends:
+        end_segment(tr)
+        return o.record(*args)  # (most of the time the next path is known)
     if o.slow_miss or trie.EAGER:
         return record(o, args)
     nodes = key[1:]
     with LOCK:
         st = tr.st
-        if st.ends:
-            end_segment(tr)
-            return record(o, args)
         if (
             st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES
             or st.first_key == key or key in st.next
