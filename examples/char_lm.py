@@ -161,7 +161,7 @@ def main():
     p.add_argument("--prompt", default="\n", help="what they follow")
     p.add_argument("--temperature", type=float, default=0.8)
     p.add_argument("--top-k", type=int, help="draw from the k likeliest characters only")
-    args = p.parse_args()
+    args = common.arguments(p, steps=400, batch=16, length=64, write=200, lr=1e-2)
     args.out = args.out or f"runs/char_lm-{args.model}{'-quick' if args.quick else ''}"
     text = common.data_path("text/tinyshakespeare.txt", args.data).read_text()
     characters = sorted(set(text))
@@ -170,7 +170,6 @@ def main():
     train, val = data[: len(data) * 9 // 10], data[len(data) * 9 // 10 :]
     every, sizes = 100, {}
     if args.quick:
-        args.steps, args.batch, args.length, args.write, args.lr = 400, 16, 64, 200, 1e-2
         val, sizes = val[:10_000], dict(width=64, layers=1, dropout=0.0)
 
     torch.manual_seed(args.seed)

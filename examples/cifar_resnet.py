@@ -78,10 +78,7 @@ def main():
     p.add_argument("--epochs", type=int, default=24)
     p.add_argument("--batch", type=int, default=128)
     p.add_argument("--lr", type=float, default=0.2, help="the largest learning rate of the schedule (default: 0.2)")
-    args = p.parse_args()
-    if args.quick:
-        args.width, args.epochs, args.batch = 8, min(args.epochs, 3), 64
-
+    args = common.arguments(p, width=8, epochs=3, batch=64)
     x, y = common.cifar10(True, args.data, count=1500 if args.quick else None)
     test_x, test_y = common.cifar10(False, args.data, count=500 if args.quick else None)
     mean, std = x.mean((0, 2, 3), keepdim=True), x.std((0, 2, 3), keepdim=True)

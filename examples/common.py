@@ -38,6 +38,13 @@ def parser(description, name, device=True):
     return p
 
 
+def arguments(p, **quick):
+    """The command line's arguments; quick: what is the default for --quick."""
+    if p.parse_args().quick:
+        p.set_defaults(**quick)
+    return p.parse_args()
+
+
 def data_path(file, root=None):
     """The path of a data file or folder, looked for where Rushlight's data sets look."""
     for folder in files.folders(root):

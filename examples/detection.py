@@ -282,10 +282,7 @@ def main():
     p.add_argument("--epochs", type=int, default=14)
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--lr", type=float, default=2e-3)
-    args = p.parse_args()
-    if args.quick:
-        args.scenes, args.width, args.epochs = 600, 32, min(args.epochs, 6)
-
+    args = common.arguments(p, scenes=600, width=32, epochs=6)
     if args.folder:
         pictures, boxes, classes, names = from_folder(args.folder, args.size)
         order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))

@@ -97,11 +97,8 @@ def main():
     p.add_argument("--explore", type=int, default=8000, help="steps until all but 4 %% of the actions are the best ones")
     p.add_argument("--memory", type=int, default=50_000)
     p.add_argument("--solved", type=float, default=475, help="mean return over 100 episodes")
-    args = p.parse_args()
-    if args.quick:
-        args.steps, args.explore, every, episodes = 5000, 2000, 1000, 5
-    else:
-        every, episodes = 1000, 10
+    args = common.arguments(p, steps=5000, explore=2000)
+    every, episodes = 1000, 5 if args.quick else 10
 
     random.seed(args.seed)
     np.random.seed(args.seed)

@@ -60,10 +60,7 @@ def main():
     p.add_argument("--epochs", type=int, default=5)
     p.add_argument("--batch", type=int, default=128)
     p.add_argument("--lr", type=float, default=2e-4, help="of the discriminator; the generator's is twice that (default: 2e-4)")
-    args = p.parse_args()
-    if args.quick:
-        args.epochs, args.batch = min(args.epochs, 3), 64
-
+    args = common.arguments(p, epochs=3, batch=64)
     x, _ = common.mnist(True, args.data, count=2000 if args.quick else None)
     test_x, _ = common.mnist(False, args.data, count=2000 if args.quick else None)
     torch.manual_seed(args.seed)

@@ -56,8 +56,8 @@ def main():
     p.add_argument("--epochs", type=int, help="passes over the 60,000 pictures (default: 8 for the CNN, 15 for the MLP)")
     p.add_argument("--batch", type=int, default=128)
     p.add_argument("--lr", type=float, default=2e-3, help="the largest learning rate of the schedule")
-    args = p.parse_args()
-    epochs = args.epochs or (2 if args.quick else {"mlp": 15, "cnn": 8}[args.model])
+    args = common.arguments(p, epochs=2)
+    epochs = args.epochs or {"mlp": 15, "cnn": 8}[args.model]
 
     x, y = common.mnist(True, args.data, count=3000 if args.quick else None)
     test_x, test_y = common.mnist(False, args.data, count=1000 if args.quick else None)

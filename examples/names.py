@@ -71,10 +71,10 @@ def main():
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--lr", type=float, default=2e-3, help="the highest; it falls along a cosine")
     p.add_argument("--ask", metavar="NAMES", help="classify these names")
-    args = p.parse_args()
+    args = common.arguments(p, epochs=3)
     names, languages = read(args.data)
     if args.quick:
-        names, args.epochs = names[::3], 3
+        names = names[::3]
     number = {c: i for i, c in enumerate(sorted({c for name, _ in names for c in name}), 2)}  # 0 pads, 1 is any other letter
     shuffled = [names[i] for i in torch.randperm(len(names), generator=torch.Generator().manual_seed(1)).tolist()]
     test, train = shuffled[: len(names) // 10], shuffled[len(names) // 10 :]

@@ -99,10 +99,7 @@ def main():
     p = common.parser(__doc__, "optimizers", device=False)
     p.add_argument("--steps", type=int, default=60, help="in the valley (default: 60)")
     p.add_argument("--epochs", type=int, default=10, help="passes over the digits (default: 10)")
-    args = p.parse_args()
-    if args.quick:
-        args.epochs = min(args.epochs, 3)
-
+    args = common.arguments(p, epochs=3)
     run = common.Run(args)
     walks = {name: walk(kind, options, args.steps) for name, (kind, options) in VALLEY.items()}
     for name, points in walks.items():

@@ -102,12 +102,9 @@ def main():
     p.add_argument("--smoothing", type=float, default=0.95, help="of the actor-critic's advantages")
     p.add_argument("--entropy", type=float, default=0.01, help="weight of the policy's randomness in the loss")
     p.add_argument("--solved", type=float, default=475, help="mean return over 100 episodes")
-    args = p.parse_args()
+    args = common.arguments(p, updates=40)
     args.out = args.out or f"runs/policy_gradient-{args.model}{'-quick' if args.quick else ''}"
-    if args.quick:
-        args.updates, every, count = 40, 10, 5
-    else:
-        every, count = 10, 20
+    every, count = 10, 5 if args.quick else 20
 
     random.seed(args.seed)
     torch.manual_seed(args.seed)

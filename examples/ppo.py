@@ -125,12 +125,9 @@ def main():
     p.add_argument("--smoothing", type=float, default=0.95, help="of the advantages")
     p.add_argument("--clip", type=float, default=0.2)
     p.add_argument("--entropy", type=float, default=0.01, help="weight of the policy's randomness in the loss")
-    args = p.parse_args()
+    args = common.arguments(p, updates=20)
     args.out = args.out or f"runs/ppo-{args.model}{'-quick' if args.quick else ''}"
-    if args.quick:
-        args.updates, every, episodes = 20, 5, 5
-    else:
-        every, episodes = 5, 20
+    every, episodes = 5, 5 if args.quick else 20
 
     torch.manual_seed(args.seed)
     envs = Environments(args.model, args.envs, args.seed)

@@ -105,11 +105,11 @@ def main():
     p.add_argument("--lr", type=float, default=3e-3, help="the highest; it falls to 0")
     p.add_argument("--unknown", type=float, default=0.1, help="share of words made unknown in training")
     p.add_argument("--ask", metavar="SENTENCE", help="classify this; punctuation stands alone, as in the data")
-    args = p.parse_args()
+    args = common.arguments(p, epochs=4)
     args.out = args.out or f"runs/sentiment-{args.model}{'-quick' if args.quick else ''}"
     train, test = read(args.data)
     if args.quick:
-        train, args.epochs = train[::2], 4
+        train = train[::2]
 
     counts = Counter(word for words, _ in train for word in words)
     number = {word: i for i, word in enumerate([w for w, n in counts.most_common() if n > 1], 2)}

@@ -207,11 +207,10 @@ def main():
     p.add_argument("--lr", type=float, default=3e-3, help="the highest, after a tenth of the steps")
     p.add_argument("--beams", type=int, default=4)
     p.add_argument("--translate", metavar="SENTENCE", help="translate this with the trained model")
-    args = p.parse_args()
+    args = common.arguments(p, vocabulary=800, width=64, layers=2, batch_tokens=500, epochs=12)
     english, german = read("train", args.data)
     held_out, test = read("val", args.data), read("test_2016_flickr", args.data)
     if args.quick:  # short sentences, again and again
-        args.vocabulary, args.width, args.layers, args.batch_tokens, args.epochs = 800, 64, 2, 500, 12
         keep = [i for i, line in enumerate(german) if len(line) < 35][:500]
         english, german = [english[i] for i in keep], [german[i] for i in keep]
         held_out = test = english[:100], german[:100]

@@ -54,10 +54,7 @@ def main():
     p.add_argument("--epochs", type=int, default=20)
     p.add_argument("--batch", type=int, default=128)
     p.add_argument("--lr", type=float, default=1e-3)
-    args = p.parse_args()
-    if args.quick:
-        args.epochs = min(args.epochs, 4)
-
+    args = common.arguments(p, epochs=4)
     x, _ = common.mnist(True, args.data, count=5000 if args.quick else None)
     test_x, _ = common.mnist(False, args.data, count=1000 if args.quick else None)
     torch.manual_seed(args.seed)

@@ -82,10 +82,7 @@ def main():
     p.add_argument("--depth", type=int, default=30, help="hidden layers (default: 30)")
     p.add_argument("--epochs", type=int, default=8)
     p.add_argument("--batch", type=int, default=128)
-    args = p.parse_args()
-    if args.quick:
-        args.depth, args.epochs = min(args.depth, 20), min(args.epochs, 2)
-
+    args = common.arguments(p, depth=20, epochs=2)
     x, y = common.mnist(True, args.data, count=5000 if args.quick else 20000)
     test_x, test_y = common.mnist(False, args.data, count=1000 if args.quick else None)
     run = common.Run(args)

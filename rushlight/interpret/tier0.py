@@ -169,7 +169,7 @@ def prepare(o, outs, plan, arrays):
             fixed.append(laid_out(r, m))
         call.fixes = any(f is not r for f, r in zip(fixed, result, strict=True)) or any(
             _shares(f, arrays) for f in fixed
-        )
+        ) or _is_number(outs)
         if call.fixes:
             fixed = [_own(f, arrays) for f in fixed]
         return call, tuple(fixed)
@@ -177,7 +177,7 @@ def prepare(o, outs, plan, arrays):
         if not fits(result, outs):
             call.fixes, result = True, laid_out(result, outs)
         return call, result
-    if not fits(result, outs) or _shares(result, arrays):
+    if not fits(result, outs) or _shares(result, arrays) or _is_number(outs):
         call.fixes = True
         result = _own(laid_out(result, outs), arrays)
     return call, result
@@ -202,7 +202,12 @@ def assumed(o, outs, plan) -> Call:
 def learnt(call: Call, result, fixed) -> None:
     """Note whether a first run's results needed fixes."""
     pairs = zip(result, fixed, strict=True) if call.several else ((result, fixed),)
-    call.fixes = True if any(a is not b for a, b in pairs) else None
+    call.fixes = True if any(a is not b for a, b in pairs) or _is_number(call.metas) else None
+
+
+def _is_number(outs) -> bool:
+    """Whether a result has no dims: NumPy's functions make arrays or numbers of such, as it happens."""
+    return any([m.ndim == 0 for m in outs]) if outs.__class__ is tuple else outs.ndim == 0
 
 
 def run(call: Call, arrays):

@@ -318,7 +318,8 @@ def pow(input: Tensor, exponent: Tensor):
             safe = np.where(low, 0, exponent)
             base = np.asarray(input)
             negative = np.where(base == 1, 1, np.where(base == -1, 1 - 2 * (exponent & 1), 0))
-            return np.where(low, negative, np.power(input, safe))
+            made = np.power(input, safe)
+            return np.where(low, negative, made).astype(made.dtype)  # the same dtype on both ways
     return np.power(input, exponent)
 
 

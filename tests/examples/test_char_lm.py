@@ -15,9 +15,9 @@ def test_learns(example, real, model):
 
 
 def test_interrupted_and_resumed_gives_the_same_numbers(example):
-    options = ["--quick", "--model", "gpt", "--deterministic"]
+    options = ["--quick", "--model", "gpt", "--steps", "200", "--write", "20", "--deterministic"]
     whole = example("char_lm", *options, out="whole")
-    example.interrupted("char_lm", *options, out="parts", after="step 200")
+    example.interrupted("char_lm", *options, out="parts", after="step 100")
     parts = example("char_lm", *options, out="parts")
     assert [h["val_loss"] for h in parts["history"]] == [h["val_loss"] for h in whole["history"]]
 

@@ -10,7 +10,7 @@ def test_learns(example, real):
 
 
 def test_interrupted_and_resumed_gives_the_same_numbers(example):
-    options = ["--quick", "--deterministic"]
+    options = ["--quick", "--epochs", "2", "--deterministic"]
     whole = example("names", *options, out="whole")
     example.interrupted("names", *options, out="parts", after="epoch 1")
     parts = example("names", *options, out="parts")

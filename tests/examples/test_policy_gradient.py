@@ -10,7 +10,7 @@ def test_learns(example, real, model):
 
 
 def test_interrupted_and_resumed_gives_the_same_numbers(example):
-    options = ["--quick", "--updates", "30", "--deterministic"]
+    options = ["--quick", "--updates", "20", "--deterministic"]
     whole = example("policy_gradient", *options, out="whole")
     example.interrupted("policy_gradient", *options, out="parts", after="update 10")
     parts = example("policy_gradient", *options, out="parts")

@@ -7,6 +7,8 @@ import pytest
 import torch
 from oracle import Given, check, check_error, check_program
 
+import rushlight
+
 rng = np.random.default_rng(0)
 A, B = rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
 P = np.abs(A) + 0.5
@@ -222,3 +224,13 @@ def test_odd_strides_of_single_columns():
     for f in (lambda T, x: x * 0.5, lambda T, x: x + x, lambda T, x: x.tanh(),
               lambda T, x: x * T.tensor(2.0)):
         check(f, column)
+
+
+def test_integer_powers_keep_their_kind_on_all_ways():
+    """Whether an exponent is negative decides how NumPy gets there: the result is an array of the operands' dtype each time."""
+    for exponents in (-1, 1, 2), (1, -1, 2):
+        for e in exponents:
+            made = rushlight.pow(rushlight.tensor(5), rushlight.tensor(e)).numpy()
+            assert isinstance(made, np.ndarray) and made == (0 if e < 0 else 5**e)
+            small = rushlight.pow(rushlight.tensor([2, 1], dtype=rushlight.int8), rushlight.tensor([e, e], dtype=rushlight.int8))
+            assert small.numpy().dtype == np.int8
