@@ -105,11 +105,11 @@ def main():
     p.add_argument("--lr", type=float, default=3e-3, help="the highest; it falls to 0")
     p.add_argument("--unknown", type=float, default=0.1, help="share of words made unknown in training")
     p.add_argument("--ask", metavar="SENTENCE", help="classify this; punctuation stands alone, as in the data")
-    args = common.arguments(p, epochs=4)
+    args = common.arguments(p, epochs=4, width=48)
     args.out = args.out or f"runs/sentiment-{args.model}{'-quick' if args.quick else ''}"
     train, test = read(args.data)
     if args.quick:
-        train = train[::2]
+        train, test = ([s for s in part if len(s[0]) <= 20] for part in (train, test))
 
     counts = Counter(word for words, _ in train for word in words)
     number = {word: i for i, word in enumerate([w for w, n in counts.most_common() if n > 1], 2)}
