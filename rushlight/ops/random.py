@@ -207,6 +207,11 @@ def normal_(self, mean: float = 0, std: float = 1, *, generator=None):
     return _fill(self, _normal, float(mean), float(std), generator)
 
 
+def _refuse_empty(low, high) -> None:
+    if low >= high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+
+
 @function(api="Tensor")
 def random_(self, low=None, high=None, *, generator=None):
     """Fill with integers in [low, high); by default all that the dtype holds exactly."""
@@ -226,10 +231,7 @@ def random_(self, low=None, high=None, *, generator=None):
             if bits == 53:
                 return _fill(self, _wide_below, 0, high, generator)
         return _fill(self, _narrow_below, 0, high, generator)
-    if low >= high:
-        raise RuntimeError(
-            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
-        )
+    _refuse_empty(low, high)
     return _fill(self, _below_as_is, int(low), int(high), generator)
 
 
@@ -370,10 +372,7 @@ def randint(low, high=None, size=None, *, generator=None, out=None, dtype=None, 
         low, high, size = 0, low, high
     if high is None:
         low, high = 0, low
-    if low >= high:
-        raise RuntimeError(
-            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
-        )
+    _refuse_empty(low, high)
     made = made_on(where, _below, sizes((size,)), int(low), int(high), dtypes.int64, True, generator)
     made = made if dtype in (None, dtypes.int64) else made.to(dtype)
     if out is not None:
@@ -434,6 +433,7 @@ def randint_like(input: Tensor, low, high=None, *, dtype=None, layout=None, devi
     """Integers in [low, high) with the shape, dtype and layout of `input`."""
     if high is None:
         low, high = 0, low
+    _refuse_empty(low, high)
     return _filled_like(input, _below_as_is, int(low), int(high), dtype, device, requires_grad,
                         memory_format, generator)
 

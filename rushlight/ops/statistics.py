@@ -148,6 +148,7 @@ def _quantile(name, input, q, dim, keepdim, interpolation, skip_nan):
     if not isinstance(q, TensorClass):
         q = tensor(float(q), dtype=input.dtype)
     rank = input.ndim
+    dim = None if dim is None else rules.wrap_dim(dim, rank)
     flat = dim is None or rank == 0
     x = input.reshape(-1) if flat else input.movedim(dim, -1)
     ordered = x.sort(-1).values
