@@ -50,6 +50,9 @@ def _put_flat(grad: Tensor, indices: IntTensor, shape: tuple):
     n, c = shape[:2]
     size = math.prod(shape[2:])
     count = math.prod(indices.shape[2:])
+    indices = bounded(indices, size, lambda wrong: RuntimeError(
+        f"max index {wrong.flat[0]} lies outside of an input of size {'x'.join(map(str, shape[2:]))}: a pooling window "
+        "held padding only"))
     at = (indices.reshape(n * c, count) + np.arange(n * c)[:, None] * size).reshape(-1)
     made = np.bincount(at, grad.reshape(-1), n * c * size) if at.size else np.zeros(n * c * size)
     return made.astype(grad.dtype).reshape(shape)

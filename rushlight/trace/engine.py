@@ -157,6 +157,8 @@ def run(tensors, gradients, retain, create, wanted=None, leaf_ids=None):
         while frontier:
             segment = None if None in frontier else heappop(newest)[2]
             seeds = frontier.pop(segment)
+            if segment is not None and segment.final.ends and tr.st.slot >= 0:
+                end_segment(tr)  # so that the gradients of blocks are one path, as the blocks are
             nodes_wanted = None
             if wanted is not None:
                 nodes_wanted = frozenset(here_wanted.get(segment, ())) | _leaf_nodes(

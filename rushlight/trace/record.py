@@ -17,7 +17,7 @@ from .device import META
 from .meta import Meta, Size, at_offset, on, weak_meta
 from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .promotion import cast_plan
-from .segments import drop_dead, end_segment, enter, repeats, run_unless_deferred, settle
+from .segments import drop_dead, end_before_block, end_segment, enter, repeats, run_unless_deferred, settle
 from .tensor import Parameter, Tensor, wrap_shared
 from .traceback import PACKAGE, SHOW_INTERNAL
 from .trie import GET, LOCK, NO_CHILDREN, RECORDER, Stats, add_child, child, make_node
@@ -333,7 +333,7 @@ def missed(o: Operator, tr, key, args: tuple):
     not plain goes to `record`.
     """
     if tr.st.ends:
-        end_segment(tr)
+        end_before_block(tr)
         return o.record(*args)  # (most of the time the next path is known)
     if o.slow_miss or trie.EAGER:
         return record(o, args)
@@ -375,7 +375,8 @@ def missed(o: Operator, tr, key, args: tuple):
             if saving[2] and any([trie.in_inference(x) for x in ins]):
                 return record(o, args)
         place = tr.sweeping or site()
-        if not st.grad_on and repeats(tr, o, key, place):
+        if repeats(tr, o, key, place):
+            end_before_block(tr)
             return record(o, args)
         if not tr.immediate:
             run_unless_deferred(tr, key)
@@ -447,11 +448,12 @@ def first_time(tr, o: Operator, key, nodes, values):
     is deferred).
     """
     st = tr.st
-    if st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES or st.ends:
-        end_segment(tr)  # then record again from the root
-        raise _Again
     place = tr.sweeping or site()
-    if not st.grad_on and repeats(tr, o, key, place):
+    if st.ends or repeats(tr, o, key, place):
+        end_before_block(tr)  # then record again from the root
+        raise _Again
+    if st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES:
+        end_segment(tr)
         raise _Again
     run_unless_deferred(tr, key)
     metas, ins, args, arrays, rg = [], [], [], [], False

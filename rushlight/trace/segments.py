@@ -228,9 +228,10 @@ def drop_dead(tr) -> None:
 def repeats(tr, o, key, site) -> bool:
     """Whether a new operation begins a block that this program runs again and again; then the segment has to end before it.
 
-    Asked without gradients, on new paths that differ from known ones in sizes: text that is written a word at a time. The
-    layers of a model are one path then, not one after the other, and only the first of them is new at each size. A
-    block's start is an operation that one line of the program has recorded three times, equally far apart.
+    Asked on new paths that differ from known ones in sizes: sentences of any length, text that is written a word at a
+    time. The layers of a model are one path then, not one after the other, and only the first of them is new at each
+    size; `backward()` and an optimiser's step begin segments of their own, too. A block's start is an operation that
+    one line of the program has recorded three times, equally far apart.
     """
     if tr.likely is None:
         _is_alike(tr, key)
@@ -254,8 +255,13 @@ def repeats(tr, o, key, site) -> bool:
             BLOCKS.clear()
         BLOCKS.add(start)
     st.ends = True
-    end_segment(tr)
     return True
+
+
+def end_before_block(tr) -> None:
+    """End the segment where a repeated block begins."""
+    end_segment(tr)
+    tr.in_blocks = True
 
 
 def run_unless_deferred(tr, key=None) -> None:

@@ -24,6 +24,9 @@ def record_step(op, calls) -> None:
     numbers = [i for i, k in enumerate(kinds) if k == SCALAR]
     others = [i for i, k in enumerate(kinds) if k > LIST and k != SCALAR]
     tr = RECORDER.tr
+    if tr.in_blocks:  # the step itself has the same sizes each time
+        end_segment(tr)
+        tr.in_blocks = False
     with LOCK:
         key = [MACRO, o]
         scalars, copies = [], []

@@ -311,6 +311,7 @@ class Position:
         "grad_on",
         "inference",
         "asked",
+        "in_blocks",  # whether a segment has ended before a repeated block since the last optimiser's step
         "executed",
         "sweeping",
         "autocast",
@@ -328,7 +329,7 @@ class Position:
         # inside of backward(), whose recording is replayed as a macro edge: where it was called
         self.sweeping = None
         self.autocast = None  # the half type of autocast, if it is on
-        self.inference = False
+        self.inference = self.in_blocks = False
         self.asked = True  # what is_grad_enabled() says in inference mode
         self.start()
 

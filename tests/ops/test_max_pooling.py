@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from oracle import Given, check, check_error, check_program
 
+import rushlight
+
 rng = np.random.default_rng(5)
 F = "nn.functional."
 SPACE = {1: (9,), 2: (7, 9), 3: (4, 5, 6)}
@@ -150,3 +152,12 @@ def test_sizes_of_zero(rank):
     for shape in ((0, *SPACE[rank]), (2, 0, *SPACE[rank]), (2, 3, 0, *SPACE[rank][1:])):
         check_error(f"{F}max_pool{rank}d", np.zeros(shape, np.float32), 1)
     check(f"{F}max_pool{rank}d", np.zeros((0, 2, *SPACE[rank]), np.float32), 2)
+
+
+def test_a_window_of_padding_only_has_no_gradient():
+    """PyTorch writes outside of its memory there."""
+    x = rushlight.randn(1, 2, 3, 1, 5).requires_grad_()
+    y = rushlight.nn.functional.max_pool3d(x, 3, padding=1, ceil_mode=True, dilation=(1, 2, 1))
+    assert (y == -float("inf")).all()
+    with pytest.raises(RuntimeError, match="a pooling window held padding only"):
+        y.sum().backward()
