@@ -332,9 +332,10 @@ def missed(o: Operator, tr, key, args: tuple):
     The first time of operators on plain tensors, without the steps that these do not need; what is
     not plain goes to `record`.
     """
-    if tr.st.ends:
+    if tr.st.ends and not tr.whole:
         end_before_block(tr)
-        return o.record(*args)  # (most of the time the next path is known)
+        known = o.definition.__code__.co_kwonlyargcount == 0
+        return o.record(*args) if known else record(o, args)  # (most of the time the next path is known)
     if o.slow_miss or trie.EAGER:
         return record(o, args)
     nodes = key[1:]
@@ -449,7 +450,7 @@ def first_time(tr, o: Operator, key, nodes, values):
     """
     st = tr.st
     place = tr.sweeping or site()
-    if st.ends or repeats(tr, o, key, place):
+    if st.ends and not tr.whole or repeats(tr, o, key, place):
         end_before_block(tr)  # then record again from the root
         raise _Again
     if st.slot >= trie.HARD_OPS or st.nbytes > trie.MAX_PENDING_BYTES:
@@ -699,9 +700,10 @@ class _Again(Exception):
 def _with_retry(plain):
     def again(o, args, copies=None):
         try:
-            return plain(o, args, copies)
-        except _Again:
-            return plain(o, args)
+            try:
+                return plain(o, args, copies)
+            except _Again:
+                return plain(o, args)
         except overrides.OtherLayout:
             return overrides.by_layout(o.public or o.record, *as_call(o, args, {}))
         except Exception as e:

@@ -7,6 +7,7 @@ it happens where values are read, at the end of `optimizer.step()`, and at the b
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from sys import getrefcount
@@ -236,7 +237,7 @@ def repeats(tr, o, key, site) -> bool:
     if tr.likely is None:
         _is_alike(tr, key)
     st = tr.st
-    if not tr.likely or tr.sweeping or o.mutates or site is None:  # (an update of parameters is one edge)
+    if not tr.likely or tr.sweeping or tr.whole or o.mutates or site is None:  # (an update of parameters is one edge)
         return False
     start = o, id(site[0]), site[1]
     here = st.slot - len(tr.leaves)  # operations so far
@@ -256,6 +257,17 @@ def repeats(tr, o, key, site) -> bool:
         BLOCKS.add(start)
     st.ends = True
     return True
+
+
+@contextmanager
+def uncut():
+    """What is recorded in the block does not end a segment before repeated blocks: its history is dropped, or shown."""
+    tr = RECORDER.tr
+    tr.whole += 1
+    try:
+        yield
+    finally:
+        tr.whole -= 1
 
 
 def end_before_block(tr) -> None:

@@ -311,6 +311,7 @@ class Position:
         "grad_on",
         "inference",
         "asked",
+        "whole",  # above 0: segments do not end before repeated blocks
         "in_blocks",  # whether a segment has ended before a repeated block since the last optimiser's step
         "executed",
         "sweeping",
@@ -330,6 +331,7 @@ class Position:
         self.sweeping = None
         self.autocast = None  # the half type of autocast, if it is on
         self.inference = self.in_blocks = False
+        self.whole = 0
         self.asked = True  # what is_grad_enabled() says in inference mode
         self.start()
 

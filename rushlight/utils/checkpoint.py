@@ -20,7 +20,7 @@ from ..random import fork_rng, get_rng_state, set_rng_state
 from ..trace import engine
 from ..trace.autocast import switch
 from ..trace.modes import enable_grad, is_grad_enabled
-from ..trace.segments import forget_saved
+from ..trace.segments import forget_saved, uncut
 from ..trace.tensor import Tensor
 from ..trace.trie import RECORDER
 from ._python_dispatch import TorchDispatchMode  # noqa: F401 - a name of PyTorch's
@@ -182,7 +182,7 @@ def checkpoint(function, *args, use_reentrant: bool | None = None, context_fn=no
     call = _Call(function, args, kwargs, context_fn(), preserve_rng_state, determinism_check == "default")
     tensors = [args[i] for i in call.places]
     inner = [t.detach().requires_grad_() if t.requires_grad else t for t in tensors]
-    with call.first:
+    with call.first, uncut():
         result = call.run(inner)
     call.first = None
     outputs = [y for y in _tensors(result) if y.requires_grad]

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from ...trace import trie
-from ...trace.segments import flush
+from ...trace.segments import flush, uncut
 from ...trace.tensor import Tensor
 from ...trace.trie import RECORDER
 from . import messages
@@ -79,7 +79,7 @@ def trace(model: Any, inputs: Any) -> bytes:
             trie.set_eager(False)
         flush()
         tr = RECORDER.tr
-        with rushlight.no_grad():
+        with rushlight.no_grad(), uncut():
             model.eval()
             serial = tr.serial
             output = model(*args)
