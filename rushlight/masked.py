@@ -14,7 +14,7 @@ import rushlight as torch
 from rushlight.trace.tensor import Tensor
 
 from .answers import finder as _finder
-from .ops.rules import wrap_dims
+from .ops.rules import wrap_dim
 
 __all__ = [
     "amax",
@@ -103,7 +103,7 @@ def prod(
     """The product of the kept elements."""
     dtype = _whole_dtype(input, dtype)
     made = _kept(input, mask, 1).to(dtype)
-    for d in sorted(wrap_dims(dim, input.ndim), reverse=True):
+    for d in sorted([wrap_dim(d, input.ndim) for d in _dims(dim, input.ndim)], reverse=True):
         made = made.prod(d, bool(keepdim))
     return made
 

@@ -17,7 +17,15 @@ from .device import META
 from .meta import Meta, Size, at_offset, on, weak_meta
 from .operator import LIST, OPTIONAL, RUNTIME, SCALAR, SIZE, TENSOR, Operator
 from .promotion import cast_plan
-from .segments import drop_dead, end_before_block, end_segment, enter, repeats, run_unless_deferred, settle
+from .segments import (
+    drop_dead,
+    end_before_block,
+    end_segment,
+    enter,
+    repeats,
+    run_unless_deferred,
+    settle,
+)
 from .tensor import Parameter, Tensor, wrap_shared
 from .traceback import PACKAGE, SHOW_INTERNAL
 from .trie import GET, LOCK, NO_CHILDREN, RECORDER, Stats, add_child, child, make_node
