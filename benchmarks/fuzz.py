@@ -268,7 +268,7 @@ ODD_IF_EMPTY = ("multi_margin_loss", "multilabel_margin_loss", "pixel_", "lu_unp
 FLOAT32_INSIDE = ("hardsigmoid", "ldexp", "bessel", "airy", "masked.std", "masked.var")
 # Said by PyTorch where a dtype, or a pair of them, has no kernel: Rushlight computes most of these.
 UNSUPPORTED = ("MKL FFT error", "ComplexHalf", "setStorage", "not implemented", "view size is not compatible", "not supported", "not support", "dtype", "scalar type", "Expected a long tensor",
-               "invalid combination of arguments", "Float did not match", "same type", "not differentiable", "ZeroTensor", "can't be cast", "scalar_type", "supports bool tensor", "without overflow", "match the broadcast shape", "Expected out type", "required rank 4", "Unsupported input type", "grad_input must be contiguous")
+               "invalid combination of arguments", "Float did not match", "same type", "not differentiable", "ZeroTensor", "can't be cast", "scalar_type", "supports bool tensor", "without overflow", "match the broadcast shape", "Expected out type", "required rank 4", "Unsupported input type", "grad_input must be contiguous", "Expected grad_output to have non-zero size")
 
 
 # The database's samples are changed so much that several things are wrong at once: which is seen first is no matter,
