@@ -34,7 +34,7 @@ LINES = {
         {f}.narrow({d}, 0, 1) | {f}.split(2, {d})[0].clone() | {f}.unbind({d})[-1] * 2.0 | {f}.to(T.float64) | {f}.to({r})
         {i}.to({r}) * 0.1 | {b}.to({r}) | T.full_like({f}, 0.5) | T.ones(3, 1, dtype={r}) | T.arange(4, dtype={r}) * 0.3
         {f}.unfold(0, 2, 1).clone() | {f}.repeat(2, 1) * 0.5 | F.embedding({i} % {s}.shape[0], {s}) | T.zeros(0, dtype={r}) | {f}.mT
-        F.mse_loss({f}, {f}) | F.cross_entropy({s}, {i}.reshape(-1) % {s}.shape[-1]) | F.conv1d({f}, {f}[:, :, :2]) * 0.2
+        F.mse_loss({f}.clone(), {f}.clone()) | F.cross_entropy({s}, {i}.reshape(-1) % {s}.shape[-1]) | F.conv1d({f}, {f}[:, :, :2]) * 0.2
         T.rand(3, generator=G, dtype={r}) | T.addcmul({f}, {f}, {f}, value=0.2) | {f}.new_zeros(2, 3) | T.dot({f}, {f}) * 0.1
         T.atan2({f}, {f} * {f} + 1.0) | {f}.remainder(1.7) | T.hypot({f}, {f} + 2.0) | {f}.nan_to_num() | {f}.cummax(0)[0]""",
     "i": """
@@ -47,7 +47,7 @@ LINES = {
         {b}.all() | {f}.isfinite() | {i}.bool() | {b}[..., :1] | {b}.logical_xor({b}) | {i} < {f}""",
     "write": """
         {f}.add_({f}, alpha=0.1) | {f}.mul_(0.5) | {f}[0] = {f}.detach().mean() | {f}[1:] *= 0.5 | {f}.sub_({f} * 0.1)
-        {f}.tanh_() | {f}.clamp_(-1, 1) | {i}.add_(1) | {i}[0] = 3 | {b}[..., 0] = True | {f}[{b}] = 0.125 | {i}.copy_({i})
+        {f}.tanh_() | {f}.clamp_(-1, 1) | {i}.add_(1) | {i}[0] = 3 | {b}[..., 0] = True | if 0 not in {s}.stride(): {s}[{b}] = 0.125 | {i}.copy_({i})
         {f}[..., 0] += {f}.sum() * 0.1 | {f}.data.copy_({f}.detach() * 0.5) | {f}.data[1:].fill_(0.75) | {f}.data.zero_()
         {i}.fill_(4) | {f}.data.mul_({f}.detach() * 0.5)""",
     "flow": """

@@ -255,5 +255,8 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias=None):
             f"bilinear(): input batch dimensions do not match: got {list(input1.shape)} and "
             f"{list(input2.shape)}"
         )
+    for k, x in enumerate((input1, input2), 1):
+        if x.shape[-1] != weight.shape[k]:
+            raise RuntimeError(f"bilinear(): input{k} size does not match weight size: got {x.shape[-1]} but expected {weight.shape[k]}")
     made = einsum("...i,oij,...j->...o", input1, weight, input2)
     return made if bias is None else made + bias

@@ -24,10 +24,10 @@ def _rows_rule(input: Meta, axes, eps):
         meta(small, input.dtype)
 
 
-def _standardize_gradient(g, input, out, axes, eps):
-    if g[0] is None:
+def _standardize_gradient(g, input, out1, out2, axes, eps):
+    if g[0] is None:  # (the result itself is not read: an activation may be written into it)
         return None
-    return _standardize_backward(g[0], input, out[1], out[2], axes)
+    return _standardize_backward(g[0], input, out1, out2, axes)
 
 
 def _backward_second(g, grad, input, mean, rstd, axes):

@@ -346,8 +346,14 @@ def _handle(tr, node):
         return maker(*[_handle(tr, n) for n in nodes])
     t = new(Tensor)
     t._s, t._tr = node, tr
-    if node.op is LEAF:  # a gradient that was passed on as it came
-        t._buf = tr.bufs[node.number]
+    if node.op is LEAF or node.op is VARIABLE:  # a gradient that was passed on as it came: what it is, or with its history
+        x = tr.leaves[node.number]
+        if isinstance(x, Tensor) and x._s is node:
+            return x
+        if node.op is LEAF:
+            t._buf = tr.bufs[node.number]
+            if node.args[0] == HAS_HISTORY:
+                t._history = x[:2]
     tr.ts.append(t)
     return t
 

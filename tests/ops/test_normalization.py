@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from oracle import Given, check, check_error
+from oracle import Given, check, check_error, check_program
 
 rng = np.random.default_rng(6)
 F = "nn.functional."
@@ -136,3 +136,18 @@ def test_errors(name, args, options):
 def test_corners():
     check("nn.functional.local_response_norm", np.zeros((2, 0, 3)), 2)
     check_error("nn.functional.layer_norm", np.arange(5), (5,))
+
+
+@pytest.mark.parametrize("norm", ["layer", "batch", "instance", "group"])
+def test_a_result_may_be_written(norm):
+    """Normalisation without weights, and an activation in place."""
+    def program(T):
+        F = T.nn.functional
+        x = (T.arange(24.0).reshape(2, 4, 3) ** 1.5).requires_grad_()
+        for _ in range(3):
+            made = {"layer": lambda: F.layer_norm(x, (3,)), "batch": lambda: F.batch_norm(x, None, None, training=True),
+                    "instance": lambda: F.instance_norm(x), "group": lambda: F.group_norm(x, 2)}[norm]()
+            (T.relu_(made) * 0.5).pow(3).sum().backward()
+        return [x.grad.detach()]
+
+    check_program(program)
