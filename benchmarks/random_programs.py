@@ -47,7 +47,7 @@ LINES = {
         {b}.all() | {f}.isfinite() | {i}.bool() | {b}[..., :1] | {b}.logical_xor({b}) | {i} < {f}""",
     "write": """
         {f}.add_({f}, alpha=0.1) | {f}.mul_(0.5) | {f}[0] = {f}.detach().mean() | {f}[1:] *= 0.5 | {f}.sub_({f} * 0.1)
-        {f}.tanh_() | {f}.clamp_(-1, 1) | {i}.add_(1) | {i}[0] = 3 | {b}[..., 0] = True | if 0 not in {s}.stride(): {s}[{b}] = 0.125 | {i}.copy_({i})
+        {f}.tanh_() | {f}.clamp_(-1, 1) | {i}.add_(1) | {i}[0] = 3 | {b}[..., 0] = True | {f}[{b}] = 0.125 | {i}.copy_({i})
         {f}[..., 0] += {f}.sum() * 0.1 | {f}.data.copy_({f}.detach() * 0.5) | {f}.data[1:].fill_(0.75) | {f}.data.zero_()
         {i}.fill_(4) | {f}.data.mul_({f}.detach() * 0.5)""",
     "flow": """

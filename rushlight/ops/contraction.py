@@ -255,8 +255,14 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias=None):
             f"bilinear(): input batch dimensions do not match: got {list(input1.shape)} and "
             f"{list(input2.shape)}"
         )
+    if weight.ndim != 3 or not input1.ndim or not input2.ndim:
+        raise RuntimeError(f"bilinear(): input dimensions do not match: got {input1.ndim}, {input2.ndim} and a weight of {weight.ndim} dims, expected 3")
     for k, x in enumerate((input1, input2), 1):
         if x.shape[-1] != weight.shape[k]:
             raise RuntimeError(f"bilinear(): input{k} size does not match weight size: got {x.shape[-1]} but expected {weight.shape[k]}")
+    if bias is not None and not bias.ndim:
+        raise IndexError("bilinear(): the bias has no dimensions")
+    if bias is not None and len(bias) != len(weight):
+        raise RuntimeError(f"bilinear(): bias size does not match weight size: got {len(bias)} but expected {len(weight)}")
     made = einsum("...i,oij,...j->...o", input1, weight, input2)
     return made if bias is None else made + bias

@@ -548,6 +548,9 @@ def setitem(self, index, value) -> None:
     single = vm.numel == 1 and any(
         isinstance(i, (TensorType, list, np.ndarray)) for i in items
     )
+    if single and len(items) == 1 and isinstance(items[0], TensorType) and not items[0].ndim and is_mask(items[0]):
+        _fill_mask(self, items[0], value, 0)
+        return
     view, indices, dims = apply(self, items, masks=not single)
     if not indices:
         _assign(view, value)
@@ -579,6 +582,9 @@ def _fill_mask(view, mask, value, dim: int) -> None:
     trailing = len(shape) - dim - len(given)
     if trailing:
         mask = mask.view(given + (1,) * trailing)
+    for d, (n, stride) in enumerate(zip(shape, view._s.m.strides, strict=True)):
+        if stride == 0 and n > 1:  # expanded: what is written at one of its places is written
+            mask, view = mask.expand(view.shape).any(d, keepdim=True), view.narrow(d, 0, 1)
     if value._s.m.ndim:
         value = value.view(())
     shared = value._storage is not None and value._storage is view._storage

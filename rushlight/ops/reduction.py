@@ -460,7 +460,7 @@ def _norm_gradient(g, input, input_meta, out, ord, dim, keepdim):
     from .pointwise import where
 
     if ord == 2:
-        return where(out == 0, 0.0, g * (input / out))
+        return g * where(out == 0, 0.0, input / out)  # (0 at 0, as are its derivatives)
     if ord == 1:
         return g * sgn(input)
     if ord == 0:
