@@ -94,6 +94,10 @@ class NativeProgram:
             if whole < line and (not call or whole + 1 < line or call < failed)
         }
 
+    def raised(self, traceback) -> bool:
+        """Whether an error came through the native form."""
+        return self._raised(traceback)[0] is not None
+
     def allocating(self, traceback):
         """The node whose array was being made when an error was raised, or None."""
         return self.allocates.get(self._raised(traceback)[1])

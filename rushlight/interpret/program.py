@@ -170,7 +170,7 @@ class Program:
             if self.native is not None:
                 return self.native.computed(error.__traceback__) or found[0], found[1]
             return found
-        if self.native is not None:
+        if self.native is not None and self.native.raised(error.__traceback__):  # (it may have come meanwhile)
             return {}, self.native.allocating(error.__traceback__)
         tb, frame = error.__traceback__, None
         while tb is not None:

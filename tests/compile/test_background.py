@@ -169,6 +169,38 @@ def test_numbers_that_take_another_branch(monkeypatch):
     assert abs(train("now") - train("never")).max() < 1e-6
 
 
+def test_a_native_form_that_comes_while_tier_0_fails(monkeypatch):
+    """What tier 0 had computed before the error stays usable."""
+    monkeypatch.setattr(background, "MODE", "never")
+    trie.forget()
+    run = tier0_program.Program.run
+    seen = []
+
+    def compiled_meanwhile(self, bufs, scalars):
+        if self.native is None and len(self.instructions) > 1:
+            seen.append(self)
+            tier0_program.compile_program(self)
+            try:
+                return self.plain(bufs, scalars, self.consts)
+            finally:
+                background.compile_now(self, scalars)
+        return run(self, bufs, scalars)
+
+    def program(divisor):
+        x = torch.ones(3) * 2.0 + 1.0
+        y = torch.tensor([5, 6]) % torch.tensor(divisor)
+        return x, y
+
+    for _ in range(2):
+        program(3)[1].tolist()
+    monkeypatch.setattr(tier0_program.Program, "run", compiled_meanwhile)
+    x, y = program(0)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        y.tolist()
+    assert seen and seen[-1].native is not None
+    assert x.tolist() == [3.0, 3.0, 3.0]
+
+
 def test_interrupt_during_a_kernel():
     told = child("""
     import rushlight as torch, signal, threading, time, os
