@@ -1,6 +1,6 @@
 """Batches whose length is drawn anew for each step: how soon is the time for a step that of PyTorch?
 
-    python benchmarks/lengths.py [--steps 600] [--longest 512] [--model transformer|lstm|conv]
+    python benchmarks/lengths.py [--steps 600] [--longest 512] [--model transformer|lstm|conv] [--layers 2]
 
 Both frameworks train the same model on the same batches, in alternating stretches of steps. Prints for each
 stretch the ratio of times, and at the end what Rushlight made: native forms, kernels, nodes of the trie.
@@ -16,7 +16,7 @@ import numpy as np
 WORDS, WIDE, BATCH = 1000, 64, 16
 
 
-def model_of(T, kind: str):
+def model_of(T, kind: str, layers: int):
     """A classifier of sequences (batch, length) of words."""
     nn = T.nn
 
@@ -26,7 +26,7 @@ def model_of(T, kind: str):
             self.words = nn.Embedding(WORDS, WIDE)
             if kind == "transformer":
                 layer = nn.TransformerEncoderLayer(WIDE, 4, 2 * WIDE, dropout=0.0, batch_first=True)
-                self.body = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+                self.body = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
             elif kind == "lstm":
                 self.body = nn.LSTM(WIDE, WIDE, batch_first=True)
             else:
@@ -44,10 +44,10 @@ def model_of(T, kind: str):
     return Model()
 
 
-def trainer(T, kind: str):
+def trainer(T, kind: str, layers: int):
     """A function that trains on one batch and returns the loss."""
     T.manual_seed(0)
-    model = model_of(T, kind)
+    model = model_of(T, kind, layers)
     optimizer = T.optim.Adam(model.parameters(), lr=1e-3)
     loss_fn = T.nn.CrossEntropyLoss()
 
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--stretch", type=int, default=60)
     parser.add_argument("--longest", type=int, default=512)
     parser.add_argument("--model", default="transformer", choices=["transformer", "lstm", "conv"])
+    parser.add_argument("--layers", type=int, default=2, help="of the Transformer")
     parser.add_argument("--alone", action="store_true", help="Rushlight only: milliseconds for a step")
     given = parser.parse_args()
     import rushlight
@@ -83,7 +84,7 @@ def main() -> None:
     for _ in range(given.steps):
         x = rng.integers(0, WORDS, (BATCH, int(rng.integers(1, given.longest + 1))))
         batches.append((x, x.sum(1) % 4))
-    steps = [trainer(T, given.model) for T in frameworks]
+    steps = [trainer(T, given.model, given.layers) for T in frameworks]
     print("| steps | " + " | ".join(f"{T.__name__}, ms" for T in frameworks) + " | ratio | native forms |")
     for at in range(0, given.steps, given.stretch):
         times = []

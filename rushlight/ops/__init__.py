@@ -119,15 +119,14 @@ def _method_later(name: str):
     return method
 
 
-def _reflected(name: str, swapped=None):
+def _reflected(name: str):
     """`a op b` where only `b` is a tensor."""
-    if swapped is not None:
-        return swapped
     import numpy as np
 
     from ..trace.tensor import wrap
 
     function = PUBLISHED["torch"][name]
+    of_number = NUMBER_FIRST.get(name, function)
 
     def method(self, other):
         if not isinstance(self, Tensor):
@@ -135,9 +134,7 @@ def _reflected(name: str, swapped=None):
         if isinstance(other, Tensor):
             return function(other, self)
         if isinstance(other, OPERANDS):
-            if name == "true_divide":  # as PyTorch, which rounds twice
-                return self.reciprocal() * other
-            return NotImplemented if name == "matmul" else function(other, self)
+            return of_number(other, self)
         if not hasattr(other, "__array__"):
             return NotImplemented
         return function(wrap(np.asarray(other)), self)
@@ -232,6 +229,8 @@ BINARY = {
 COMPARISONS = {"eq", "ne", "lt", "le", "gt", "ge"}
 REFLECTED = set(BINARY) - COMPARISONS
 COMMUTATIVE = {"add", "mul", "and", "or", "xor"}
+# What a number and a tensor make, where that is not the function: PyTorch rounds a quotient twice.
+NUMBER_FIRST = {"true_divide": lambda a, b: b.reciprocal() * a, "matmul": lambda a, b: NotImplemented}
 UNARY = {"neg": "neg", "abs": "abs", "pos": "positive"}
 _attach()
 importlib.import_module(".legacy", __name__)

@@ -144,6 +144,9 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend=None, append=None):
         raise RuntimeError("diff expects input to be at least one-dimensional, got a 0-dim tensor")
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
+    for name, x in (("prepend", prepend), ("append", append)):
+        if x is not None and x.ndim != input.ndim:
+            raise RuntimeError(f"diff expects prepend or append to be the same dimension as input, but {name} has {x.ndim} dims and the input {input.ndim}")
     if n == 0:
         return input.clone()
     parts = [p for p in (prepend, input, append) if p is not None]

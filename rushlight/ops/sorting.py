@@ -14,6 +14,8 @@ from ..trace.tensor import array, wrap
 from . import rules
 from .values import native
 
+FEW = 16  # one in so many elements is few enough to be found before it is sorted
+
 
 def _sort_rule(input: Meta, dim, descending, stable):
     rules.wrap_dim(dim, input.ndim)
@@ -31,9 +33,29 @@ def scatter_back(g, indices, input_meta, dim):
     return filled(input_meta.shape, 0, g[0].dtype).scatter_add(dim, indices, g[0])
 
 
+def _first_few(a, dim: int, descending: bool, count: int):
+    """`order_of` for the first `count` places: only elements that are among them are sorted."""
+    rows = np.moveaxis(a, dim, -1)
+    shape, n = rows.shape[:-1], rows.shape[-1]
+    rows = rows.reshape(-1, n)
+    at = n - count if descending else count - 1
+    bound = np.partition(rows, at, axis=-1)[:, at : at + 1]
+    before, equal = rows > bound if descending else rows < bound, rows == bound
+    if a.dtype.kind == "f":
+        nan, last = np.isnan(rows), np.isnan(bound)
+        before |= nan & ~last if descending else ~nan & last
+        equal |= nan & last
+    room = count - np.count_nonzero(before, axis=-1)[:, None]  # for the first of those that equal the last one
+    places = np.nonzero(before | equal & (np.cumsum(equal, axis=-1) <= room))[1].reshape(-1, count)
+    order = order_of(np.take_along_axis(rows, places, -1), -1, descending)
+    return np.moveaxis(np.take_along_axis(places, order, -1).reshape(*shape, count), -1, dim)
+
+
 @native("order_of")
 def order_of(a, dim: int, descending: bool, first: int = 0, last: int | None = None):
     """Places number `first` to `last` - 1 of the stable order of elements, NaN as the largest."""
+    if last and last <= a.shape[dim] // FEW and a.size and a.dtype.kind in "fiu":
+        return _first_few(a, dim, descending, last)[(slice(None),) * (dim % a.ndim) + (slice(first, None),)]
     if descending:
         flipped = np.flip(a, dim)
         order = np.flip(np.argsort(flipped, axis=dim, kind="stable"), dim)

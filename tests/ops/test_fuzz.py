@@ -155,7 +155,7 @@ FOUND = [
     "T.linalg.lu_solve(T.ones(1, 1), T.ones(1).int(), T.tensor(1.0))",
     "T._segment_reduce(T.tensor(1.5), 'sum', axis=0, lengths=T.tensor(2))",
     "0 / T.tensor(1e-310, dtype=T.float64)", "F.hardtanh(T.tensor([248], dtype=T.uint8), min_val=-0.5, max_val=0.5)",
-    "T.nanquantile(T.tensor(1.5), 0.5, dim=2)", "T.masked.prod(T.ones(2, 3), dim=7)", "T.randint_like(T.ones(3), -9)", "F.bilinear(T.ones(2, 3), T.ones(2, 4), T.ones(1, 3, 4), T.tensor(1.0))",
+    "T.nanquantile(T.tensor(1.5), 0.5, dim=2)", "T.tensor([9]).diff(0, 0, None, T.tensor(1))", "T.masked.prod(T.ones(2, 3), dim=7)", "T.randint_like(T.ones(3), -9)", "F.bilinear(T.ones(2, 3), T.ones(2, 4), T.ones(1, 3, 4), T.tensor(1.0))",
     "[x := T.ones(1, 4).expand(3, 4), x.__setitem__(T.tensor(True), 0.5)][0]", "[x := T.ones(1, 4).expand(3, 4), x.__setitem__(T.tensor([True, False, True]), 0.5)][0]",
     "F.bilinear(T.ones(2, 3), T.ones(2, 4), T.ones(1, 1, 4))", "F.bilinear(T.tensor(1), T.ones(0).long(), T.tensor(-2), T.tensor(-1))",
     "T.masked.prod(T.tensor(5, dtype=T.uint8), dim=(0, -1), keepdim=True)",

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from oracle import Given, check, check_error, check_program
+
+from rushlight.ops import sorting
 
 rng = np.random.default_rng(4)
 A = rng.permutation(24).reshape(2, 3, 4).astype(float)
@@ -89,3 +94,18 @@ def test_out_that_is_an_input():
               lambda T, x: T.cat([x, x], out=x[:1]),  # (that grows over its neighbours)
               lambda T, x: (i := T.tensor(at)) is None or T.gather(T.tensor(at), 0, i[1:], out=i[:1])):
         check_error(f, Given(np.ones(3), grad=False))
+
+
+@given(st.data())
+def test_the_first_few_are_those_of_the_whole_order(data):
+    """Equal elements and NaN included, along any dim."""
+    shape = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    dim = data.draw(st.integers(0, len(shape) - 1))
+    shape[dim] = data.draw(st.integers(sorting.FEW, 80))
+    values = [-1, 0, 1, 2] if data.draw(st.booleans()) else [-np.inf, -1.0, -0.0, 0.0, 2.0, np.inf, np.nan]
+    kind = np.int32 if isinstance(values[0], int) else np.float32
+    a = data.draw(arrays.arrays(kind, tuple(shape), elements=st.sampled_from(values)))
+    descending, count = data.draw(st.booleans()), data.draw(st.integers(1, shape[dim] // sorting.FEW))
+    whole = sorting.order_of(a, dim, descending)
+    np.testing.assert_array_equal(sorting.order_of(a, dim, descending, 0, count), whole.take(range(count), dim))
+    np.testing.assert_array_equal(sorting.order_of(a, dim, descending, count - 1, count), whole.take([count - 1], dim))

@@ -84,3 +84,41 @@ def test_training_steps(cut):
     cut()
     for _ in range(2):
         np.testing.assert_allclose(losses(), expected, rtol=1e-4)
+
+
+def test_what_must_stay_whole(cut):
+    """A checkpointed function keeps no values in segments of its own; known and new paths."""
+    from rushlight.trace.trie import RECORDER
+    from rushlight.utils.checkpoint import checkpoint
+
+    def inner(x):
+        begin = RECORDER.tr.serial
+        for _ in range(12):
+            x = (x * 1.1).sin()
+        ends.append(RECORDER.tr.serial - begin)
+        return x
+
+    ends: list[int] = []
+    x = torch.linspace(-1, 1, 7).requires_grad_()
+    inner(x)
+    assert ends.pop() == 0
+    cut()
+    inner(x)
+    assert ends.pop() > 0
+    for _ in range(3):
+        x.grad = None
+        checkpoint(inner, x, use_reentrant=False).sum().backward()
+        assert ends[-2] == 0  # the call; what it computes again in backward() is kept for a moment only
+    expected = x.grad.clone()
+    x.grad = None
+    inner(x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), expected.numpy(), rtol=1e-5)
+
+
+def test_a_graph_that_is_shown_is_whole(cut):
+    from rushlight.utils.tensorboard.graph import trace
+
+    net = torch.nn.Sequential(*[m for _ in range(4) for m in (torch.nn.Linear(3, 3), torch.nn.Tanh())])
+    expected = trace(net, torch.ones(2, 3))
+    cut()
+    assert trace(net, torch.ones(2, 3)) == expected

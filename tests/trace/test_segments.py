@@ -411,14 +411,49 @@ def test_layers_are_one_path_when_their_sizes_grow(monkeypatch):
         np.testing.assert_allclose(x, expected, rtol=1e-5)
 
 
-def test_what_is_stacked_does_not_begin_a_block():
-    """An operation at a block's start with many operands from outside, once it has ended the segment, is recorded."""
+def test_layers_are_one_path_in_training(monkeypatch):
+    """On sentences of any length, the forward pass, backward() and the optimiser's step cost few new nodes for a length."""
+    def misses(lengths):
+        torch.manual_seed(0)
+        layer = torch.nn.TransformerEncoderLayer(8, 2, 8, dropout=0.0, batch_first=True)
+        net = torch.nn.TransformerEncoder(layer, BLOCKS, enable_nested_tensor=False)
+        optimizer, losses = torch.optim.Adam(net.parameters()), []
+        for i, n in enumerate(lengths):
+            if i == 4:
+                before = Stats.snapshot()["misses"]
+            optimizer.zero_grad()
+            loss = net(torch.linspace(-1, 1, 2 * n * 8).reshape(2, n, 8)).square().mean()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses, Stats.snapshot()["misses"] - before
+
+    trie.forget()
+    losses, new = misses(range(2, 14))
+    trie.forget()
+    monkeypatch.setattr(segments, "SHORTEST_BLOCK", 1 << 30)
+    whole, all_layers = misses(range(2, 14))
+    np.testing.assert_allclose(losses, whole, rtol=1e-4)
+    assert new < all_layers / 4, (new, all_layers)
+
+
+class Everything(set):
+    def __contains__(self, x):
+        return True
+
+
+def test_an_operation_of_many_operands_from_outside(monkeypatch):
+    """Where it begins a block it ends the segment once, and is then recorded: what was entered for it is no operation."""
+    def alike(tr, key):
+        tr.likely = True
+        return True
+
+    monkeypatch.setattr(segments, "BLOCKS", Everything())
+    monkeypatch.setattr(segments, "_is_alike", alike)
     with torch.no_grad():
-        for n in range(3, 40, 3):
-            kept, x = [], torch.ones(n)
-            for i in range(24):
-                for _ in range(9):
-                    x = (x * 0.5).relu()
-                x = torch.stack([x, x]).sum(0)
-                kept.append(x)
-            assert torch.stack(kept).shape == (24, n) and x[0].item() >= 0
+        parts = [torch.full((5,), float(i)) for i in range(20)]
+        assert sum(p.sum().item() for p in parts) == 950
+        x = torch.ones(5)
+        for _ in range(20):
+            x = (x * 0.5).relu()
+        assert torch.stack([*parts, x]).shape == (21, 5)
