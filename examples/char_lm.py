@@ -162,7 +162,6 @@ def main():
     p.add_argument("--temperature", type=float, default=0.8)
     p.add_argument("--top-k", type=int, help="draw from the k likeliest characters only")
     args = common.arguments(p, steps=400, batch=16, length=64, write=200, lr=1e-2)
-    args.out = args.out or f"runs/char_lm-{args.model}{'-quick' if args.quick else ''}"
     text = common.data_path("text/tinyshakespeare.txt", args.data).read_text()
     characters = sorted(set(text))
     number = {c: i for i, c in enumerate(characters)}

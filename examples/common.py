@@ -29,7 +29,7 @@ def parser(description, name, device=True):
     p = argparse.ArgumentParser(prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--quick", action="store_true", help="a small problem: under a minute")
     p.add_argument("--seed", type=int, default=0, help="of weights, data order and samples (default: 0)")
-    p.add_argument("--out", help=f"folder for checkpoint, metrics and pictures (default: runs/{name}, runs/{name}-quick)")
+    p.add_argument("--out", help=f"folder for checkpoint, metrics and pictures (default: runs/{name}, with what was chosen of the network, and -quick)")
     p.add_argument("--data", help="folder to look for data in first")
     if device:
         p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where to compute (default: %(default)s)")
@@ -38,31 +38,43 @@ def parser(description, name, device=True):
     return p
 
 
+NETWORK = ("model", "blocks", "width", "layers", "latent", "depth", "size", "vocabulary")  # options: which network it is
+
+
 def arguments(p, **quick):
-    """The command line's arguments; quick: what is the default for --quick."""
+    """The command line's arguments; quick: what is the default for --quick. Each network has a folder, `out`, of its own."""
     if p.parse_args().quick:
         p.set_defaults(**quick)
-    return p.parse_args()
+    args = p.parse_args()
+    chosen = {k: getattr(args, k) for k in NETWORK if hasattr(args, k) and getattr(args, k) != p.get_default(k)}
+    names = [p.prog, *(f"{v}" if k == "model" else f"{k}-{v}" for k, v in chosen.items()), *["quick"] * args.quick]
+    args.out = args.out or "runs/" + "-".join(names)
+    return args
 
 
-def data_path(file, root=None):
-    """The path of a data file or folder, looked for where Rushlight's data sets look."""
-    for folder in files.folders(root):
-        if (folder / file).exists():
-            return folder / file
-    raise SystemExit(f"{file} is in none of {', '.join(map(str, files.folders(root)))}: name its folder with --data or $RUSHLIGHT_DATA")
+def loaded(load, *arguments, **options):
+    """What a function that finds or downloads data returns; if it cannot, the program ends with its reason."""
+    try:
+        return load(*arguments, **options)
+    except files.DataFileError as e:
+        raise SystemExit(str(e)) from None
+
+
+def data_path(name, root=None):
+    """The path of a file or folder of text, looked for where Rushlight's data sets look, or downloaded."""
+    return loaded(files.text_source, name, root)
 
 
 def mnist(train, root=None, count=None):
     """(pictures (N, 1, 28, 28) in [0, 1], digits (N,)); the first `count` of them."""
-    found = datasets.MNIST(root, train=train)
+    found = loaded(datasets.MNIST, root, train=train)
     pictures, digits = found.data.numpy()[:count], found.targets.numpy()[:count]
     return torch.tensor(pictures).unsqueeze(1).float() / 255, torch.tensor(digits)
 
 
 def cifar10(train, root=None, count=None):
     """(pictures (N, 3, 32, 32) in [0, 1], classes (N,)) of the files that are there; the first `count` of them."""
-    found = datasets.CIFAR10(root, train=train, download=True)
+    found = loaded(datasets.CIFAR10, root, train=train, download=True)
     pictures = np.ascontiguousarray(found.data[:count].transpose(0, 3, 1, 2))
     return torch.tensor(pictures).float() / 255, torch.tensor(found.targets[:count])
 
@@ -96,11 +108,10 @@ class Run:
     """
 
     def __init__(self, args):
-        name = Path(__import__("__main__").__file__).stem
-        self.out = Path(args.out or f"runs/{name}{'-quick' if args.quick else ''}")
+        self.out = Path(args.out)
         self.out.mkdir(parents=True, exist_ok=True)
         self.file = self.out / "checkpoint.pt"
-        self.setting = {k: v for k, v in vars(args).items() if k in ("seed", "quick", "model")}
+        self.setting = {k: v for k, v in vars(args).items() if k in ("seed", "quick", *NETWORK)}
         self.history = []
         self.recorder = None
         self.parts = {}

@@ -108,7 +108,7 @@ def main():
     p = common.parser(__doc__, "graph_convolution", device=False)
     p.add_argument("--epochs", type=int, default=200)
     p.add_argument("--lr", type=float, default=0.02)
-    args = p.parse_args()
+    args = common.arguments(p)
 
     edges, groups = karate_club()
     around, features = neighbourhood(edges, MEMBERS), torch.eye(MEMBERS)  # of a member, only who it is is known

@@ -103,7 +103,6 @@ def main():
     p.add_argument("--entropy", type=float, default=0.01, help="weight of the policy's randomness in the loss")
     p.add_argument("--solved", type=float, default=475, help="mean return over 100 episodes")
     args = common.arguments(p, updates=40)
-    args.out = args.out or f"runs/policy_gradient-{args.model}{'-quick' if args.quick else ''}"
     every, count = 10, 5 if args.quick else 20
 
     random.seed(args.seed)

@@ -126,7 +126,6 @@ def main():
     p.add_argument("--clip", type=float, default=0.2)
     p.add_argument("--entropy", type=float, default=0.01, help="weight of the policy's randomness in the loss")
     args = common.arguments(p, updates=20)
-    args.out = args.out or f"runs/ppo-{args.model}{'-quick' if args.quick else ''}"
     every, episodes = 5, 5 if args.quick else 20
 
     torch.manual_seed(args.seed)

@@ -106,7 +106,6 @@ def main():
     p.add_argument("--unknown", type=float, default=0.1, help="share of words made unknown in training")
     p.add_argument("--ask", metavar="SENTENCE", help="classify this; punctuation stands alone, as in the data")
     args = common.arguments(p, epochs=7, width=48)
-    args.out = args.out or f"runs/sentiment-{args.model}{'-quick' if args.quick else ''}"
     train, test = read(args.data)
     if args.quick:
         train, test = ([s for s in part if len(s[0]) <= 20] for part in (train, test))

@@ -1,7 +1,7 @@
 """Data sets and what prepares them: pictures, transforms, text. Files are looked for, then downloaded.
 
 Order: a data set's `root`, `$RUSHLIGHT_DATA`, the user's cache (`~/.cache/rushlight`), `../shared/data`
-beside the project, the network. Downloads are verified by checksum and appear complete or not at all.
+beside the project, the network. Downloads appear complete or not at all; those of pictures are verified by checksum.
 `files.py` finds and reads files; `pictures.py`, `cifar.py` and `folder.py` are data sets with
 torchvision's interfaces, `transforms/` its transforms, `text/` vocabularies, batches and sets of text.
 """

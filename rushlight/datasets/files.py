@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import gzip
 import hashlib
 import http.client
 import os
 import struct
+import tarfile
+import tempfile
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -22,6 +26,15 @@ MNIST_MD5 = {
     "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
     "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
     "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+}
+# Of files and folders of text: (address, what of an archive it is). They are looked for, and kept, under these names.
+TEXT_SOURCES = {
+    "text/tinyshakespeare.txt": ("https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt", ""),
+    **{f"text/rt-polarity.{end}": ("https://www.cs.cornell.edu/people/pabo/movie-review-data/rt-polaritydata.tar.gz",
+                                   f"*/rt-polarity.{end}") for end in ("neg", "pos")},
+    **{f"translation/{part}.{language}.gz": (f"https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/{part}.{language}.gz", "")
+       for part in ("train", "val", "test_2016_flickr") for language in ("de", "en")},
+    "names": ("https://download.pytorch.org/tutorial/data.zip", "*/names/*.txt"),
 }
 
 
@@ -67,8 +80,8 @@ def find(name: str, file: str, root=None, inside=()) -> Path | None:
     return None
 
 
-def download(urls, file: str, md5: str, folder: Path, timeout: float = 15.0) -> Path:
-    """Fetch a file into `folder`, checked against its MD5 sum; nothing is left behind on failure.
+def download(urls, file: str, md5: str | None, folder: Path, timeout: float = 15.0) -> Path:
+    """Fetch a file into `folder`, checked against its MD5 sum if there is one; nothing is left behind on failure.
 
     Raises DataFileError naming every source that was tried.
     """
@@ -92,7 +105,11 @@ def download(urls, file: str, md5: str, folder: Path, timeout: float = 15.0) -> 
                 while part := source.read(1 << 20):
                     checksum.update(part)
                     kept.write(part)
-            if checksum.hexdigest() != md5:
+                announced = source.headers.get("Content-Length")
+                if announced is not None and kept.tell() != int(announced):
+                    tried.append(f"{url}: cut short, {kept.tell()} of {announced} bytes")
+                    continue
+            if md5 is not None and checksum.hexdigest() != md5:
                 tried.append(f"{url}: wrong checksum {checksum.hexdigest()}, expected {md5}")
                 continue
             os.replace(partial, target)
@@ -103,6 +120,55 @@ def download(urls, file: str, md5: str, folder: Path, timeout: float = 15.0) -> 
             with contextlib.suppress(OSError):
                 partial.unlink()
     raise DataFileError(f"could not download {file}:\n  " + "\n  ".join(tried))
+
+
+def text_source(name: str, root=None) -> Path:
+    """The path of one of TEXT_SOURCES: where it is found, or else in root or the user's cache, downloaded.
+
+    Raises DataFileError if it is neither found nor downloaded; nothing is left behind then.
+    """
+    for folder in folders(root):
+        if (folder / name).exists():
+            return folder / name
+    address, wanted = TEXT_SOURCES[name]
+    target = (Path(root) if root is not None else cache_folder()) / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    base, _, file = address.rpartition("/")
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".partial-") as place:
+        try:
+            made = download((base + "/",), file, None, Path(place))
+            if wanted:
+                made = _unpacked(made, wanted, Path(place), target.suffix == "")
+        except DataFileError as e:
+            raise DataFileError(f"{name} was not found in {[str(f) for f in folders(root)]}, and fetching it failed: {e}") from None
+        try:
+            os.replace(made, target)
+        except OSError:
+            if not target.is_dir():  # by another process meanwhile
+                raise
+    return target
+
+
+def _unpacked(archive: Path, wanted: str, place: Path, several: bool) -> Path:
+    """The file of an archive whose name fits the pattern `wanted`; several: a folder of all such files."""
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as z:
+                found = {n: z.read(n) for n in z.namelist() if fnmatch.fnmatch(n, wanted)}
+        else:
+            with tarfile.open(archive) as t:
+                members = [m for m in t.getmembers() if m.isfile() and fnmatch.fnmatch(m.name, wanted)]
+                found = {m.name: t.extractfile(m).read() for m in members}  # type: ignore[union-attr]
+    except (EOFError, OSError, zlib.error, tarfile.TarError, zipfile.BadZipFile) as e:
+        raise DataFileError(f"{archive.name} is cut short or corrupt ({e})") from None
+    found = {n: raw for n, raw in found.items() if not Path(n).name.startswith(".")}
+    if not found:
+        raise DataFileError(f"{archive.name} holds no {wanted}")
+    folder = place / "unpacked"
+    folder.mkdir()
+    for n, raw in found.items():
+        (folder / Path(n).name).write_bytes(raw)
+    return folder if several else folder / Path(next(iter(found))).name
 
 
 def _runs(pid: str) -> bool:

@@ -78,6 +78,9 @@ def report():
                        ("cifar10", "data_batch_1.bin.gz")):
         path = files.find(name, file)
         yield f"{name:11}{path.parent if path else 'not found: downloaded when first used'}"
+    there = [name for name in files.TEXT_SOURCES if any((f / name).exists() for f in files.folders())]
+    missing = [name for name in files.TEXT_SOURCES if name not in there]
+    yield f"text       {', '.join(there) or 'nothing found'}{'; downloaded when first used: ' + ', '.join(missing) if missing else ''}"
     yield "looked in  " + ", ".join(str(f) for f in files.folders())
     for name, meaning in SWITCHES.items():
         if os.environ.get(name):

@@ -178,3 +178,83 @@ def test_broken_sets(root):
     (root / "translation/eng-fra.txt").write_bytes(b"Go.\n")
     with pytest.raises(files.DataFileError, match="line 1: no tab"):
         text.EnglishFrench(root)
+
+
+def archives(folder):
+    """Files as those of the sets of text: one as it is, one in a tar archive, several in a zip archive."""
+    import io
+    import tarfile
+    import zipfile
+
+    (folder / "input.txt").write_text("To be")
+    with tarfile.open(folder / "rt.tar.gz", "w:gz") as t:
+        for end, content in (("neg", b"too long"), ("pos", b"a joy")):
+            member = tarfile.TarInfo(f"rt/rt-polarity.{end}")
+            member.size = len(content)
+            t.addfile(member, io.BytesIO(content))
+    with zipfile.ZipFile(folder / "data.zip", "w") as z:
+        for name, content in (("data/names/Greek.txt", "Kalas"), ("data/names/Irish.txt", "Daly"), ("data/other.txt", ""),
+                              ("__MACOSX/data/names/._Greek.txt", "?")):
+            z.writestr(name, content)
+    base = folder.as_uri()
+    return {"text/tinyshakespeare.txt": (f"{base}/input.txt", ""), "names": (f"{base}/data.zip", "*/names/*.txt"),
+            **{f"text/rt-polarity.{end}": (f"{base}/rt.tar.gz", f"*/rt-polarity.{end}") for end in ("neg", "pos")}}
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """A folder in the place of the internet; nothing is there but what is fetched."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    monkeypatch.setattr(files, "TEXT_SOURCES", archives(folder))
+    monkeypatch.setattr(files, "folders", lambda root=None: [root or tmp_path / "cache"])
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
+    return folder
+
+
+def test_sets_of_text_are_downloaded(source, tmp_path):
+    for root in (None, tmp_path / "mine"):
+        kept = root or tmp_path / "cache"
+        assert text.TinyShakespeare(root, split="all", length=2).text == "To be"
+        assert list(text.MovieReviews(root)) == [("too long", 0), ("a joy", 1)]
+        assert list(text.Names(root)) == [("Kalas", 0), ("Daly", 1)]
+        assert sorted(str(p.relative_to(kept)) for p in kept.rglob("*.*")) == [
+            "names/Greek.txt", "names/Irish.txt", "text/rt-polarity.neg", "text/rt-polarity.pos", "text/tinyshakespeare.txt"]
+    for p in source.iterdir():  # they are not asked again
+        p.unlink()
+    assert len(text.Names()) == 2
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "empty", "other content"])
+def test_what_cannot_be_downloaded_leaves_nothing(source, tmp_path, damage):
+    for name in ("rt.tar.gz", "data.zip"):
+        whole = (source / name).read_bytes()
+        (source / name).unlink()
+        if damage != "missing":
+            (source / name).write_bytes({"cut": whole[:-40], "empty": b"", "other content": b"<html>"}[damage])
+    for make in (text.MovieReviews, text.Names):
+        with pytest.raises(files.DataFileError, match="was not found in .* and fetching it failed: .*(could not download|cut short or corrupt|holds no)"):
+            make()
+    assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+
+
+def test_a_download_that_is_cut_short_is_refused(tmp_path):
+    import http.server
+    import threading
+
+    class Short(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"x" * 60)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Short) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(files.DataFileError, match="cut short, 60 of 100 bytes|IncompleteRead"):
+            files.download((f"http://127.0.0.1:{server.server_port}/",), "plays.txt", None, tmp_path)
+        server.shutdown()
+    assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Sets of text: read from files that are found as those of pictures are; see `files.py`."""
+"""Sets of text: read from files that are found, or downloaded, as those of pictures are; see `files.py`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from .. import files
 
 
 def _text(folder: str, file: str, root, encoding: str = "utf-8") -> tuple[Path, str]:
-    """(path, text) of a file; files.DataFileError if it is not found or not readable."""
+    """(path, text) of a file; files.DataFileError if it is not found, cannot be fetched or is not readable."""
     path = files.find(folder, file, root)
+    if path is None and f"{folder}/{file}" in files.TEXT_SOURCES:
+        path = files.text_source(f"{folder}/{file}", root)
     if path is None:
         raise files.DataFileError(
             f"{file} was not found in {[str(f / folder) for f in files.folders(root)]}"
@@ -37,7 +39,8 @@ class TinyShakespeare(Dataset):
     "all". stride: how far samples are apart (1). `text`, `vocabulary` (sorted characters), `data`
     (numbers of all).
 
-    Raises files.DataFileError if the file is missing or corrupt, ValueError for another split.
+    Raises files.DataFileError if the file is neither found nor downloaded, or corrupt, ValueError for
+    another split.
 
     >>> import pathlib, tempfile
     >>> from rushlight.datasets import text
@@ -88,8 +91,8 @@ class Multi30k(_Rows):
     root: a folder to look in first. split: "train" (29,000), "valid" (1,014) or "test" (1,000).
     language_pair: of "en" and "de".
 
-    Raises files.DataFileError if files are missing, corrupt or of different length, ValueError for
-    another split or language.
+    Raises files.DataFileError if files are neither found nor downloaded, corrupt or of different length,
+    ValueError for another split or language.
 
     >>> import pathlib, tempfile
     >>> from rushlight.datasets import text
@@ -146,7 +149,7 @@ class MovieReviews(_Rows):
     1 is positive. root: a folder to look in first. split: "all", or "train" and "test": every tenth
     sentence is for testing.
 
-    Raises files.DataFileError if a file is missing, ValueError for another split.
+    Raises files.DataFileError if a file is neither found nor downloaded, ValueError for another split.
 
     >>> import pathlib, tempfile
     >>> from rushlight.datasets import text
@@ -173,7 +176,8 @@ class MovieReviews(_Rows):
 class Names(_Rows):
     """Surnames from 18 languages (names/*.txt): samples are (name, number of the language).
 
-    `classes`: the languages, sorted. Raises files.DataFileError if there are no files.
+    `classes`: the languages, sorted. Raises files.DataFileError if the files are neither
+    found nor downloaded.
 
     >>> import pathlib, tempfile
     >>> from rushlight.datasets import text
@@ -191,7 +195,7 @@ class Names(_Rows):
             folders.insert(0, Path(root))
         folder = next((f for f in folders if f.is_dir() and any(f.glob("*.txt"))), None)
         if folder is None:
-            raise files.DataFileError(f"no names/*.txt were found in {[str(f) for f in folders]}")
+            folder = files.text_source("names", root)
         paths = sorted(folder.glob("*.txt"))
         self.classes = [p.stem for p in paths]
         self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
