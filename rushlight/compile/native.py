@@ -82,17 +82,19 @@ class NativeProgram:
         """The steps that tier 0 runs."""
         return [s for s in self.steps if s.why is not None]
 
-    def computed(self, traceback) -> dict:
-        """{node: array} of the results that were whole when an error was raised."""
+    def computed(self, traceback, program, failed) -> dict:
+        """{node: array} of the results that were whole when an error was raised, and of their views. failed: the node."""
         frame, line = self._raised(traceback)
         if frame is None:
             return {}
         arrays = frame.f_locals.get("arrays", ())
-        failed = frame.f_locals.get("r", 0)  # the number of the call, if one was launched before
-        return {
+        number = frame.f_locals.get("r", 0)  # of the call that failed, if one was launched before
+        values = {
             n: arrays[at] for n, (at, whole, call) in self.done.items()
-            if whole < line and (not call or whole + 1 < line or call < failed)
+            if whole < line and (not call or whole + 1 < line or call < number)
         }
+        tier0_program.add_what_lies_there(program, values, failed, frame.f_locals["bufs"], frame.f_locals["scalars"])
+        return values
 
     def raised(self, traceback) -> bool:
         """Whether an error came through the native form."""

@@ -12,6 +12,7 @@ A node is taken as it is (this layer imports nothing from the trace): `op`, `arg
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import perf_counter as clock
 
 import numpy as np
@@ -168,7 +169,7 @@ class Program:
         found = getattr(error, "rushlight_failure", None)
         if found is not None:
             if self.native is not None:
-                return self.native.computed(error.__traceback__) or found[0], found[1]
+                return self.native.computed(error.__traceback__, self, found[1]) or found[0], found[1]
             return found
         if self.native is not None and self.native.raised(error.__traceback__):  # (it may have come meanwhile)
             return {}, self.native.allocating(error.__traceback__)
@@ -189,6 +190,26 @@ class Program:
                 if value is not None:
                     done[n] = value
         return done, None
+
+
+def add_what_lies_there(program: Program, values: dict, failed, bufs, scalars) -> None:
+    """Add to {node: array} of whole results, for the instructions before `failed`, their views and what has no elements."""
+    places = values, bufs, scalars
+    for i in program.instructions:
+        n = i.node
+        if n is failed:
+            return
+        if n in values or n.outs:
+            continue
+        if i.kind in ("alias", "restride") or n.op.view or i.kind == "write" and n.root in values:
+            with suppress(KeyError):  # of something that is not whole
+                args = [_fetch(a, places) for a in i.args]
+                if i.kind == "write":  # it has been done
+                    values[n] = args[0]
+                else:
+                    run_instruction(i, args, values)
+        elif i.kind == "call" and 0 in n.m.shape:
+            values[n] = np.empty(n.m.shape, n.m.dtype.np)
 
 
 def _on_meta(node) -> bool:

@@ -201,6 +201,29 @@ def test_a_native_form_that_comes_while_tier_0_fails(monkeypatch):
     assert x.tolist() == [3.0, 3.0, 3.0]
 
 
+def test_a_native_form_that_fails_keeps_views_and_what_has_no_elements(monkeypatch):
+    monkeypatch.setattr(background, "MODE", "now")
+    trie.forget()
+
+    def program(divisor):
+        x = torch.arange(6.0).reshape(2, 3) * 2.0
+        turned = x.T
+        turned[0] += 1.0
+        rest, empty = turned[1:], torch.ones(0, 3) * 2.0
+        y = torch.tensor([5, 6]) % torch.tensor(divisor)
+        return x, turned, rest, empty, y
+
+    for _ in range(8):
+        made = program(3)
+        made[-1].tolist()
+    x, turned, rest, empty, y = program(0)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        y.tolist()
+    assert x.tolist() == [[1.0, 2.0, 4.0], [7.0, 8.0, 10.0]]
+    assert turned.tolist() == [[1.0, 7.0], [2.0, 8.0], [4.0, 10.0]] and rest.tolist() == turned.tolist()[1:]
+    assert empty.tolist() == [] and empty.shape == (0, 3)
+
+
 def test_interrupt_during_a_kernel():
     told = child("""
     import rushlight as torch, signal, threading, time, os

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -307,3 +308,9 @@ def test_importing_rushlight_loads_nothing_of_it():
             "('starlette', 'uvicorn', 'plotly', 'anyio') or 'tools.board' in m]; assert not found, found; rushlight.tools.Recorder; "
             "assert not {'starlette', 'uvicorn', 'plotly'} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_compiler_may_be_on_its_way(monkeypatch):
+    """Its thread imports the module while a step is recorded."""
+    monkeypatch.setitem(sys.modules, "rushlight.compile.llvm.objects", types.ModuleType("half imported"))
+    assert recorder._compile_seconds() == 0.0

@@ -415,5 +415,5 @@ def _restore_loaders() -> None:
 
 
 def _compile_seconds() -> float:
-    objects = sys.modules.get("rushlight.compile.llvm.objects")
-    return objects.Counters.seconds if objects else 0.0
+    counters = getattr(sys.modules.get("rushlight.compile.llvm.objects"), "Counters", None)  # (the compiler's thread may be importing it)
+    return 0.0 if counters is None else counters.seconds

@@ -139,12 +139,10 @@ class Exits(Numbers):
 @pytest.mark.parametrize("persistent", [False, True])
 def test_a_worker_that_goes(how, told, persistent):
     loader = data.DataLoader(Exits(how), 4, num_workers=2, persistent_workers=persistent)
-    begun = time.monotonic()
     iterator = iter(loader)
     processes = iterator._processes
     with pytest.raises(RuntimeError, match=rf"exited unexpectedly \({told}\).*\[8, 9, 10, 11\]"):
         list(iterator)
-    assert time.monotonic() - begun < 4
     assert not any(p.is_alive() for p in processes)
     assert next(iter(loader)).tolist() == [0, 1, 2, 3]  # the loader itself can be used again
 
@@ -161,11 +159,9 @@ def test_a_worker_that_hangs():
     loader = data.DataLoader(Hangs(), 2, num_workers=2, timeout=0.5)
     iterator = iter(loader)
     processes = iterator._processes
-    begun = time.monotonic()
     with pytest.raises(RuntimeError, match=r"timed out after 0.5 seconds waiting for batch 3 from "
                        r"worker 1 \(pid \d+\), indices \[6, 7\]"):
         list(iterator)
-    assert time.monotonic() - begun < 6
     assert not any(p.is_alive() for p in processes)
 
 
@@ -200,7 +196,7 @@ def test_workers_end_when_the_main_process_is_killed(method, tmp_path):
                          env={**os.environ, "PYTHONPATH": root}, timeout=60)
     pids = [int(p) for p in out.stdout.split()]
     assert len(pids) == 2
-    end = time.monotonic() + 6
+    end = time.monotonic() + 60
     while any(map(running, pids)) and time.monotonic() < end:
         time.sleep(0.05)
     assert not any(map(running, pids))
