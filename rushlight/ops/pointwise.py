@@ -105,6 +105,18 @@ def mul(input: Tensor, other: Tensor):
     return np.multiply(input, other)
 
 
+@op(
+    rules.broadcast,
+    gradient={"input": lambda g, alpha: g * conj_of(alpha)},
+    api="",
+    **ARITHMETIC,
+    numbers="all",
+)
+def _scale(input: Tensor, alpha: Tensor):
+    """`input * alpha` by a number, which is no saved tensor: backward() may come again, as PyTorch's does."""
+    return np.multiply(input, alpha)
+
+
 def _scaled(other, alpha, like):
     """`other * alpha`, for add and sub."""
     if isinstance(alpha, NUMBERS):
@@ -121,7 +133,7 @@ def _scaled(other, alpha, like):
         )
     if isinstance(other, TensorClass) and isinstance(like, TensorClass) and other.dtype is not like.dtype:
         other = other.to(promote(like._s.m, other._s.m))  # (not rounded to a narrower dtype between)
-    made = other * alpha
+    made = _scale(other, alpha) if isinstance(other, TensorClass) and isinstance(alpha, NUMBERS) else other * alpha
     bools = all(isinstance(t, TensorClass) and t.dtype is dtypes.bool_ for t in (like, other))
     return made.bool() if bools and isinstance(alpha, int) else made
 

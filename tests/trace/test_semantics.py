@@ -324,6 +324,15 @@ def detach_shares(T):
 
 
 @case
+def backward_again_through_scaled_addition(T):
+    w = tensor(T, [1.0, 2], requires_grad=True)
+    y = tensor(T, [3.0, 4]).clone().add_(w, alpha=0.1).sub(w, alpha=2)
+    y.sum().backward()
+    (y * w).sum().backward()
+    return num(y), num(w.grad)
+
+
+@case
 def detach_of_computed(T):
     w = tensor(T, [1.0, 2], requires_grad=True)
     y = w * 2.0
