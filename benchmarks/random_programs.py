@@ -24,7 +24,7 @@ LINES = {
         T.maximum({f}, {f}) | T.where({b}, {f}, {f}) | {f}.masked_fill({b}, 0.25) | T.lerp({f}, {f}, 0.3)
         {f}.sum({d}) * 0.2 | {f}.mean({d}, keepdim=True) | {f}.sum() * 0.1 | {f}.amax({d}) | {f}.var({d})
         {f}.cumsum({d}) * 0.2 | {f}.norm() | {f}.logsumexp({d}) | {f}.prod({d}) | {f}.std()
-        F.softmax({f}, -1) | F.log_softmax({f}, {d}) * 0.2 | F.layer_norm({f}, {f}.shape[-1:])
+        F.softmax({f}, -1) | F.log_softmax({f}, {d}) * 0.2 | F.layer_norm({f}, {f}.shape[-1:], eps=0.1)
         {f} @ {f} * 0.1 | T.outer({f}, {f}) | T.einsum('ij,kj->ik', {s}, {s}) * 0.1 | F.linear({f}, {f}) * 0.1
         T.cat([{f}, {f}], {d}) | T.stack([{f}, {f}]) | {f}.flip({d}) | {f}.roll(1, {d}) | F.pad({f}, (1, 2))
         {s}.index_select(0, {i}.reshape(-1) % {s}.shape[0]) | {s}[{i} % {s}.shape[0]] | {f}[{b}] | {s}.take({i} % {s}.numel()) | {f}.tril()
@@ -57,7 +57,7 @@ LINES = {
         seen.append({f}.detach().to(T.float64).numpy().copy()) | {s} = {s} + len({b}.nonzero()) * 0.1 | del {f}
         {s} = T.tensor({s}.tolist(), dtype={s}.dtype) | seen.append(str({i})) | {s} = {s} if {s}.mean().item() > 0.1 else {s}.clone()""",
     "grad": """
-        ({f} * {f}).sum().mul(0.1).backward() | {f}.mean().backward() | ({f}.sum() + {f}.sum()).backward()
+        ({f} * {f}).sum().mul(0.1).backward() | {f}.mean().backward() | ({f}.sum() + {f}.sum() * 0.5).backward()
         g = T.autograd.grad(({f} * {f}).sum(), [x0, x1], create_graph=True, allow_unused=True); seen.extend(g); (g[0] * g[0]).sum().mul(0.1).backward()""",
 }
 LINES = {kind: [p for line in text.splitlines() for p in line.strip().split(" | ") if p] for kind, text in LINES.items()}
