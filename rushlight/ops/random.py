@@ -10,6 +10,7 @@ from ..trace import dtypes
 from ..trace.box_muller import libm
 from ..trace.device import CPU, require
 from ..trace.forms import write_out
+from ..trace.generator import FEW
 from ..trace.layouts import made_on
 from ..trace.meta import meta
 from ..trace.operator import Generator, Scalar, Size, Tensor, function, op
@@ -515,6 +516,43 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
 )
 def _multinomial(p: Tensor, k: int, replacement: bool, generator: Generator):
     """k indices for each row of weights."""
+    if k == 1 and p.size <= FEW and p.dtype in (np.float32, np.float64):
+        return _one_of_few(p, generator)
+    _check_weights(p)
+    if not replacement or k == 1:
+        q = p / generator.exponential(p.size, 1.0).astype(p.dtype).reshape(p.shape)
+        return _likeliest(q) if k == 1 else np.argsort(-q, axis=-1, kind="stable")[..., :k]
+    rows = np.cumsum(p.reshape(-1, p.shape[-1]), axis=-1)
+    rows = rows / rows[:, -1:]
+    u = generator.unit(len(rows) * k, "float64").reshape(-1, k)
+    picked = np.array([np.searchsorted(r, v) for r, v in zip(rows, u, strict=True)]).reshape(u.shape)
+    return np.minimum(picked, p.shape[-1] - 1).reshape(*p.shape[:-1], k)
+
+
+def _likeliest(q):
+    return q.argmax(-1)[..., None]
+
+
+def _one_of_few(p, generator):
+    """An index for each row, in Python's numbers: as in a policy's loop. (They are rounded where that decides.)"""
+    weights = p.tolist()
+    rows = weights if p.ndim == 2 else [weights]
+    if not all([0.0 <= x < math.inf for row in rows for x in row]) or not all([sum(row) > 0.0 for row in rows]):
+        _check_weights(p)
+    u = generator.few(p.size)
+    times = [-math.log1p(-x) for x in u]
+    picked, at = [], 0
+    for row in rows:
+        q = [x / t if t else math.inf for x, t in zip(row, times[at:])]
+        at += len(row)
+        most = max(q)
+        picked.append(q.index(most))
+        if sum([x > most * (1 - 1e-6) for x in q]) > 1:  # equal ones when they are rounded, perhaps
+            return _likeliest(p / np.array(times).astype(p.dtype).reshape(p.shape))
+    return np.array(picked, np.int64).reshape(*p.shape[:-1], 1)
+
+
+def _check_weights(p) -> None:
     total = np.add.reduce(p, axis=-1)
     sound = (total > 0) & (total < np.inf)
     if np.count_nonzero(sound) < sound.size or np.count_nonzero(p >= 0) < p.size:  # (a finite sum: finite terms)
@@ -522,16 +560,6 @@ def _multinomial(p: Tensor, k: int, replacement: bool, generator: Generator):
             raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
         if (total <= 0).any():
             raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    if not replacement or k == 1:
-        q = p / generator.exponential(p.size, 1.0).astype(p.dtype).reshape(p.shape)
-        if k == 1:
-            return q.argmax(-1)[..., None]
-        return np.argsort(-q, axis=-1, kind="stable")[..., :k]
-    rows = np.cumsum(p.reshape(-1, p.shape[-1]), axis=-1)
-    rows = rows / rows[:, -1:]
-    u = generator.unit(len(rows) * k, "float64").reshape(-1, k)
-    picked = np.array([np.searchsorted(r, v) for r, v in zip(rows, u, strict=True)]).reshape(u.shape)
-    return np.minimum(picked, p.shape[-1] - 1).reshape(*p.shape[:-1], k)
 
 
 @op(lambda input: meta(input.shape, input.dtype), random=True, api="torch")

@@ -165,12 +165,16 @@ class Generator:
         (half types as float32)."""
         if kind == "float64":
             if n <= FEW:
-                words = self.raw32(2 * n).tolist()
-                return np.array([((high << 32 | low) & MANTISSA) * 2.0**-53 for high, low in zip(words[::2], words[1::2])])
+                return np.array(self.few(n))
             return (self.raw64(n) & np.uint64(MANTISSA)) * 2.0**-53
         bits = {"float16": 11, "bfloat16": 8}.get(kind, 24)
         words = self.raw32(n) & np.uint64((1 << bits) - 1)
         return words.astype(np.float32) * np.float32(2.0**-bits)
+
+    def few(self, n: int) -> list[float]:
+        """`unit` of float64, sooner where n is small."""
+        words = self.raw32(2 * n).tolist()
+        return [((high << 32 | low) & MANTISSA) * 2.0**-53 for high, low in zip(words[::2], words[1::2])]
 
     def uniform(self, n: int, kind: str, low: float, high: float) -> np.ndarray:
         """n uniform numbers in [low, high)."""
