@@ -24,6 +24,8 @@ _queue: queue.Queue = queue.Queue()
 _waiting: set = set()  # programs in the queue
 _worker: list = [None]
 _lock = threading.Lock()
+_here = [False]  # whether the compiler's modules have been imported
+_importing = threading.Lock()  # held meanwhile: a process that is forked then would wait for the import for ever
 failures: list = []  # (program, exception) of builds that went wrong: tier 0 goes on
 
 
@@ -38,22 +40,39 @@ def hot(program, scalars) -> bool:
         return False
     program.pending = turns.Pending()
     _waiting.add(program)
-    _queue.put((program, list(scalars)))
+    _start((program, list(scalars)))
+    return True
+
+
+def _start(job) -> None:
+    """Hand a job to the compiler's thread."""
+    _queue.put(job)
     if _worker[0] is None or not _worker[0].is_alive():
         with _lock:
             if _worker[0] is None or not _worker[0].is_alive():
                 _worker[0] = threading.Thread(target=_work, name="rushlight-compile", daemon=True)
                 _worker[0].start()
-    return True
 
 
-def first_run(program, scalars) -> None:
-    """A program is run for the first time, or its family has a new form: it gets a native form if there is one for it."""
+def first_run(program, scalars) -> bool:
+    """A program is run for the first time, or its family has a new form: it gets a native form if there is one for it.
+
+    Whether to ask again when it comes back: the compiler is on its way. (Importing it takes a tenth of a second.)
+    """
     if MODE == "never" or STAY_OUT[0] or _checked():
         tier0_program.HOPES[0] = 0  # nothing is going to have a shared form: what is new runs at once
-        return
+        return False
     if len(program.instructions) < FEW:
-        return
+        return False
+    if MODE == "background" and not _here[0]:
+        if _worker[0] is None or not _worker[0].is_alive():
+            _start((None, ()))
+        return True
+    _give_family(program, scalars)
+    return False
+
+
+def _give_family(program, scalars) -> None:
     from . import native, templates
 
     program.family, made = templates.family_of(program)
@@ -122,15 +141,28 @@ def _work():
         program, scalars = job
         try:
             with turns.short():
-                compile_now(program, scalars)
+                _import()
+                if program is not None:
+                    compile_now(program, scalars)
         except turns.Stopped:
             return
         finally:
-            program.pending.set()
-            program.pending = None
-            _waiting.discard(program)
+            if program is not None:
+                program.pending.set()
+                program.pending = None
+                _waiting.discard(program)
             turns.end()
             _queue.task_done()
+
+
+def _import() -> None:
+    """Fetch the compiler's modules."""
+    if not _here[0]:
+        with _importing:
+            try:
+                from . import native  # noqa: F401
+            finally:
+                _here[0] = True  # (if it went wrong, who needs it says why)
 
 
 def stop() -> None:
@@ -149,6 +181,7 @@ def wait() -> None:
 def after_fork() -> None:
     """In a forked child: the thread did not come along; its programs become hot once more."""
     global _queue
+    _importing._at_fork_reinit()
     _worker[0], _queue = None, queue.Queue()
     turns.after_fork()
     for program in _waiting:
@@ -156,6 +189,6 @@ def after_fork() -> None:
     _waiting.clear()
 
 
-os.register_at_fork(after_in_child=after_fork)
+os.register_at_fork(before=_importing.acquire, after_in_parent=_importing.release, after_in_child=after_fork)
 atexit.register(stop)
 tier0_program.TIER1[0], tier0_program.FAMILY[0] = hot, first_run

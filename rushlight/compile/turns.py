@@ -9,6 +9,7 @@ rests for the first time after a stretch, nor if the interpreter is free, in ker
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ _thread: list = [None, 0.0]  # the compiler's, and when it looks up
 _owing: list = [False]  # whether somebody waits for the end of this stretch
 _waited: set = set()  # for whom the compiler goes on without rests
 _interval: list = []  # Python's own, while it is shorter
+_limits: list = []  # of NumPy's threads, meanwhile
 _stopping: list = []  # not empty once the process ends
 _rests: list = []  # when the rest is over, while there is one
 _go, _done = threading.Lock(), threading.Lock()
@@ -52,21 +54,49 @@ class Pending(threading.Event):
 
 @contextmanager
 def short():
-    """Meanwhile threads change after `CHANGE` seconds, not Python's 5 ms.
+    """Meanwhile threads change after `CHANGE` seconds, not Python's 5 ms, and NumPy's products leave a core free.
 
     Each call of LLVM and each read of a file lets the interpreter go, and would wait so long to get it back.
+    A product on all cores waits for the one that the compiler has: some milliseconds, until the system changes threads.
     """
     _interval.append(sys.getswitchinterval())
     sys.setswitchinterval(min(_interval[0], CHANGE))
+    products = _products()
+    most = max([x["num_threads"] for x in products.info()], default=1)
+    _limits.append(products.limit(limits=max(most - 1, 1)).__enter__())
     try:
         yield
     finally:
+        _as_before()
+
+
+def _as_before() -> None:
+    while _limits:
+        _limits.pop().__exit__(None, None, None)
+    while _interval:
         sys.setswitchinterval(_interval.pop())
+
+
+@functools.cache
+def _products():
+    """NumPy's libraries for products of matrices."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
 
 
 def begin() -> None:
     """The calling thread is the compiler's."""
+    from .llvm import builder, objects
+
     _thread[0] = threading.get_ident()
+    builder.WHILE_WRITING[:], objects.BEFORE_LLVM[:] = [pause], [away]
+
+
+def away() -> None:
+    """The compiler works outside of the interpreter for a while: nobody waits for it."""
+    if threading.get_ident() == _thread[0]:
+        end()
 
 
 def pause() -> None:
@@ -119,7 +149,7 @@ def offer() -> None:
         return
     _done.acquire(False)  # what an earlier offer, that gave up, has left
     if _wake():
-        _done.acquire(timeout=5 * STRETCH)
+        _done.acquire(timeout=2 * STRETCH)
 
 
 def _wake() -> bool:
@@ -143,8 +173,7 @@ def after_fork() -> None:
     """In a forked child there is no compiler yet."""
     global _go, _done
     _thread[0], _owing[0], tier0_program.OFFER[0] = None, False, None
-    if _interval:
-        sys.setswitchinterval(_interval.pop())
+    _as_before()
     _waited.clear()
     _rests.clear()
     _go, _done = threading.Lock(), threading.Lock()

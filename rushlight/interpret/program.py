@@ -27,7 +27,7 @@ WATCH: list = []  # functions that see each run of a program first (`tools/expla
 TIER1: list = [None]  # the compiler's: takes a program and its numbers, says whether that is settled
 OFFER: list = [None]  # the compiler's, while it rests: called before a program runs
 AT_START: list = []  # functions that are called once with the compiler's loader, when there is native code
-FAMILY: list = [None]  # the compiler's: told of a program's first run, may give it a native form at once
+FAMILY: list = [None]  # the compiler's: told of a program's first run, may give it a native form at once; whether to tell it again
 PATIENCE = 6  # new programs without a shared form after which what is new runs at once again
 HOPES = [0]  # above 0: new programs may find a shared form, so they are deferred; each that does not takes one
 DOUBT = [1]  # doubles when hopes were in vain: so many times as many like segments until there are new ones
@@ -50,7 +50,7 @@ class Program:
     __slots__ = (
         "instructions", "wanted", "saved", "runs", "function", "source", "consts", "lines", "facts",
         "native", "plain", "seconds", "spent", "offered", "pending", "family",
-        "tried",
+        "tried", "early",
     )
     points: dict = {}  # where it looks for NaN: see `nans.py`
 
@@ -58,12 +58,13 @@ class Program:
         self.instructions, self.wanted, self.saved = instructions, wanted, saved
         self.runs = 0
         self.function = self.source = self.consts = self.lines = self.facts = self.native = self.plain = None
-        self.seconds = self.spent = 0.0  # that its last run in tier 0 took, and all of them
+        self.seconds = self.spent = 0.0  # that a run in tier 0 takes, and all of them took
         # whether tier 1 has got it, or would have nothing to do
         self.offered = not instructions or any([_on_meta(i.node) for i in instructions])
         self.pending = None  # an event while the compiler has it
         self.family = None  # of programs that differ only in sizes: `runs` and `spent` of all of them
         self.tried = None  # the family's newest form when this looked for one
+        self.early = False  # whether the compiler was on its way then
 
     def __repr__(self) -> str:
         return f"Program({len(self.instructions)} instructions, {len(self.wanted)} results)"
@@ -88,6 +89,8 @@ class Program:
             pending = self.pending
             if pending is not None and self.seconds > LONG:
                 pending.wait(self.seconds)
+                if self.native is None:
+                    return self._timed(bufs, scalars)
             return self.function(bufs, scalars, self.consts)
         finally:
             tier0.restore(token)
@@ -96,26 +99,32 @@ class Program:
         """A run in tier 0 that is timed; at its end, tier 1 may take the program."""
         self.runs += 1
         if not self.offered and FAMILY[0] is not None and (
-            self.runs == 1 or self.family is not None and self.family.newest is not self.tried
+            self.runs == 1 or self.early or self.family is not None and self.family.newest is not self.tried
         ):
-            FAMILY[0](self, scalars)
+            self.early = FAMILY[0](self, scalars)
             if self.native is not None:
                 return self.function(bufs, scalars, self.consts)
         if not self.offered and (self.runs > HOT_AFTER or self._in_a_large_family):
             self._offer(scalars)
-        begin = clock()
-        if self.function is None:
-            made = self.interpret(bufs, scalars)
-        else:
-            made = self.function(bufs, scalars, self.consts)
-        self.seconds = clock() - begin
-        self.spent += self.seconds
+        made = self._timed(bufs, scalars)
         if self.family is not None:
             self.family.runs += 1
             self.family.spent += self.seconds
         again = self.runs > 1 or HOPES[0] <= 0 or self._in_a_large_family
         if not self.offered and self.seconds > LONG and self.worth_compiling and again:
             self._offer(scalars)
+        return made
+
+    def _timed(self, bufs, scalars):
+        """A run in tier 0, and how long such a run takes at least: one may have been disturbed."""
+        begin = clock()
+        if self.function is None:
+            made = self.interpret(bufs, scalars)
+        else:
+            made = self.function(bufs, scalars, self.consts)
+        took = clock() - begin
+        self.seconds = min(self.seconds or took, took)
+        self.spent += self.seconds
         return made
 
     @property

@@ -250,6 +250,57 @@ def test_never(monkeypatch):
     assert (torch.ones(4) * 2 + 1).sum().item() == 12.0 and tier0_program.HOPES[0] == 0
 
 
+def test_a_run_that_was_disturbed_is_no_measure(monkeypatch):
+    """How long a program takes is what it waits for the compiler at most."""
+    monkeypatch.setattr(background, "MODE", "never")
+    trie.forget()
+    runs = []
+    run = tier0_program.Program.run
+    monkeypatch.setattr(tier0_program.Program, "run", lambda *a: (runs.append(a), run(*a))[1])
+    for _ in range(3):
+        (torch.ones(3) * 2 + 1).tolist()
+    program, bufs, scalars = runs[-1]
+    program.seconds = program.spent = 0.0
+    times = iter([0.0, 7.0, 10.0, 10.5, 20.0, 29.0])
+    monkeypatch.setattr(tier0_program, "clock", lambda: next(times))
+    for _ in range(3):
+        assert program._timed(bufs, scalars)[0].tolist() == [3.0] * 3
+    assert (program.seconds, program.spent) == (0.5, 8.0)
+
+
+def test_the_compiler_is_imported_in_its_own_thread():
+    told = child("""
+    import os, sys, threading
+    import rushlight as torch
+    from rushlight.compile import background
+
+    seen = []
+    class Look:
+        def find_spec(self, name, *_):
+            if name == "rushlight.compile.native":
+                seen.append(threading.current_thread().name)
+    sys.meta_path.insert(0, Look())
+    x = torch.ones(8)
+    def program(n):
+        y = x[:n]
+        for _ in range(10):
+            y = y * 2 - 1
+        return y.sum().item()
+    for _ in range(3):  # (what is new runs at once, and is no program)
+        assert program(8) == 8.0
+    pid = os.fork()  # perhaps meanwhile: it waits for the import
+    assert not background._importing.locked() if pid == 0 else True
+    for n in range(1, 9):
+        assert program(n) == n
+    background.wait()
+    if pid == 0:
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    print(seen[0], background._here[0], len(background.failures))
+    """, RUSHLIGHT_COMPILE="background")
+    assert told == "rushlight-compile True 0"
+
+
 def test_a_long_program_is_compiled_after_its_first_run(monkeypatch):
     """And a program that waits for the compiler runs in tier 0 when its time is up."""
     monkeypatch.setattr(background, "MODE", "background")

@@ -126,12 +126,26 @@ def test_the_compiler_takes_its_wish_back_while_a_program_reads_it(monkeypatch):
     assert offered
 
 
-def test_a_forked_child_has_python_s_own_interval():
-    before = sys.getswitchinterval()
+def test_a_forked_child_has_python_s_own_interval_and_all_threads():
+    def now():
+        return sys.getswitchinterval(), [x["num_threads"] for x in turns._products().info()]
+
+    before = now()
     with turns.short():
-        assert sys.getswitchinterval() <= turns.CHANGE
+        interval, threads = now()
+        assert interval <= turns.CHANGE and threads == [max(n - 1, 1) for n in before[1]]
         pid = os.fork()
         if pid == 0:
-            os._exit(0 if sys.getswitchinterval() == before else 1)
+            os._exit(0 if now() == before else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert sys.getswitchinterval() == before
+    assert now() == before
+
+
+def test_nobody_waits_while_the_compiler_is_in_llvm(monkeypatch):
+    from rushlight.compile.llvm import objects
+
+    monkeypatch.setattr(turns, "_thread", [threading.get_ident(), 0.0])
+    monkeypatch.setattr(turns, "_owing", [True])
+    monkeypatch.setattr(objects, "BEFORE_LLVM", [turns.away])
+    objects.compile_text("define void @f() {\n ret void\n}\n")
+    assert turns._owing == [False] and turns._done.acquire(False)

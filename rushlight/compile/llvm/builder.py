@@ -39,6 +39,9 @@ def splat_literal(type: str, lanes: int, literal: str) -> str:
     return f"<{', '.join(f'{type} {literal}' for _ in range(lanes))}>"
 
 
+WHILE_WRITING: list = []  # functions that are called again and again while text is written
+
+
 class Function:
     """One LLVM function in the making."""
 
@@ -58,6 +61,8 @@ class Function:
         self.block = "entry"
         self.declarations: set[str] = set()
         self._count = self._labels = 0
+        for f in WHILE_WRITING:
+            f()
 
     # ------------------------------------------------------------ statements
 

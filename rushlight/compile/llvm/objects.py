@@ -21,6 +21,7 @@ from .target import Target, host
 LOCK = threading.Lock()
 _loaded: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()  # by text: a string remembers its hash
 _number = itertools.count()
+BEFORE_LLVM: list = []  # functions that are called before it works for some time, without the interpreter
 
 
 class Code(dict[str, int]):
@@ -77,6 +78,8 @@ def compile_text(text: str, target: Target | None = None) -> bytes:
     """The object file of a module's text."""
     b = _binding()
     target = target or host()
+    for f in BEFORE_LLVM:
+        f()
     module = b.parse_assembly(text)
     module.triple = target.triple
     machine = _machine(target)
