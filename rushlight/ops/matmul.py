@@ -607,12 +607,11 @@ def _cross(input: Tensor, other: Tensor, dim: int):
 
 @function(out=True)
 def cross(input: Tensor, other: Tensor, dim: int | None = None):
-    """Cross products of 3-vectors along `dim` (default: the first dimension of size 3)."""
+    """Cross products of 3-vectors along `dim` (default: the first dimension of `input` whose size is 3)."""
     if dim is None:
-        shape = rules.broadcast_shapes(input.shape, other.shape)
-        if 3 not in shape:
+        if 3 not in input.shape:
             rules.fail(RuntimeError, "no dimension of size 3 in input")
-        dim = shape.index(3)
+        dim = input.shape.index(3)
     return _cross(input, other, dim)
 
 

@@ -462,8 +462,8 @@ def log_sum_of_two(a, b):
 @op(
     rules.broadcast_float,
     gradient={
-        "input": lambda g, input, out: g * conj_of((input - out).exp()),
-        "other": lambda g, other, out: g * conj_of((other - out).exp()),
+        "input": lambda g, input, other: g / conj_of(1 + (other - input).exp()),
+        "other": lambda g, input, other: g / conj_of(1 + (input - other).exp()),
     },
     compute="result",
     numbers="",
@@ -476,8 +476,8 @@ def logaddexp(input: Tensor, other: Tensor):
 @op(
     rules.broadcast_float,
     gradient={
-        "input": lambda g, input, out: g * (input - out).exp2(),
-        "other": lambda g, other, out: g * (other - out).exp2(),
+        "input": lambda g, input, other: g / (1 + (other - input).exp2()),
+        "other": lambda g, input, other: g / (1 + (input - other).exp2()),
     },
     compute="result",
     numbers="",
