@@ -25,7 +25,7 @@ _waiting: set = set()  # programs in the queue
 _worker: list = [None]
 _lock = threading.Lock()
 _here = [False]  # whether the compiler's modules have been imported
-_importing = threading.Lock()  # held meanwhile: a process that is forked then would wait for the import for ever
+_importing = threading.RLock()  # held meanwhile: a process that is forked then would wait for the import for ever
 failures: list = []  # (program, exception) of builds that went wrong: tier 0 goes on
 
 
