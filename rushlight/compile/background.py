@@ -136,7 +136,8 @@ def compile_now(program, scalars) -> None:
 
 
 def _work():
-    turns.begin()
+    with _importing:
+        turns.begin()
     while (job := _queue.get()) is not None:
         program, scalars = job
         try:

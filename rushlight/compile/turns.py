@@ -89,6 +89,7 @@ def begin() -> None:
     """The calling thread is the compiler's."""
     from .llvm import builder, objects
 
+    _products()
     _thread[0] = threading.get_ident()
     builder.WHILE_WRITING[:], objects.BEFORE_LLVM[:] = [pause], [away]
 

@@ -12,6 +12,7 @@ NEEDED = {
     "numpy": "everything",
     "llvmlite": "native code",
     "ml_dtypes": "bfloat16",
+    "threadpoolctl": "compiling beside a program",
     "click": "the command line",
     "tqdm": "progress bars",
     "matplotlib": "curves and pictures: pip install 'rushlight[plots]'",
