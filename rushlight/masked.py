@@ -2,7 +2,7 @@
 
 mask: True where an element counts; its shape broadcasts to the input's. What is left out is
 replaced by the operation's identity, so a result that nothing counts for is that identity (of
-means NaN).
+means NaN). A MaskedTensor brings a mask of its own; the results are plain tensors.
 """
 
 from __future__ import annotations
@@ -13,19 +13,25 @@ from typing import Any
 import rushlight as torch
 from rushlight.trace.tensor import Tensor
 
+from . import masked_forms  # noqa: F401 - what operators do with masked tensors
 from .answers import finder as _finder
+from .masked_tensor import MaskedTensor, as_masked_tensor, is_masked_tensor, masked_tensor
 from .ops.rules import wrap_dim
 
 __all__ = [
+    "MaskedTensor",
     "amax",
     "amin",
     "argmax",
     "argmin",
+    "as_masked_tensor",
     "cumprod",
     "cumsum",
+    "is_masked_tensor",
     "log_softmax",
     "logaddexp",
     "logsumexp",
+    "masked_tensor",
     "mean",
     "median",
     "norm",
@@ -51,8 +57,17 @@ def _whole_mask(input: Tensor, mask: Tensor) -> Tensor:
     return torch.broadcast_to(mask, input.shape).to(torch.bool)
 
 
+def _parts(input: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The data and mask of a MaskedTensor, of which `mask` keeps less; others as they are."""
+    if not is_masked_tensor(input):
+        return input, mask
+    own = input.get_mask()
+    return input.get_data(), own if mask is None else own & _whole_mask(input, mask)
+
+
 def _kept(input: Tensor, mask: Tensor | None, identity: Any) -> Tensor:
     """The input with `identity` where the mask leaves elements out."""
+    input, mask = _parts(input, mask)
     if mask is None:
         return input
     filling = torch.tensor(identity, dtype=input.dtype)
@@ -157,6 +172,7 @@ def argmin(
 
 
 def _count(input: Tensor, dim: Dims, keepdim: bool, mask: Tensor | None) -> Tensor:
+    input, mask = _parts(input, mask)
     kept = torch.ones(input.shape, dtype=torch.bool) if mask is None else _whole_mask(input, mask)
     return kept.sum(_dims(dim, input.ndim), keepdim)
 
@@ -235,6 +251,7 @@ def var(
     dtype = (torch.float32 if whole else input.dtype) if dtype is None else dtype
     wide = dtype if dtype.is_floating_point or dtype.is_complex else torch.float32
     centre = sum(input, dim, keepdim=True, dtype=dtype, mask=mask) / _count(input, dim, True, mask)
+    input, mask = _parts(input, mask)
     x = input - centre
     total = sum(x * x.conj(), dim, keepdim=keepdim, dtype=wide, mask=mask)
     degrees = _count(input, dim, bool(keepdim), mask)

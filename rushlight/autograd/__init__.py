@@ -7,6 +7,7 @@ import contextlib
 
 from ..answers import finder as _finder
 from ..trace import engine as _engine
+from ..trace import overrides
 from ..trace.graph import GradNode
 from ..trace.modes import (
     enable_grad,
@@ -61,6 +62,12 @@ def _tuple(x):
     return tuple([t.tensor() if isinstance(t, graph.GradientEdge) else t for t in x])
 
 
+def _seeds(given):
+    """Cotangents as a tuple of plain tensors."""
+    seeds = None if given is None else _tuple(given)
+    return overrides.cotangents(seeds) if seeds and overrides.ACTIVE[0] else seeds
+
+
 def backward(
     tensors,
     grad_tensors=None,
@@ -88,7 +95,7 @@ def backward(
     if tensors:
         _engine.backward(
             tensors,
-            None if grad_tensors is None else _tuple(grad_tensors),
+            _seeds(grad_tensors),
             retain_graph,
             create_graph,
             inputs if inputs is None else _tuple(inputs.values() if isinstance(inputs, dict) else inputs),
@@ -131,11 +138,12 @@ def grad(
     outputs, inputs = _tuple(outputs), _tuple(inputs)
     if not inputs:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
-    seeds = None if grad_outputs is None else _tuple(grad_outputs)
+    seeds = _seeds(grad_outputs)
 
     def once(seeds, retain):
-        return _engine.grad(outputs, inputs, seeds, retain, create_graph,
+        made = _engine.grad(outputs, inputs, seeds, retain, create_graph,
                             allow_unused or materialize_grads, materialize_grads)
+        return overrides.gradients(inputs, made) if overrides.ACTIVE[0] else made
 
     if not is_grads_batched:
         return once(seeds, retain_graph)

@@ -15,7 +15,7 @@ _depth = [0]
 
 def subclass_defined(cls) -> None:
     """A Tensor subclass exists: calls must look for it from now on, unless it overrides nothing."""
-    if cls.__torch_function__ is not disabled:
+    if cls.__torch_function__ is not disabled and not getattr(cls, "_late", False):
         activate()
 
 
@@ -150,6 +150,19 @@ def converted(result, cls):
     if isinstance(result, tuple) and hasattr(result, "_fields"):
         return type(result)(*[converted(r, cls) for r in result])
     return result
+
+
+def cotangents(given):
+    """What users give as gradients, as the plain tensors that the engine knows."""
+    return tuple([g._cotangent() if hasattr(type(g), "_cotangent") else g for g in given])
+
+
+def gradients(tensors, made):
+    """What the engine computed, as each tensor's class shows its gradient."""
+    return tuple([
+        t._shown_gradient(g) if g is not None and hasattr(type(t), "_shown_gradient") else g
+        for t, g in zip(tensors, made, strict=True)
+    ])
 
 
 def disabled(func, types, args=(), kwargs=None):
