@@ -196,7 +196,7 @@ class NestedTensor(OfEntries):
         """RuntimeError: ask the components."""
         raise RuntimeError(f"numpy() is not supported for nested tensors: use {self._instead}")
 
-    def __repr__(self, *, tensor_contents=None) -> str:
+    def __repr__(self, *, tensor_contents=None) -> str:  # type: ignore[override]
         if self._ragged is None:
             parts = [repr(c.detach().requires_grad_(self.requires_grad)) for c in self.unbind()]
             inner = ",\n".join("  " + p.replace("\n", "\n  ") for p in parts)
@@ -285,6 +285,8 @@ def padded(t: NestedTensor, padding: float, output_size: Any = None) -> Tensor:
     r, sizes = t._ragged_idx, t._ragged.sizes
     n = int(max(sizes, default=0)) if output_size is None else output_size[r]
     position, there, _ = t._ragged.padding(n)
+    if not there.any():  # nothing to take
+        return torch.full((len(sizes), *t._entries.shape[: r - 1], n, *t._entries.shape[r:]), padding, dtype=t.dtype)
     made = t._entries.index_select(r - 1, position).unflatten(r - 1, (len(sizes), n)).movedim(r - 1, 0)
     if there.all():
         return made

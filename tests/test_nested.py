@@ -484,3 +484,15 @@ def test_what_is_missing_says_what_helps():
     with pytest.raises(NotImplementedError, match="attn_mask"):
         q = s.heads_first()
         s.F.scaled_dot_product_attention(q, q, q, attn_mask=s.w)
+
+
+def test_empty_components():
+    empty = rushlight.nested.nested_tensor([rushlight.ones(0, 3), rushlight.ones(0, 3)], layout=rushlight.jagged)
+    assert empty.to_padded_tensor(2.0, (2, 1, 3)).tolist() == [[[2.0] * 3]] * 2 and empty.sum(1).tolist() == [[0.0] * 3] * 2
+    assert [c.shape for c in (empty + 1).unbind()] == [(0, 3)] * 2
+
+
+def test_forms_without_overrides():
+    x = Space(rushlight, "jagged").x
+    with rushlight.overrides.DisableTorchFunction():
+        assert (x * 2).sum().item() == pytest.approx(2 * x.values().sum().item())
