@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 import warnings
 
@@ -484,6 +485,11 @@ def test_what_is_missing_says_what_helps():
     with pytest.raises(NotImplementedError, match="attn_mask"):
         q = s.heads_first()
         s.F.scaled_dot_product_attention(q, q, q, attn_mask=s.w)
+
+
+def test_files_are_refused_with_advice():
+    with pytest.raises(NotImplementedError, match=r"unbind\(\)"):
+        rushlight.save(Space(rushlight, "jagged").x.detach(), io.BytesIO())
 
 
 def test_empty_components():
