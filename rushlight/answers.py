@@ -203,7 +203,6 @@ MISSING: dict[str, str] = {
     "ao.quantization": "planned. Until then weights can be kept in bfloat16 or in 8-bit floats (tensor.to(dtype))",
     "utils.cpp_extension": "not planned: nothing native is loaded. Write the operator in Python (torch.autograd.Function, "
                            "torch.library.custom_op); it is compiled with the program",
-    "nested": "not there: pad the sequences (nn.utils.rnn.pad_sequence) or pack them (pack_padded_sequence)",
     "monitor": "not planned: torch.profiler and torch.utils.tensorboard record what happens",
     "utils.benchmark": "not there: Timer, Measurement and Compare are",
     "torch quasirandom": "not there: scipy.stats.qmc.Sobol has such points",

@@ -171,6 +171,8 @@ def _parameter_of(t, function, parts, requires_grad, *rest):
 
 def _sparse(t):
     """((module, name), arguments) of a sparse tensor's reconstruction."""
+    if t.is_nested:
+        raise NotImplementedError("save() of nested tensors is not implemented: save values() and offsets(), or unbind()")
     how = _Call(("torch.serialization", "_get_layout"), (str(t.layout),))
     parts = (*t._at, t._values(), t.shape)
     if t.layout is dtypes.sparse_coo:

@@ -55,7 +55,7 @@ def test_answers_are_those_of_pytorch_without_devices(space):
 
 @pytest.mark.parametrize("what, why", [
     ("AliasDb", "TorchScript"), ("export.export", "not planned"), ("package.PackageImporter", "not planned"),
-    ("quantization.quantize", "planned"), ("ao.quantization.QConfig", "planned"), ("nested.nested_tensor", "pad_sequence"),
+    ("quantization.quantize", "planned"), ("ao.quantization.QConfig", "planned"),
     ("utils.cpp_extension.load", "custom_op"), ("distributed.all_reduce", "planned"), ("mkldnn_convolution", "library"),
 ])  # fmt: skip
 def test_missing_names_say_why(what, why):

@@ -25,7 +25,6 @@ refuses for one of the layouts work. There are no blocks (BSR, BSC) and no batch
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 
@@ -34,6 +33,7 @@ from ..trace.dtypes import layout, sparse_coo, sparse_csc, sparse_csr, strided
 from ..trace.meta import Size
 from ..trace.tensor import Tensor, array, meta_of_array
 from ..trace.trie import idle
+from .entries import OfEntries
 
 new = object.__new__
 COMPRESSED = {sparse_csr: ("crow_indices", "col_indices"), sparse_csc: ("ccol_indices", "row_indices")}
@@ -53,7 +53,7 @@ def host(t: Tensor) -> np.ndarray:
     return array(t.detach())
 
 
-class SparseTensor(Tensor):
+class SparseTensor(OfEntries):
     """A tensor of layout torch.sparse_coo, sparse_csr or sparse_csc; made by `torch.sparse_coo_tensor`,
     `to_sparse` and their like.
 
@@ -65,34 +65,18 @@ class SparseTensor(Tensor):
     __slots__ = (
         "_format",  # the layout
         "_at",  # (indices,) of COO; (compressed, plain indices) of the others
-        "_entries",
         "_sizes",
         "_unique",  # whether COO is coalesced: indices sorted, none twice
-        "_own",  # whether this is a leaf: nobody else's history is in the entries
         "_known",  # what was derived from the indices: shared by all tensors with these
     )
-    __torch_function__ = staticmethod(overrides.disabled)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_s" or name == "_tr":
-            raise overrides.OtherLayout(
-                f"a tensor of layout {self._format} has no strided memory: use .to_dense()"
-            )
-        return Tensor.__getattr__(self, name)
 
     # ------------------------------------------------------------ what it is
 
     shape = property(lambda self: self._sizes, doc="The size of each dimension, a torch.Size.")
-    dtype = property(lambda self: self._entries.dtype, doc="The element type.")
     ndim = property(lambda self: len(self._sizes), doc="Number of dimensions.")
     layout = property(lambda self: self._format, doc="torch.sparse_coo, sparse_csr or sparse_csc.")
-    itemsize = property(lambda self: self._entries.itemsize, doc="Bytes of one element.")
-    device = property(lambda self: self._entries.device, doc="Where the tensor is kept.")
-    is_meta = property(lambda self: self._entries.is_meta, doc="Whether there are no values.")
-    is_cpu = property(lambda self: self._entries.is_cpu, doc="Whether this is the CPU.")
     is_sparse = property(lambda self: self._format is sparse_coo)
     is_sparse_csr = property(lambda self: self._format is sparse_csr)
-    _version = property(lambda self: self._entries._version)
 
     def size(self, dim=None):
         """The shape, or the size of dimension `dim`."""
@@ -113,12 +97,6 @@ class SparseTensor(Tensor):
     def __len__(self) -> int:
         return self._sizes[0]
 
-    def __format__(self, spec: str) -> str:
-        return object.__format__(self, spec)
-
-    def __iter__(self):
-        return iter(self.unbind(0))
-
     def is_contiguous(self, memory_format=None) -> bool:
         """False: the elements lie nowhere."""
         return False
@@ -127,73 +105,6 @@ class SparseTensor(Tensor):
         """TypeError: ask for to_dense() first."""
         raise TypeError(f"can't convert {TITLES[self._format]} layout tensor to numpy. "
                         "Use Tensor.to_dense() first.")
-
-    # ------------------------------------------------------------ history: that of the entries
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether gradients flow to the entries."""
-        return self._entries.requires_grad
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool):
-        self.requires_grad_(value)
-
-    def requires_grad_(self, requires_grad: bool = True):
-        """Start or stop collecting gradients for this leaf; its `grad` is sparse, too."""
-        if requires_grad and not self.requires_grad:
-            self._entries, self._own = self._entries.detach().requires_grad_(), True
-        elif not requires_grad:
-            self._entries.requires_grad_(False)
-        return self
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether no operation that is differentiated made this tensor."""
-        return self._own or not self.requires_grad
-
-    @property
-    def grad(self):
-        """The gradient that backward() accumulated, in the places of the entries, or None."""
-        entries = self._entries
-        if entries._grad is None or not (self._own or entries._retains):
-            return None
-        return self._gradient(entries._grad)
-
-    @grad.setter
-    def grad(self, value):
-        self._entries.grad = None if value is None else self._aligned(value)
-
-    @property
-    def grad_fn(self):
-        """The operation that made the entries, or None."""
-        return None if self._own else self._entries.grad_fn
-
-    def register_hook(self, hook):
-        """Call `hook(grad)` with the sparse gradient when it is known; it may return another."""
-
-        def on_entries(g):
-            changed = hook(self._gradient(g))
-            return None if changed is None else self._aligned(changed)
-
-        return self._entries.register_hook(on_entries)
-
-    def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
-        """Accumulate the gradient of this tensor, for a cotangent of its shape, into the leaves."""
-        from ..trace.engine import backward
-
-        backward((self,), (gradient,), retain_graph, create_graph, inputs)
-
-    def detach(self):
-        """The same memory without history."""
-        return like(self, self._entries.detach())
-
-    data = property(detach, lambda self, value: self._become(value.detach()))
-
-    def detach_(self):
-        """Cut this tensor's own history; returns it."""
-        self._entries, self._own = self._entries.detach(), False
-        return self
 
     def copy_(self, src, non_blocking: bool = False):
         """Become a copy of the sparse tensor `src`, in this dtype."""
@@ -223,34 +134,7 @@ class SparseTensor(Tensor):
         """Other entries in these places."""
         return like(self, entries)
 
-    def _parameter(self, requires_grad: bool):
-        """nn.Parameter of this: a leaf that modules register."""
-        made = self.detach()
-        made.__dict__["_is_param"] = True
-        return made.requires_grad_() if requires_grad else made
-
     # ------------------------------------------------------------ copies
-
-    def __copy__(self):
-        made = like(self, self._entries)
-        made._own = self._own
-        made.__dict__.update(self.__dict__)
-        return made
-
-    def __deepcopy__(self, memo):
-        from copy import deepcopy
-
-        if id(self) in memo:
-            return memo[id(self)]
-        if not self.is_leaf:
-            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support "
-                               "the deepcopy protocol at the moment")
-        made = memo[id(self)] = self.detach().clone()
-        if self._own:
-            made.requires_grad_()
-            made._entries._grad = deepcopy(self._entries._grad, memo)
-        made.__dict__.update(deepcopy(self.__dict__, memo))
-        return made
 
     def __reduce_ex__(self, protocol):
         parts = (*self._at, self._entries.detach())
@@ -258,25 +142,10 @@ class SparseTensor(Tensor):
         return _rebuild, (self._format, parts, tuple(self._sizes), self._unique, state)
 
 
-def _of_entries(name: str) -> None:
-    plain = getattr(Tensor, name)
-
-    def method(self, *args):
-        return plain(self._entries, *args)
-
-    method.__name__, method.__doc__ = name, plain.__doc__
-    setattr(SparseTensor, name, method)
-
-
-for _name in ("check_writable element_size is_complex is_floating_point is_inference is_signed "
-              "retain_grad").split():
-    _of_entries(_name)
-
-
 def make(form: layout, at: tuple, entries: Tensor, sizes, unique: bool = False,
          known: dict | None = None) -> SparseTensor:
     """A sparse tensor of its parts, unchecked."""
-    if not overrides.OTHERS:
+    if SparseTensor not in overrides.OTHERS:
         overrides.OTHERS.append(SparseTensor)
         from . import sparse_forms  # noqa: F401 - calls are looked up from now on
     t = new(SparseTensor)

@@ -46,9 +46,12 @@ def in_other_layout(args, kwargs):
 
 def by_layout(func, args, kwargs):
     """Call the form of a function for tensors that are not strided; NotImplementedError without one."""
+    t = in_other_layout(args, kwargs)
+    if t is not None and t.is_nested:  # its forms are in its `__torch_function__`, which somebody disabled
+        return t.__torch_function__(func, _types(args, kwargs), args, kwargs)
     form = FORMS.get(func)
     if form is None:
-        raise refused(getattr(func, "__name__", str(func)), in_other_layout(args, kwargs))
+        raise refused(getattr(func, "__name__", str(func)), t)
     return form(*args, **kwargs)
 
 
@@ -56,7 +59,7 @@ def refused(name: str, t) -> NotImplementedError:
     """The error for what has no form."""
     return NotImplementedError(
         f"{name.strip('_')}() is not implemented for tensors of layout "
-        f"{'sparse' if t is None else t.layout}: convert the tensor with .to_dense() first"
+        f"{'sparse' if t is None else t.layout}: convert the tensor with {'.to_dense()' if t is None else t._instead} first"
     )
 
 
