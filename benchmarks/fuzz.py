@@ -264,7 +264,7 @@ def plain(T, x):
 
 
 # Without elements: PyTorch leaves memory as it was, forgets to compute a shape or a dtype, forgets a row in a gradient, or reads what is not there.
-ODD_IF_EMPTY = ("multi_margin_loss", "multilabel_margin_loss", "pixel_", "lu_unpack", "'einsum'", "take_along_dim", "addmv", "instance_norm", "group_norm", "grad(T.block_diag")
+ODD_IF_EMPTY = ("multi_margin_loss", "column_stack", "multilabel_margin_loss", "pixel_", "lu_unpack", "'einsum'", "take_along_dim", "addmv", "instance_norm", "group_norm", "grad(T.block_diag")
 # Constants or steps of these are of float32 in PyTorch, also beside float64.
 FLOAT32_INSIDE = ("hardsigmoid", "ldexp", "bessel", "airy", "masked.std", "masked.var")
 # Said by PyTorch where a dtype, or a pair of them, has no kernel: Rushlight computes most of these.
