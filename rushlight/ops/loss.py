@@ -269,7 +269,7 @@ def _cross_entropy_backward(grad: Tensor, log_p: Tensor, target: IntTensor, igno
 
 def _second(g, grad, log_p, target, ignore_index):
     keep = (target != ignore_index).to(g.dtype)
-    return g * log_p.exp() * (keep / keep.sum()).unsqueeze(1) * grad
+    return g * log_p.exp() * (keep / keep.sum().clamp(min=1)).unsqueeze(1) * grad  # (all may be ignored)
 
 
 def _plain_gradient(g, out1, target, ignore_index):

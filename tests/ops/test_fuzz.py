@@ -123,6 +123,7 @@ FOUND = [
     *(f"T.autograd.grad(T.var(x := T.tensor([1.0, 2.0, {third}], requires_grad=True), correction={n}{dim}), x, create_graph=True)"
       for third in (1.5, 3.0) for n in (2, 3, 4) for dim in ("", ", dim=0")),
     "T.autograd.grad(T.var(x := T.tensor(1.0, requires_grad=True)), x, create_graph=True)[0].requires_grad",
+    "T.autograd.grad((T.autograd.grad(F.cross_entropy(x := T.ones(2, 2, requires_grad=True), T.tensor([1, 1]), ignore_index=1), x, create_graph=True)[0] ** 2).sum(), x)",
     *(f"T.cross({a}, {b})" for a, b in (("T.ones(1, 3)", "T.eye(3)"), ("T.eye(3)", "T.ones(1, 3)"), ("T.ones(3, 1)", "T.eye(3)"))),
     "T.autograd.grad(T.autograd.grad(T.logaddexp(T.full((250,), 1.5), b := T.tensor(4.62890625, dtype=T.float16, requires_grad=True)).sum(), b, create_graph=True)[0] ** 2, b)[0].isfinite()",
     "T.autograd.grad(T.nextafter(x := T.tensor([1.0, 2.0, 3.0], requires_grad=True), y := T.tensor([1.0, 3.0, 2.0], requires_grad=True)).sum(), (x, y))",
