@@ -192,7 +192,7 @@ def main():
         schedule.step()
         losses.append(loss.item())
         bar.show(loss=losses[-1])
-        if (step + 1) % every == 0:
+        if (step + 1) % every == 0 or step + 1 == args.steps:
             run.log(step=step + 1, train_loss=sum(losses) / len(losses), val_loss=validation_loss(model, val, args.length))
             run.save(step + 1)
             losses = []

@@ -111,7 +111,7 @@ def main():
     optimizer = torch.optim.Adam(network.parameters(), lr=args.lr)
     run = common.Run(args)
     step = run.resume(args, network=network, target=target, optimizer=optimizer, memory=memory)
-    evaluated = step // every
+    evaluated, loss = step // every, torch.zeros(())
     while step < args.steps:
         state, _ = env.reset(seed=1000 * args.seed + step)  # so a run that was interrupted goes on with the same episodes
         over = False
@@ -130,7 +130,7 @@ def main():
                     nn.utils.clip_grad_norm_(network.parameters(), 10.0)
                     optimizer.step()
                 target.load_state_dict(network.state_dict())
-        if step // every > evaluated:
+        if step // every > evaluated or step >= args.steps:
             evaluated = step // every
             score = evaluate(network, test_env, episodes, seed=10_000)
             run.log(step=step, exploring=exploring, loss=loss.item(), score=score)

@@ -123,7 +123,7 @@ def main():
         loss.backward()
         nn.utils.clip_grad_norm_(policy.parameters(), 0.5)
         optimizer.step()
-        if (update + 1) % every == 0:
+        if (update + 1) % every == 0 or update + 1 == args.updates:
             score = evaluate(policy, env, count, seed=500_000_000)
             run.log(update=update + 1, steps=steps, loss=loss.item(), score=score)
             solved = not args.quick and score >= args.solved and evaluate(policy, env, 100, seed=600_000_000) >= args.solved

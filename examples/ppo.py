@@ -148,7 +148,7 @@ def main():
                 nn.utils.clip_grad_norm_(policy.parameters(), 0.5)
                 optimizer.step()
         schedule.step()
-        if (update + 1) % every == 0:
+        if (update + 1) % every == 0 or update + 1 == args.updates:
             score = evaluate(policy, args.model, episodes, seed=1_000_000)
             run.log(update=update + 1, steps=(update + 1) * args.steps * args.envs, loss=loss.item(), score=score)
             goal = SOLVED[args.model]

@@ -40,3 +40,9 @@ def test_without_data_a_program_ends_in_words(load, monkeypatch, tmp_path):
     monkeypatch.setattr(common.files, "TEXT_SOURCES", {"text/plays.txt": ((tmp_path / "nowhere" / "plays.txt").as_uri(), "")})
     with pytest.raises(SystemExit, match="(?s)plays.txt was not found in .*fetching it failed.*nowhere"):
         common.data_path("text/plays.txt")
+
+
+@pytest.mark.parametrize("name, few", [("char_lm", "--steps 7 --write 5"), ("dqn", "--steps 60"), ("policy_gradient", "--updates 2"), ("ppo", "--updates 1")])
+def test_a_run_of_few_steps_has_a_result(example, name, few):
+    made = example(name, "--quick", *few.split())
+    assert made["history"] and made["result"]["framework"] == "Rushlight"
