@@ -90,12 +90,14 @@ class Categorical(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._check(value)
-        logits, batch = self.logits, self._batch_shape
+        logits, batch, index = self.logits, self._batch_shape, value.long()
+        if not value.shape:  # as in a policy's loop: one view
+            return logits.gather(-1, index.expand(*batch, 1)).squeeze(-1)
         if value.shape != batch:  # most often one of them has the common shape already
-            shape = torch.broadcast_shapes(value.shape, batch) if value.shape else batch
-            value = value if value.shape == shape else value.expand(shape)
+            shape = torch.broadcast_shapes(value.shape, batch)
+            index = index if value.shape == shape else index.expand(shape)
             logits = logits if batch == shape else logits.expand(*shape, self._num_events)
-        return logits.gather(-1, value.long().unsqueeze(-1)).squeeze(-1)
+        return logits.gather(-1, index.unsqueeze(-1)).squeeze(-1)
 
     def entropy(self) -> Tensor:
         logits = self.logits.clamp(min=torch.finfo(self.logits.dtype).min)  # 0 * -inf is 0

@@ -506,7 +506,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
         raise RuntimeError(
             "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
         )
-    made = _multinomial(input.detach(), num_samples, replacement, generator)
+    made = _multinomial(input, num_samples, replacement, generator)
     return made if out is None else write_out("multinomial", made, out)
 
 
