@@ -12,15 +12,15 @@ import rushlight as torch
 from .nested_tensor import (
     FORMS,
     NestedTensor,
-    _inner,
-    _of_operand,
-    _whole,
     each,
+    inner_dim,
     jagged,
     like,
+    operand_of,
     packed,
     padded,
     strided,
+    without_holes,
 )
 from .ops.rules import wrap_dim
 from .ops.sparse_tensor import constant
@@ -94,7 +94,7 @@ def _equal(func, input, other):
 # ---------------------------------------------------------------- reductions
 
 NEUTRAL = {"sum": 0, "mean": 0, "prod": 1, "any": False, "all": True}  # of the others, the dtype's least or largest number
-HIGHEST = "min amin argmin"
+HIGHEST = ("min", "amin", "argmin")
 
 
 def _neutral(name: str, dtype: Any) -> Any:
@@ -102,8 +102,8 @@ def _neutral(name: str, dtype: Any) -> Any:
         return NEUTRAL[name]
     if dtype.category < FLOAT:
         limits = iinfo(dtype)
-        return limits.max if name in HIGHEST.split() else limits.min
-    return float("inf") if name in HIGHEST.split() else -float("inf")
+        return limits.max if name in HIGHEST else limits.min
+    return float("inf") if name in HIGHEST else -float("inf")
 
 
 @form("sum", "mean", "prod", "amax", "amin", "max", "min", "argmax", "argmin", "any", "all")
@@ -142,7 +142,7 @@ def _softmax(func, input, dim=None, _stacklevel=3, dtype=None):
         raise refuse(func.__name__, "reducing across the batch dimension")
     if t._ragged is None or at != t._ragged_idx:
         return mapped(t, func, at - 1, dtype=dtype)
-    _whole(t, func.__name__)
+    without_holes(t, func.__name__)
     return like(t, packed(t, func(padded(t, -float("inf")), dim=at, dtype=dtype)))
 
 
@@ -205,7 +205,7 @@ def _matmul(func, input, other):
         return like(t, torch.matmul(t._entries, dense) if t is a else torch.matmul(dense, t._entries))
     if dense.ndim != n or n < 3:
         raise wrong
-    _whole(t, func.__name__)
+    without_holes(t, func.__name__)
     return like(t, packed(t, torch.matmul(padded(a, 0), b) if t is a else torch.matmul(a, padded(b, 0))))
 
 
@@ -223,7 +223,7 @@ def _attention(func, query, key, value, attn_mask=None, dropout_p=0.0, is_causal
         raise RuntimeError(f"{name}(): expects jagged tensors of size (batch, heads, ragged, features), key and value of the same "
                            "offsets: transpose(1, 2) them")
     for x in given:
-        _whole(x, name)
+        without_holes(x, name)
     q, k, v = [padded(x, 0) for x in given]
     _, there, _ = key._ragged.padding(k.shape[-2])
     mask = there.reshape(len(there), *[1] * (k.ndim - 2), -1)
@@ -263,7 +263,7 @@ def _mt(func, input):
 
 @form("flatten")
 def _flatten(func, input, start_dim=0, end_dim=-1):
-    first, last = [_inner(input, d, "flatten") for d in (start_dim, end_dim)]
+    first, last = [inner_dim(input, d, "flatten") for d in (start_dim, end_dim)]
     r = input._ragged_idx - 1
     if input._ragged is None:
         return each(input, lambda c: c.flatten(first, last))
@@ -274,7 +274,7 @@ def _flatten(func, input, start_dim=0, end_dim=-1):
 
 @form("unflatten")
 def _unflatten(func, input, dim, sizes):
-    at = _inner(input, dim, "unflatten")
+    at = inner_dim(input, dim, "unflatten")
     if input._ragged is None:
         return each(input, lambda c: c.unflatten(at, sizes))
     r = input._ragged_idx
@@ -312,7 +312,7 @@ def _expand(func, input, *sizes):
 
 @form("unsqueeze")
 def _unsqueeze(func, input, dim):
-    at = _inner(input, dim, "unsqueeze", input.ndim + 1, True)
+    at = inner_dim(input, dim, "unsqueeze", input.ndim + 1, True)
     if input._ragged is None:
         return each(input, lambda c: c.unsqueeze(at))
     r = input._ragged_idx
@@ -321,7 +321,7 @@ def _unsqueeze(func, input, dim):
 
 @form("squeeze")
 def _squeeze(func, input, dim):
-    at = _inner(input, dim, "squeeze")
+    at = inner_dim(input, dim, "squeeze")
     if input._ragged is None:
         return each(input, lambda c: c.squeeze(at))
     made = input._entries.squeeze(at)
@@ -332,7 +332,7 @@ def _squeeze(func, input, dim):
 @form("chunk")
 def _chunk(func, input, chunks, dim=0):
     if wrap_dim(dim, input.ndim):
-        return mapped(input, func, _inner(input, dim, "chunk"), chunks)
+        return mapped(input, func, inner_dim(input, dim, "chunk"), chunks)
     parts, n = input.unbind(), -(-input.size(0) // chunks)
     build = strided if input._ragged is None else jagged
     return tuple(build(parts[i : i + n]) for i in range(0, len(parts), n))
@@ -340,7 +340,7 @@ def _chunk(func, input, chunks, dim=0):
 
 @form("split", "split_with_sizes")
 def _split(func, input, split_size, dim=0):
-    return mapped(input, func, _inner(input, dim, func.__name__), split_size)
+    return mapped(input, func, inner_dim(input, dim, func.__name__), split_size)
 
 
 @form("narrow")
@@ -349,15 +349,15 @@ def _narrow(func, input, dim, start, length):
         return strided(input.unbind()[start : start + length])
     if input._ragged is None:
         raise RuntimeError(f"narrow(): only dim=0 is supported for nested tensors of strided layout, not {dim}")
-    return mapped(input, lambda x, dim: x.narrow(dim, start, length), _inner(input, dim, "narrow"))
+    return mapped(input, lambda x, dim: x.narrow(dim, start, length), inner_dim(input, dim, "narrow"))
 
 
 @form("select")
 def _select(func, input, dim, index):
     if wrap_dim(dim, input.ndim) == 0:
         return input.unbind()[index]
-    _whole(input, "select")
-    at = _inner(input, dim, "select")
+    without_holes(input, "select")
+    at = inner_dim(input, dim, "select")
     return mapped(input, lambda x, dim: x.select(dim, index), at, idx=input._ragged_idx - (at < input._ragged_idx - 1))
 
 
@@ -381,7 +381,7 @@ def _cat(func, tensors, dim=0):
     if t._ragged is None and all(isinstance(x, NestedTensor) and x._ragged is None for x in tensors):
         if wrap_dim(dim, t.ndim) == 0:
             return strided([c for x in tensors for c in x.unbind()])
-        at = _inner(t, dim, "cat")
+        at = inner_dim(t, dim, "cat")
         return strided([torch.cat(parts, at) for parts in zip(*[x.unbind() for x in tensors], strict=True)])
-    at = _inner(t, dim, "cat")
-    return like(t, func([_of_operand(t, x) for x in tensors], at))
+    at = inner_dim(t, dim, "cat")
+    return like(t, func([operand_of(t, x) for x in tensors], at))

@@ -281,7 +281,7 @@ def padded(t: NestedTensor, padding: float, output_size: Any = None) -> Tensor:
             raise RuntimeError("Value in output_size is less than NestedTensor padded size. Truncation is not supported.")
         widths = [[w for n, full in zip(reversed(s), reversed(to), strict=True) for w in (0, full - n)] for s in t._shapes]
         return torch.stack([F.pad(c, w, value=padding) for c, w in zip(t.unbind(), widths, strict=True)])
-    _whole(t, "to_padded_tensor")
+    without_holes(t, "to_padded_tensor")
     r, sizes = t._ragged_idx, t._ragged.sizes
     n = int(max(sizes, default=0)) if output_size is None else output_size[r]
     position, there, _ = t._ragged.padding(n)
@@ -307,12 +307,12 @@ def _only_jagged(t: NestedTensor, name: str) -> Ragged:
     return t._ragged
 
 
-def _whole(t: NestedTensor, name: str) -> None:
+def without_holes(t: NestedTensor, name: str) -> None:
     if t._ragged is not None and t._ragged.lengths is not None:
         raise RuntimeError(f"{name}(): not supported for nested tensors with holes: call contiguous() first")
 
 
-def _inner(t: NestedTensor, dim: int, name: str, ndim: int = 0, through: bool = False) -> int:
+def inner_dim(t: NestedTensor, dim: int, name: str, ndim: int = 0, through: bool = False) -> int:
     """The dimension of the entries (or components) that `dim` is; RuntimeError for the batch's and the ragged one."""
     at = wrap_dim(dim, ndim or t.ndim)
     if at == 0 or at == t._ragged_idx and t._ragged is not None and not through:
@@ -342,7 +342,7 @@ less less_equal greater greater_equal logical_and logical_or logical_xor bitwise
 """.split())
 
 
-def _of_operand(t: NestedTensor, x: Any) -> Any:
+def operand_of(t: NestedTensor, x: Any) -> Any:
     """An operand of an elementwise function with `t`, so that it broadcasts to the entries of `t`."""
     if not isinstance(x, Tensor) or not x.is_nested and not x.ndim:
         return x
@@ -366,7 +366,7 @@ def _of_operand(t: NestedTensor, x: Any) -> Any:
         return x
     if not own or x.shape[0] != t.size(0):
         raise wrong
-    _whole(t, "broadcasting")
+    without_holes(t, "broadcasting")
     if x.shape[r] == 1:
         return x.squeeze(r).movedim(0, r - 1).index_select(r - 1, t._ragged.rows)
     if x.shape[r] != max(t._ragged.sizes):
@@ -384,7 +384,7 @@ def elementwise(func: Callable, args: tuple, kwargs: dict) -> Any:
     in_place = func.__name__.endswith("_")
     if in_place and args[0].__class__ is not NestedTensor:
         raise RuntimeError(f"{func.__name__}() cannot write a nested tensor into a dense one")
-    result = func(*[_of_operand(t, x) for x in args], **{k: _of_operand(t, x) for k, x in kwargs.items()})
+    result = func(*[operand_of(t, x) for x in args], **{k: operand_of(t, x) for k, x in kwargs.items()})
     if in_place or result is t._entries:
         return t
     return like(t, result) if isinstance(result, Tensor) else result

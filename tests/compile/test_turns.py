@@ -145,8 +145,9 @@ def test_a_forked_child_has_python_s_own_interval_and_all_threads():
 def test_nobody_waits_while_the_compiler_is_in_llvm(monkeypatch):
     from rushlight.compile.llvm import objects
 
-    monkeypatch.setattr(turns, "_thread", [threading.get_ident(), 0.0])
+    background.wait()
+    monkeypatch.setattr(turns, "_thread", turns._thread[:])
+    turns.begin()
     monkeypatch.setattr(turns, "_owing", [True])
-    monkeypatch.setattr(objects, "BEFORE_LLVM", [turns.away])
     objects.compile_text("define void @f() {\n ret void\n}\n")
     assert turns._owing == [False] and turns._done.acquire(False)

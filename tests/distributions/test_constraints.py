@@ -90,3 +90,17 @@ def test_refusals():
 def test_names():
     theirs = torch.distributions.constraints
     assert sorted(theirs.__all__) == sorted(rushlight.distributions.constraints.__all__)
+
+
+@pytest.mark.parametrize("value", [0.1, 0.2, 0.3, 0.30000001, 0.9])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_value_without_dims_is_compared_in_its_dtype(value, dtype):
+    """Validation looks at NumPy's number: a bound is rounded as it is for an array."""
+    answers = []
+    for T in (torch, rushlight):
+        made = T.distributions.Uniform(T.tensor(0.1, dtype=getattr(T, dtype)), T.tensor(0.3, dtype=getattr(T, dtype)))
+        region = T.distributions.constraints.interval(0.1, 0.3)
+        x = T.tensor(value, dtype=getattr(T, dtype))
+        answers.append((bool(region.check(x)), made.support.check(x).item()))
+    assert answers[0] == answers[1]
+    assert rushlight.distributions.constraints.holds(region, x) == answers[0][0]

@@ -7,6 +7,8 @@ import pytest
 import torch
 from oracle import Given, check, check_error, find
 
+import rushlight
+
 rng = np.random.default_rng(10)
 SIZES = [(0,), (1,), (5,), (15,), (16,), (17,), (3, 11), (8, 16), (2, 0, 3), (), (1000,)]
 FLOATS = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
@@ -127,6 +129,22 @@ def test_multinomial(replacement):
         for count in (1, 3, 5):
             same("multinomial", weights, count, replacement)
             same("Tensor.multinomial", weights.astype(np.float32), count, replacement=replacement)
+
+
+def test_one_of_few_weights_is_the_one_that_pytorch_draws():
+    """Drawn in Python's numbers; also of weights that are equal, zero, or of one element."""
+    r = np.random.default_rng(0)
+    for seed in range(300):
+        weights = r.random([(2,), (1, 2), (3, 4), (5,), (2, 8), (1, 1)][seed % 6]).astype(["float32", "float64"][seed % 2])
+        if seed % 5 == 0:
+            weights = np.ceil(weights * 3) / 3
+        if seed % 7 == 0 and weights.shape[-1] > 1:
+            weights[..., 0] = 0
+        drawn = []
+        for T in (torch, rushlight):
+            T.manual_seed(seed)
+            drawn.append((T.multinomial(T.tensor(weights), 1, bool(seed % 3)).tolist(), T.rand(1).item()))
+        assert drawn[0] == drawn[1], weights
 
 
 DROPOUTS = [("dropout", (3, 7)), ("dropout", (5,)), ("dropout", (64,)), ("dropout1d", (3, 4, 5)),
