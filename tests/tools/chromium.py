@@ -37,11 +37,12 @@ class Page:
                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(down)
         os.close(up)
-        self._rest, self._count, self._session = b"", 0, None
+        self._rest, self._count, self._session, self._loaded = b"", 0, None, set()
         target = next(t for t in self._call("Target.getTargets")["targetInfos"] if t["type"] == "page")
         self._session = self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self._call(f"{domain}.enable")
+        self._call("Page.setLifecycleEventsEnabled", enabled=True)
         return self
 
     def __exit__(self, *error):
@@ -63,7 +64,17 @@ class Page:
                 raise ConnectionError(f"Chromium has ended with status {self._process.wait()}")
             self._rest += part
         first, _, self._rest = self._rest.partition(b"\0")
-        return json.loads(first)
+        message = json.loads(first)
+        what = message.get("params", {})
+        match message.get("method"):
+            case "Runtime.exceptionThrown":
+                found = what["exceptionDetails"]
+                self.problems.append(found.get("exception", {}).get("description") or found["text"])
+            case "Log.entryAdded" if what["entry"]["level"] == "error":
+                self.problems.append(what["entry"]["text"])
+            case "Page.lifecycleEvent" if what["name"] == "load":
+                self._loaded.add(what["loaderId"])
+        return message
 
     def _call(self, method: str, **parameters) -> dict:
         self._count += 1
@@ -77,15 +88,12 @@ class Page:
                 if "error" in m:
                     raise RuntimeError(f"{method}: {m['error']}")
                 return m["result"]
-            if m.get("method") == "Runtime.exceptionThrown":
-                found = m["params"]["exceptionDetails"]
-                self.problems.append(found.get("exception", {}).get("description") or found["text"])
-            elif m.get("method") == "Log.entryAdded" and m["params"]["entry"]["level"] == "error":
-                self.problems.append(m["params"]["entry"]["text"])
 
     def go(self, address: str) -> None:
-        """Open an address."""
-        self._call("Page.navigate", url=address)
+        """Open an address, and wait until its document has been read whole."""
+        loader = self._call("Page.navigate", url=address)["loaderId"]
+        while loader not in self._loaded:
+            self._message()
 
     def prefer(self, scheme: str) -> None:
         """Emulate a preference: "dark" or "light"."""
