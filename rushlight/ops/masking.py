@@ -61,7 +61,8 @@ def masked_fill(input: Tensor, mask: Tensor, value):
     if not isinstance(value, TensorType):
         value = fit(value, input.dtype)
     elif value.is_complex() and not input.is_complex():
-        value = fit(value.item(), input.dtype)
+        fit(value.item(), input.dtype)  # refuses imaginary parts
+        value = value.real
     return _masked_fill(input, mask, value)
 
 

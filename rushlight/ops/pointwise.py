@@ -423,16 +423,25 @@ def fmin(input: Tensor, other: Tensor):
 @op(
     rules.broadcast_float,
     gradient={
-        "input": lambda g, input, other: g * other / (input * input + other * other),
-        "other": lambda g, input, other: -g * input / (input * input + other * other),
+        "input": lambda g, input, other: g * other / _squares(g, input, other),
+        "other": lambda g, input, other: -g * input / _squares(g, input, other),
     },
     aliases=("arctan2",),
     **ARITHMETIC,
     numbers="",
 )
 def atan2(input: Tensor, other: Tensor):
-    """The angle of the point (other, input)."""
+    """The angle of the point (other, input).
+
+    Gradients beside integers are those of their values; PyTorch squares them in their dtype, where they wrap.
+    """
     return np.arctan2(input, other)
+
+
+def _squares(g, input, other):
+    """`input^2 + other^2`, of integers in the gradient's dtype."""
+    x, y = [x if x.is_floating_point() else x.to(g.dtype) for x in (input, other)]
+    return x * x + y * y
 
 
 @op(

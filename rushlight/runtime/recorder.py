@@ -9,8 +9,7 @@ which this must agree with, and an unknown edge to `record.missed`.
 has had a hand in becomes a leaf along the first edge. `bring` asks it and then `segments.enter` itself.
 
 A *binding* is a table of words for one operator: the operator, its Python function, its number of arguments,
-flags, and the kind of each argument. Words and offsets of objects are CPython's (`layout` reads them out of its
-own tables and looks whether they are right). As in `hot.py`, nothing that could let another thread run is
+flags, and the kind of each argument. As in `hot.py`, nothing that could let another thread run is
 called between the lookup and the end, and the new handle is made first, since that may collect garbage; so may
 making a key, after which the position must be where it was.
 """
@@ -18,9 +17,9 @@ making a key, after which the position must be where it was.
 from __future__ import annotations
 
 import ctypes
-import sys
 
 from .launch import python_function, python_method
+from .objects import HELPERS, name_objects
 
 MOST = 12  # arguments of an operator
 METHODS = 40  # trampolines: methods of Tensor that know their operator by their number
@@ -29,59 +28,18 @@ FINISH, VIEW = 1, 2  # flags: the Python function `finish` makes the result; its
 _HEAD = 4  # words of a binding before the kinds
 # objects in @objects; position: of the thread that last recorded here
 _FIELDS = ("tensor", "parameter", "float", "int", "none", "leaf", "finish", "tuple", "no_grad", "true_leaf", "true",
-           "false", "enter", "position", "missed")
+           "false", "enter", "position", "missed", "entered")
 
 _TEXT = """
 declare ptr @PyType_GenericAlloc(ptr, i64)
 declare i64 @PyThread_get_thread_ident()
-declare ptr @PyLong_AsVoidPtr(ptr)
-declare i32 @PyList_Append(ptr, ptr)
 declare i32 @PyObject_RichCompareBool(ptr, ptr, i32)
 declare ptr @PyDict_GetItemWithError(ptr, ptr)
-declare ptr @PyTuple_New(i64)
-declare void @Py_IncRef(ptr)
-declare void @Py_DecRef(ptr)
 declare void @PyErr_Clear()
 declare ptr @PyErr_Occurred()
 declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
-declare ptr @PyObject_CallFunctionObjArgs(ptr, ...)
 
-@objects = global [16 x ptr] zeroinitializer
 @methods = global [{methods} x ptr] zeroinitializer
-
-define internal ptr @object(i64 %i) alwaysinline {{
-  %p = getelementptr [16 x ptr], ptr @objects, i64 0, i64 %i
-  %x = load ptr, ptr %p
-  ret ptr %x
-}}
-
-define internal ptr @at(ptr %base, i64 %offset) alwaysinline {{
-  %p = getelementptr i8, ptr %base, i64 %offset
-  %x = load ptr, ptr %p
-  ret ptr %x
-}}
-
-define internal i64 @word(ptr %base, i64 %i) alwaysinline {{
-  %p = getelementptr i64, ptr %base, i64 %i
-  %x = load i64, ptr %p
-  ret i64 %x
-}}
-
-define internal ptr @or_none(ptr %base, i64 %offset, ptr %none) alwaysinline {{
-  %x = call ptr @at(ptr %base, i64 %offset)
-  %unset = icmp eq ptr %x, null
-  %y = select i1 %unset, ptr %none, ptr %x
-  ret ptr %y
-}}
-
-define internal void @set(ptr %base, i64 %offset, ptr %x) alwaysinline {{
-  %p = getelementptr i8, ptr %base, i64 %offset
-  %old = load ptr, ptr %p
-  call void @Py_IncRef(ptr %x)
-  store ptr %x, ptr %p
-  call void @Py_DecRef(ptr %old)
-  ret void
-}}
 
 define internal i1 @is_mine(ptr %tr) {{
   %owner = call ptr @at(ptr %tr, i64 {thread})
@@ -182,11 +140,8 @@ other:
   ret ptr null
 }}
 
-define internal ptr @bring(ptr %tr, ptr %x) {{
+define internal ptr @bring_usual(ptr %tr, ptr %x) {{
 entry:
-  %unknown = icmp eq ptr %tr, null
-  br i1 %unknown, label %other, label %asked
-asked:
   %mine = call i1 @is_mine(ptr %tr)
   br i1 %mine, label %memory, label %other
 memory:
@@ -198,9 +153,23 @@ exposure:
   %exposed = call ptr @at(ptr %storage, i64 {exposed})
   %false = call ptr @object(i64 11)
   %private = icmp eq ptr %exposed, %false
-  br i1 %private, label %fast, label %python
+  br i1 %private, label %fast, label %other
 fast:
   %v = call ptr @enter_leaf(ptr %tr, ptr %x, ptr %storage)
+  ret ptr %v
+other:
+  ret ptr null
+}}
+
+define internal ptr @bring(ptr %tr, ptr %x) {{
+entry:
+  %unknown = icmp eq ptr %tr, null
+  br i1 %unknown, label %other, label %asked
+asked:
+  %mine = call i1 @is_mine(ptr %tr)
+  br i1 %mine, label %usual, label %other
+usual:
+  %v = call ptr @bring_usual(ptr %tr, ptr %x)
   %entered = icmp ne ptr %v, null
   br i1 %entered, label %done, label %python
 done:
@@ -225,6 +194,39 @@ read:
   ret ptr %w
 other:
   ret ptr null
+}}
+
+define ptr @entered(ptr %self, ptr %given, i64 %count) {{
+entry:
+  %tr = load ptr, ptr %given
+  %xp = getelementptr ptr, ptr %given, i64 1
+  %x = load ptr, ptr %xp
+  %c = call ptr @at(ptr %x, i64 8)
+  %type = call ptr @object(i64 0)
+  %parameter = call ptr @object(i64 1)
+  %is_t = icmp eq ptr %c, %type
+  %is_p = icmp eq ptr %c, %parameter
+  %is = or i1 %is_t, %is_p
+  br i1 %is, label %tensor, label %python
+tensor:
+  %its = call ptr @at(ptr %x, i64 {_tr})
+  %here = icmp eq ptr %its, %tr
+  br i1 %here, label %done, label %elsewhere
+elsewhere:
+  %none = call ptr @object(i64 4)
+  %outside = icmp eq ptr %its, %none
+  br i1 %outside, label %usual, label %python
+usual:
+  %v = call ptr @bring_usual(ptr %tr, ptr %x)
+  %in = icmp ne ptr %v, null
+  br i1 %in, label %done, label %python
+done:
+  call void @Py_IncRef(ptr %x)
+  ret ptr %x
+python:
+  %plain = call ptr @object(i64 15)
+  %told = call ptr @PyObject_Vectorcall(ptr %plain, ptr %given, i64 2, ptr null)
+  ret ptr %told
 }}
 
 define internal ptr @step(ptr %binding, ptr %given, i64 %count) {{
@@ -535,41 +537,13 @@ define ptr @method_{k}(ptr %self, ptr %other) {{
 """
 
 
-def layout(**classes) -> dict[str, int] | None:
-    """Offsets of slots by name, for the slots named in `classes` ({name: class}); None where Python differs.
-
-    Read from the descriptors of CPython; a look at an object tells whether they are right.
-    """
-    if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
-        return None
-    found = {}
-    for name, kind in classes.items():
-        member = ctypes.c_void_p.from_address(id(kind.__dict__[name]) + 40).value
-        at = None if member is None else ctypes.c_ssize_t.from_address(member + 16).value
-        sample, mark = object.__new__(kind), object()
-        setattr(sample, name, mark)
-        if at is None or not 16 <= at < kind.__basicsize__:
-            return None
-        if ctypes.c_void_p.from_address(id(sample) + at).value != id(mark):
-            return None
-        found[name] = at
-    return found
-
-
-def _tuples_as_expected() -> bool:
-    mark = object()
-    pair = (None, mark)
-    words = (ctypes.c_void_p * 5).from_address(id(pair))
-    return words[1] == id(tuple) and words[2] == 2 and words[4] == id(mark)
-
-
 def text(offsets: dict[str, int]) -> str:
     """The module's text for slots that lie at `offsets`."""
-    main = _TEXT.format(most=MOST, most1=MOST + 1, methods=METHODS, head=_HEAD, before=_HEAD - 1, **offsets)
+    main = HELPERS + _TEXT.format(most=MOST, most1=MOST + 1, methods=METHODS, head=_HEAD, before=_HEAD - 1, **offsets)
     return main + "".join(_METHOD.format(k=k, methods=METHODS) for k in range(METHODS))
 
 
-EXPORTS = ("record", "objects", "methods", *(f"method_{k}" for k in range(METHODS)))
+EXPORTS = ("record", "entered", "objects", "methods", *(f"method_{k}" for k in range(METHODS)))
 
 
 class NativeRecorder:
@@ -579,13 +553,11 @@ class NativeRecorder:
         self._code = code
         self._held: list = []
         self._methods = 0
-        if not _tuples_as_expected():
-            raise ValueError("tuples lie in memory in another way than CPython's")
-        table = (ctypes.c_void_p * 16).from_address(code["objects"])
-        for i, name in enumerate(_FIELDS):
-            if name in objects:
-                self._held.append(objects[name])
-                table[i] = id(objects[name])
+        self._held.append(name_objects(code["objects"], _FIELDS, objects))
+
+    def entered(self):
+        """`segments.entered`."""
+        return python_function("entered", self._code["entered"])
 
     def _binding(self, op, python, kinds: list[int], flags: int):
         words = (ctypes.c_void_p * (_HEAD + len(kinds)))(id(op), id(python), len(kinds), flags, *kinds)

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from . import overrides, trie
+from . import overrides, segments, trie
 from .plan import make_plan, op_node, rule_saves
 from .record import needed_rules, site
-from .segments import end_segment, enter, entered
+from .segments import end_segment, enter
 from .sweep import ANOMALY, fitted, handles_here, handles_of, hooked, sweep, total
 from .tensor import Tensor
 from .trie import (
@@ -253,9 +253,9 @@ def _sweep_segment(tr, segment, seeds, wanted, retain, create):
         held = handles_of(segment, plan, create)
     saves = ()
     if segment is not None:
-        held = {n: entered(tr, h) for n, h in held.items()}
+        held = {n: segments.entered(tr, h) for n, h in held.items()}
         saves = tuple([h._s for h in held.values()])
-    seeds = [(n, g if g is None else entered(tr, g)) for n, g in seeds]
+    seeds = [(n, g if g is None else segments.entered(tr, g)) for n, g in seeds]
     cotangents = tuple([None if g is None else g._s for _, g in seeds])
     key = None
     if not hooks and not ANOMALY[0]:

@@ -6,34 +6,35 @@ function keeps its Python signature and calls native code; Python's operators (`
 
 from __future__ import annotations
 
-from ..runtime import recorder
-from . import autocast, hot, overrides
+from ..runtime import ending, objects, recorder
+from . import autocast, hot, overrides, segments
 from .forms import finish
 from .operator import LIST, OPERATORS, OPTIONAL, RUNTIME, SCALAR, TENSOR, Operator
 from .record import Parameter, Tensor, missed
-from .segments import enter
 from .trie import LEAF, NO_GRAD, TRUE_LEAF, Node, Position, Storage
 
 SLOTS = {name: kind for kind, names in (
     (Tensor, "_s _tr _base _storage _buf _history"),
     (Position, "st ts scalars thread serial leaves bufs"),
-    (Node, "first_key first next op m rg grad_on"),
+    (Node, "first_key first next op m rg grad_on call"),
     (Storage, "exposed recorder segment node"),
 ) for name in names.split()}
 
 
 def install(load) -> None:
     """Let native code take over, unless this Python lays out its objects in another way. load: of the compiler."""
-    offsets = recorder.layout(**SLOTS)
-    if offsets is None:
+    offsets = objects.layout(**SLOTS)
+    if offsets is None or not objects.as_expected():
         return
     code = load(recorder.text(offsets), recorder.EXPORTS)
-    objects = {
-        "tensor": Tensor, "parameter": Parameter, "float": float, "int": int, "none": None, "leaf": LEAF,
+    named = {
+        "tensor": Tensor, "parameter": Parameter, "float": float, "int": int, "none": None, "leaf": LEAF, "zero": 0,
         "finish": finish, "tuple": tuple, "no_grad": NO_GRAD, "true_leaf": TRUE_LEAF, "true": True, "false": False,
-        "enter": enter, "missed": missed,
+        "enter": segments.enter, "entered": segments.entered, "missed": missed, "moved": segments.moved,
     }
-    hot.NATIVE[0] = native = _Native(recorder.NativeRecorder(code, objects))
+    hot.NATIVE[0] = native = _Native(recorder.NativeRecorder(code, named))
+    segments.entered = native.made.entered()
+    segments.live, segments.detach = ending.functions(load(ending.text(offsets), ending.EXPORTS), named)
     for o in list(OPERATORS.values()):
         for bare in (False, True):
             if hot.compiled(o, bare):

@@ -191,30 +191,33 @@ def _snapshot(tr, t, storage, buf):
 # ---------------------------------------------------------------- running
 
 
-def _unreferenced() -> int:
-    """The reference count of a tensor that only a variable holds."""
-    t = [object()].pop()
-    return getrefcount(t)
+def _listed() -> int:
+    """The reference count of a tensor that only a list holds."""
+    ts = [object()]
+    return getrefcount(ts[0])
 
 
-UNREFERENCED = _unreferenced()
+LISTED = _listed()
 
 
-def _live(tr):
-    """The handles that somebody else holds, leaves and what was made; the segment forgets the others.
+def live(tr):
+    """(leaves, what was made, nodes of what was made): the handles that somebody else holds; the segment forgets the others.
 
-    The last ones first: a view holds its base, which must not live on because of it.
+    The last ones first: a view holds its base, which must not live on because of it. What goes away may run a
+    destructor that records, or ends this segment; so the list is whole at any time, and who asks looks at `tr` after it.
+    (Native code takes over, as for `detach` and `entered`: see `native_hot.py`.)
     """
     ts, leaves, made = tr.ts, [], []
-    while ts:
-        t = ts.pop()
-        if getrefcount(t) > UNREFERENCED and t._tr is tr:
+    i = len(ts)
+    while i:
+        i = min(i, len(ts)) - 1
+        if i >= 0 and getrefcount(ts[i]) == LISTED:
+            ts[i] = None
+    for t in ts:
+        if t is not None and t._tr is tr:
             (leaves if t._s.op is LEAF else made).append(t)
-    leaves.reverse()
-    made.reverse()
-    ts += leaves
-    ts += made
-    return leaves, made
+    ts[:] = leaves + made
+    return leaves, made, tuple([t._s for t in made])
 
 
 def drop_dead(tr) -> None:
@@ -222,7 +225,7 @@ def drop_dead(tr) -> None:
 
     For a segment that runs at once; a deferred one has no arrays yet.
     """
-    _live(tr)
+    live(tr)
     tr.prune_at = tr.st.nbytes + trie.PRUNE_BYTES
 
 
@@ -312,10 +315,13 @@ def run_pending(tr) -> None:
     """Execute what the running segment has deferred; its live handles get their arrays."""
     if tr.immediate:
         return
-    _, made = _live(tr)
+    serial = tr.serial
+    _, made, wanted = live(tr)
     st = tr.st
+    if tr.serial != serial or tr.immediate:
+        return run_pending(tr)  # a destructor has recorded
     if st.slot >= 0:
-        execute(tr, st, tuple([t._s for t in made]), made, False)
+        execute(tr, st, wanted, made, False)
     tr.immediate = True
     tr.executed = st.slot
 
@@ -392,19 +398,22 @@ def end_segment(tr) -> None:
             return
         arrays = None
         if not tr.immediate:
-            leaves, made = _live(tr)
-            wanted = tuple([t._s for t in made])
+            serial = tr.serial
+            leaves, made, wanted = live(tr)
+            st = tr.st
+            if tr.serial != serial or tr.immediate:  # a destructor has recorded
+                return end_segment(tr) if tr.serial == serial else None
             program = execute(tr, st, wanted, made)
             if program.facts is None:
-                program.facts = _Facts(wanted, program.saved)
+                program.facts = _Facts(wanted, program.saved, len(tr.leaves))
             _close(tr, leaves, made, program.facts)
         else:
             if tier0.NANS[0] is not None:
-                leaves, made = _live(tr)
+                leaves, made, _ = live(tr)
                 arrays = [t._buf for t in leaves + made]
-            live = [t for t in tr.ts if t._tr is tr]
-            _note_likeness(st, len(live))
-            _restart(tr, live)
+            handles = [t for t in tr.ts if t is not None and t._tr is tr]
+            _note_likeness(st, len(handles))
+            _restart(tr, handles)
         if not st.frozen:
             ENDS.pop(st, None)
             ENDS[st] = None
@@ -436,30 +445,15 @@ def _close(tr, leaves, made, facts) -> None:
 
     leaves, made: the handles. facts: what happens to those that were made.
     """
-    for t in leaves:
-        if t._tr is tr:  # (it may be listed twice)
-            t._tr, t._s = None, t._s.call
     hooks = tr.hooks
     segment = new(Segment) if facts.history or hooks else None
-    for t, (node, v, offset) in zip(made, facts.endings, strict=True):
-        if t._tr is not tr:
-            continue
-        t._tr = None
-        t._history = (segment, v) if v is not None else None
-        if offset and t._base is not None and not t._base._s.rg:
-            # as `record._view_at_once` does: a loop over parts of a tensor is one path, wherever they lie in it
-            t._offset, node = t._offset + offset, idle(at_offset(node.m, 0), None if trie.in_inference(t._s) else False)
-        t._s = node
+    kept = detach(tr, leaves, made, facts.endings, segment, facts.saves)
     if segment is not None:
         segment.final, segment.hooks, segment.serial, segment.versions = tr.st, hooks, tr.serial, {}
         segment.freed = tr.st.freed
         segment.saved = tr.saved if tr.saved is not None else {}
-        held, outside = facts.held, tr.leaves
-        segment.leaves = [  # just what the history can ask for
-            x if i in held or not (isinstance(x, Held) and not x._s.rg) else None
-            for i, x in enumerate(outside)
-        ]
-        _note_versions(segment, outside, held)
+        segment.leaves = kept
+        _note_versions(segment, kept, facts.held)
         for i, saved in facts.shared:
             storage = made[i].storage_identity()  # (the tensor itself would make a cycle)
             for v in saved:
@@ -468,17 +462,51 @@ def _close(tr, leaves, made, facts) -> None:
     tr.start()
 
 
+def detach(tr, leaves, made, endings, segment, saves):
+    """Take handles out of the segment that ended. endings, saves: see `_Facts`.
+
+    Returns the segment's leaves (None for those that its history cannot ask for), or None if it has no history.
+    """
+    for t in leaves:
+        if t._tr is tr:  # (it may be listed twice)
+            t._tr, t._s = None, t._s.call
+    for t, (node, v, offset) in zip(made, endings, strict=True):
+        if t._tr is not tr:
+            continue
+        t._tr = None
+        t._history = (segment, v) if v is not None else None
+        t._s = moved(t, node, offset) if offset else node
+    if segment is None:
+        return None
+    return tuple([
+        x if saved or not isinstance(x, Held) or x._s.rg else None for x, saved in zip(tr.leaves, saves, strict=True)
+    ])
+
+
+def moved(t, node, offset):
+    """The node that a view has outside of the segment: its offset is the handle's from now on.
+
+    As `record._view_at_once` does: a loop over parts of a tensor is one path, wherever they lie in it.
+    """
+    if t._base is None or t._base._s.rg:
+        return node
+    t._offset += offset
+    return idle(at_offset(node.m, 0), None if trie.in_inference(t._s) else False)
+
+
 class _Facts:
     """What the end of a segment does to its handles, as far as its nodes tell: a Program remembers it.
 
     endings: for each result (node outside of the segment, node in its history or None, offset to be taken
-    out of a view). held: {leaf number: saved node}. shared: (result, saved nodes in its memory).
+    out of a view). held: {leaf number: saved node}. saves: whether it is held, for each leaf. shared: (result, saved
+    nodes in its memory).
     """
 
-    __slots__ = ("endings", "history", "held", "shared")
+    __slots__ = ("endings", "history", "held", "saves", "shared")
 
-    def __init__(self, wanted, saved):
+    def __init__(self, wanted, saved, leaves: int):
         self.held, roots = {v.number: v for v in saved if v.op is LEAF}, {}
+        self.saves = tuple([i in self.held for i in range(leaves)])
         for v in saved:
             roots.setdefault(v.root, []).append(v)
         self.shared = [(i, roots[v.root]) for i, v in enumerate(wanted) if v.root in roots]
@@ -493,14 +521,14 @@ class _Facts:
         self.history = any([v is not None for _, v, _ in self.endings])
 
 
-def _restart(tr, live=None) -> None:
+def _restart(tr, handles=None) -> None:
     """`_close` for a segment that ran at once, or was given up."""
-    if live is None:
-        live = [t for t in tr.ts if t._tr is tr]
-    made = [t for t in live if t._s.op is not LEAF]
+    if handles is None:
+        handles = [t for t in tr.ts if t is not None and t._tr is tr]
+    made = [t for t in handles if t._s.op is not LEAF]
     outputs = [t._s for t in made if t._s.rg and t._s.op is not VARIABLE]
     tr.saved = _still_needed(tr.saved, outputs, tr.st.freed) if tr.saved else {}
-    _close(tr, [t for t in live if t._s.op is LEAF], made, _Facts([t._s for t in made], tr.saved))
+    _close(tr, [t for t in handles if t._s.op is LEAF], made, _Facts([t._s for t in made], tr.saved, len(tr.leaves)))
 
 
 def _note_versions(segment, leaves, held) -> None:
@@ -525,7 +553,7 @@ def forget_saved() -> None:
     """
     tr = RECORDER.tr
     if tr.immediate and tr.saved:
-        outputs = [t._s for t in _live(tr)[1] if t._s.rg]
+        outputs = [v for v in live(tr)[2] if v.rg]
         tr.saved = _still_needed(tr.saved, outputs, tr.st.freed)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from . import segments
 from .record import written_to
-from .segments import end_segment, enter, entered
+from .segments import end_segment, enter
 from .trie import LOCK, MACRO, RECORDER, Macro, add_child, child
 
 new = object.__new__
@@ -37,10 +38,10 @@ def record_step(op, calls) -> None:
                     key.append(None)
                 elif t._tr is tr:
                     key.append(t._s)
-                elif i in o.mutates:
+                elif i in o.mutates and t._storage is not None and t._storage.exposed:
                     key.append(enter(tr, t, real=True))
                 else:
-                    copy = entered(tr, t)
+                    copy = segments.entered(tr, t)
                     key.append(copy._s)
                     if copy is not t:
                         copies.append((j, i, copy))

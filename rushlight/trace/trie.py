@@ -345,6 +345,7 @@ class Position:
         self.likely = self.starts = None
         self.executed = -1
         self.prune_at = PRUNE_BYTES
+        before = getattr(self, "ts", None)  # what goes away with it may record
         self.leaves, self.bufs, self.scalars, self.ts, self.st = (
             [],
             [],
@@ -352,6 +353,7 @@ class Position:
             [],
             ROOTS[self.grad_on],
         )
+        del before
 
 
 _serial = 0

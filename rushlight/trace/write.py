@@ -300,7 +300,7 @@ def _rewrite_history(tr, t, base, v, storage) -> None:
         owner = base
         regenerate(tr, t)
     for other in tr.ts:
-        if other._storage is storage and other is not t and other is not owner:
+        if other is not None and other._storage is storage and other is not t and other is not owner:
             if other._base is not None and other._tr is tr:
                 other._tr = None
 

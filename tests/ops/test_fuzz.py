@@ -8,6 +8,10 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
+import rushlight as torch
+
 FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 CASES = 1500
 
@@ -165,6 +169,22 @@ FOUND = [
     "T.masked.prod(T.tensor(5, dtype=T.uint8), dim=(0, -1), keepdim=True)",
     "T.constant_pad_nd(T.ones(1, 1, 1, 1), (-1, 1, -2, 1), 1.0)", "F.pad(T.ones(1, 1, 1, 1), (-1, 1, -2, 1), 'circular')", "T.polygamma(1, T.tensor([-2.5, -1e10 + 0.5, 0.3], dtype=T.float64))",
 ]
+
+
+def test_gradients_beside_integers():
+    """Of their values: PyTorch squares them in their dtype, where they wrap."""
+    x, i = torch.tensor([1.5, -2.0], requires_grad=True), torch.tensor([248, 200], dtype=torch.uint8)
+    for angle in (lambda x, i: torch.atan2(i, x), torch.atan2):
+        expected, = torch.autograd.grad(angle(x, i.float()).sum(), x)
+        torch.testing.assert_close(torch.autograd.grad(angle(x, i).sum(), x)[0], expected)
+
+
+def test_a_complex_value_has_a_gradient():
+    value = torch.tensor(1.5 + 0j, requires_grad=True)
+    torch.masked_fill(torch.ones(3), torch.tensor([True, False, True]), value).sum().backward()
+    assert value.grad == 2
+    with pytest.raises(RuntimeError, match="overflow"):
+        torch.masked_fill(torch.ones(3), torch.tensor([True, False, True]), torch.tensor(1j))
 
 
 def test_what_it_found():
