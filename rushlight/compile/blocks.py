@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .expressions import Constant, Temporary, owned
+from .expressions import Constant, Private, owned
 from .kernels.call import Address, Call, ErrorWord, Loop, Scalar, Workspace, distinct, flat
 from .llvm import objects
 from .sizes import Size, plain
@@ -87,7 +87,7 @@ class Layout:
         for r, began in first.items():
             if isinstance(r, Constant):
                 continue
-            if not isinstance(r, (Workspace, Temporary)):
+            if not isinstance(r, (Workspace, Private)):
                 if r.op.name == "leaf" and not r.m.weak:
                     self.leaf_of[r] = r.number
                     continue
@@ -115,7 +115,7 @@ def nbytes_of(r) -> int:
     """Bytes that a root takes in the arena."""
     if isinstance(r, Workspace):
         return r.nbytes * (MOST_THREADS if r.per_thread else 1)
-    return r.nbytes if isinstance(r, Temporary) else max(span(r.m), 1) * r.m.dtype.itemsize
+    return r.nbytes if isinstance(r, Private) else max(span(r.m), 1) * r.m.dtype.itemsize
 
 
 def span(m) -> int:

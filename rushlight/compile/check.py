@@ -49,7 +49,7 @@ def checked(program, scalars):
 
 
 def _tier0(program, bufs, scalars) -> dict:
-    """Copies of all results, as they were when they were made."""
+    """Copies of all results: of what is overwritten later as it is in the end, of others as they were made."""
     values: dict = {}
     places = values, bufs, scalars
     kept = {}
@@ -61,6 +61,9 @@ def _tier0(program, bufs, scalars) -> dict:
             for n in tier0_program.outputs(i.node):
                 if n in values and i.kind == "call" and not n.m.weak:
                     kept[n] = np.array(values[n])
+        for n in (*program.wanted, *program.saved):
+            if n in values and n in kept:
+                kept[n] = values[n]
     finally:
         tier0.restore(token)
     return kept

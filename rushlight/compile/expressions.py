@@ -41,16 +41,25 @@ def is_dense(v: View) -> bool:
                                                    strict=True))
 
 
-class Temporary:
-    """Memory that only this program sees: what a node's memory is to its node.
-
-    owner: the node whose memory it turned out to be.
-    """
+class Private:
+    """Memory that only this program sees."""
 
     __slots__ = ("nbytes", "owner")
 
     def __init__(self, nbytes: int):
         self.nbytes, self.owner = nbytes, None
+
+
+class Temporary(Private):
+    """Private memory within one operation. owner: the node whose memory it turned out to be."""
+
+    __slots__ = ()
+
+
+class Earlier(Private):
+    """What stands for a result's memory before that is overwritten as a whole."""
+
+    __slots__ = ()
 
 
 def owned(root):

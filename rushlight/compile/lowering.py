@@ -13,7 +13,7 @@ import numpy as np
 
 from . import expressions as ex
 from . import functions, scattering, symbolic  # noqa: F401 - what references may call
-from .expressions import Expr, NotLowered, Temporary, View, is_dense, owned, row_major
+from .expressions import Earlier, Expr, NotLowered, Temporary, View, is_dense, owned, row_major
 from .kernels.call import Call
 from .nests import Store
 from .statements import (
@@ -62,7 +62,55 @@ def view_of(node) -> View:
     start = base.m.offset * base.m.dtype.itemsize if base.op.name == "leaf" else 0
     if start % size:
         raise NotLowered("a view between the elements of its dtype")
-    return View(base, tuple(m.shape), array_strides(m), m.offset - start // size, m.dtype.np)
+    return View(memory_now(base), tuple(m.shape), array_strides(m), m.offset - start // size, m.dtype.np)
+
+
+def memory_now(base):
+    """What stands for the memory of a result at this place of the program: it, or what it is before it is overwritten."""
+    return symbolic.GUARDS[-1].earlier.get(base, base) if symbolic.GUARDS else base
+
+
+class Overwritten(Exception):
+    """Tier 0 uses a result that is to be overwritten as a whole: its memory has to be the same before and after that."""
+
+
+class Overwrites:
+    """The writes of a program that overwrite a result of it as a whole.
+
+    What the result holds before has other memory (`Earlier`) and need not be stored, if one nest makes and overwrites
+    it: `relu_` of a sum costs what `relu` of it does. same: whether that is left.
+    """
+
+    def __init__(self, program, same: bool):
+        self.writes: dict = {}  # instruction: the result
+        self.left: dict = {}  # result: how many such writes there are from here on
+        if same or program.points:
+            return
+        made: set = set()
+        for i in program.instructions:
+            if i.kind == "call" and not i.node.op.view:
+                made.update(i.node.outs or (i.node,))
+            elif i.kind == "write":
+                target = i.node.ins[0]
+                while target.op.name == "write":
+                    target = target.ins[0]
+                if target in made and not target.m.weak and target.m.numel and target.m.dtype.np.kind != "c":
+                    self.writes[i] = target
+                    self.left[target] = self.left.get(target, 0) + 1
+        for target in self.left:
+            self._begin(target)
+
+    def _begin(self, target) -> None:
+        m = target.m
+        symbolic.GUARDS[-1].earlier[target] = Earlier(m.numel * m.dtype.itemsize)
+
+    def passed(self, target) -> None:
+        """One of the writes to a result comes now."""
+        self.left[target] -= 1
+        if self.left[target]:
+            self._begin(target)
+        else:
+            del symbolic.GUARDS[-1].earlier[target]
 
 
 class Lowering:
@@ -72,6 +120,7 @@ class Lowering:
         self.instruction = instruction
         self.node = instruction.node
         self.statements: list[Statement] = []
+        self.overwrites = None  # the memory of a result that a write overwrites as a whole
 
     # ------------------------------------------------------------ for `lower` functions
 
@@ -83,7 +132,7 @@ class Lowering:
     def output(self, i: int = 0) -> View:
         """The memory of result `i`."""
         node = (self.node.outs or (self.node,))[i]
-        return View(node, tuple(node.m.shape), array_strides(node.m), 0, node.m.dtype.np)
+        return View(memory_now(node), tuple(node.m.shape), array_strides(node.m), 0, node.m.dtype.np)
 
     def memory(self, x: Symbol) -> View:
         """The memory of a tensor argument; what is computed goes into a temporary first."""
@@ -153,7 +202,7 @@ class Lowering:
                 self.store(copy, Symbol(s.expr))
             self.store_all([(view, self.read(copy)) for view, copy in copies])
             return
-        mine = self.node.outs or (self.node,)
+        mine = [memory_now(n) for n in self.node.outs or (self.node,)] if self.overwrites is None else [self.overwrites]
         fresh = all(
             (isinstance(owned(s.view.root), Temporary) or owned(s.view.root) in mine)
             and (part or not any(hazard_root(s.view.root) in done.writes for done in self.statements))
@@ -269,12 +318,15 @@ class Lowering:
 
     # ------------------------------------------------------------ an instruction
 
-    def lower(self) -> list[Statement]:
+    def lower(self, overwrites: Overwrites | None) -> list[Statement]:
         """The statements; NotLowered if tier 0 must run the instruction."""
         i, node = self.instruction, self.node
         if i.kind == "write":
-            target = view_of(node.ins[0])
-            self.store(target, self._symbol(i.args[1]))
+            value, target = self._symbol(i.args[1]), overwrites.writes.get(i) if overwrites is not None else None
+            if overwrites is not None and target is not None:
+                overwrites.passed(target)
+                self.overwrites = memory_now(target)
+            self.store(view_of(node.ins[0]), value)
         elif i.kind in ("alias", "restride"):
             return []
         elif node.op.view:
@@ -319,7 +371,7 @@ class Lowering:
             self._remember(outs[j], x.expr)
             if x.expr.op == "joined":
                 self.statements.append(Join(
-                    i, frozenset(roots_read(x.expr)), frozenset([hazard_root(outs[j])]),
+                    i, frozenset(roots_read(x.expr)), frozenset([hazard_root(self.output(j).root)]),
                     self, self.output(j), x.expr,
                 ))
             elif not self._adopted(self.output(j), x.expr):
@@ -498,15 +550,15 @@ def _scalar_dtype(node, number):
     raise NotLowered("a generator")
 
 
-def lower(instruction) -> list[Statement]:
+def lower(instruction, overwrites: Overwrites | None = None) -> list[Statement]:
     """The statements of one instruction: `Fallback` where there is no other way."""
     try:
-        return Lowering(instruction).lower()
+        return Lowering(instruction).lower(overwrites)
     except NotLowered as e:
-        return [fallback(instruction, str(e))]
+        return [fallback(instruction, str(e), overwrites)]
 
 
-def fallback(instruction, why: str) -> Fallback:
+def fallback(instruction, why: str, overwrites: Overwrites | None = None) -> Fallback:
     """Tier 0 for one instruction, with the memory that it touches."""
     node = instruction.node
     reads = {hazard_root(x) for x in node.ins if x.op.name not in ("scalar", "root")}
@@ -515,4 +567,6 @@ def fallback(instruction, why: str) -> Fallback:
         writes.add(node.ins[0].root)
     mutates = getattr(node.op, "mutates", ())
     writes |= {node.args[j].root for j in mutates if node.args[j] is not None}
+    if overwrites is not None and not (reads | writes).isdisjoint(overwrites.left):
+        raise Overwritten
     return Fallback(instruction, frozenset(reads), frozenset(writes), why)

@@ -52,16 +52,24 @@ def steps_of(program, scalars, results, pause: Callable) -> tuple[list[Step], di
     """
     written = {x.root for i in program.instructions if i.kind in ("write", "mutate")
                for x in i.node.ins}
-    guards = symbolic.Guards(scalars, written)
+    try:
+        return _steps(program, symbolic.Guards(scalars, written), results, pause, False)
+    except lowering.Overwritten:
+        return _steps(program, symbolic.Guards(scalars, written), results, pause, True)
+
+
+def _steps(program, guards: symbolic.Guards, results, pause: Callable, same: bool):
+    """same: whether results that are overwritten have the same memory before and after it."""
     symbolic.GUARDS.append(guards)
     try:
         kept = {n.root for n in results}
         statements: list[Statement] = []
+        overwrites = lowering.Overwrites(program, same)
         for k, i in enumerate(program.instructions):
-            statements += nans.looks(program, k) + lowering.lower(i)
+            statements += nans.looks(program, k) + lowering.lower(i, overwrites)
             pause()
         statements += nans.looks(program, len(program.instructions))
-        statements = settled(_keep_numbers(statements, results), kept)
+        statements = settled(_keep_numbers(statements, results, overwrites), kept)
         statements = with_sums(statements, kept)
         items = group(statements, kept, pause)
         drop_dead(items, kept)
@@ -71,7 +79,7 @@ def steps_of(program, scalars, results, pause: Callable) -> tuple[list[Step], di
         symbolic.GUARDS.pop()
 
 
-def _keep_numbers(statements, results):
+def _keep_numbers(statements, results, overwrites: lowering.Overwrites):
     """Python numbers that tier 0 or the program's caller gets come from tier 0."""
     numbers = {n for n in results if n.m.weak}
     while True:
@@ -88,7 +96,7 @@ def _keep_numbers(statements, results):
                 made.append(s)
             elif s.instruction not in changed:
                 changed.add(s.instruction)
-                made.append(lowering.fallback(s.instruction, BY_NUMBER))
+                made.append(lowering.fallback(s.instruction, BY_NUMBER, overwrites))
         statements = made
         if not changed:
             return statements

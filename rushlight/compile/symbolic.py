@@ -85,6 +85,7 @@ class Guards:
         self.conditions: dict[str, bool] = {}
         self.uniform: dict = {}  # node whose elements are all the same: the expression of one
         self.joined: dict = {}  # node that is zero but for some parts: (its memory, those parts)
+        self.earlier: dict = {}  # node that will be overwritten as a whole: its memory until then
 
     def truth(self, e: Expr) -> bool:
         """Whether a condition on the program's numbers holds now; it is noted."""

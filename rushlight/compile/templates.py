@@ -21,7 +21,7 @@ import numpy as np
 
 from . import lowering, memory
 from .blocks import LONG, Block, Launch, Layout, nbytes_of, stretches
-from .expressions import Constant, Temporary, owned
+from .expressions import Constant, Private, Temporary, owned
 from .kernels.call import Address, Call, Loop, Workspace, distinct
 from .llvm import objects
 from .sizes import Late, Record, Size
@@ -437,7 +437,7 @@ class Template:
                 lowering.lower(program.instructions[index[s.instructions[0]]])[0], Fallback
             ):
                 raise Unsuitable(f"tier 0 would run {s.instructions[0].node.op.name}: {s.why}")
-        self.buffers: dict = {}  # Temporary or Workspace: (its number, how many bytes)
+        self.buffers: dict = {}  # Private memory or Workspace: (its number, how many bytes)
         self.pattern = [
             ([index[i] for i in s.instructions], [self._made(c) for c in s.calls],
              [self.where[r] for r in s.writes if r in self.where], s.why) for s in steps
@@ -489,7 +489,7 @@ class Template:
             return "node", self.where[b]
         if isinstance(b, Constant):
             return "constant", b
-        if not isinstance(b, (Temporary, Workspace)):
+        if not isinstance(b, (Private, Workspace)):
             raise Unsuitable(f"an address in {b!r}")
         if b not in self.buffers:
             self.buffers[b] = len(self.buffers), self._amount(b.nbytes)
@@ -558,7 +558,7 @@ class Template:
         buffers: list = []
         for b, (_, (nbytes, which)) in self.buffers.items():
             nbytes = nbytes if which is None else values[which]
-            buffers.append(Temporary(nbytes) if isinstance(b, Temporary)
+            buffers.append(Temporary(nbytes) if isinstance(b, Private)
                            else Workspace(nbytes, b.per_thread))
         found = {"node": made.nodes, "buffer": buffers}
         told = functools.cache(functools.partial(self._told, self.inputs(numbers)))

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 import pytest
-from compile.compiled import check_native
+from compile.compiled import Watch, check_native, run
 
 import rushlight as torch
 from rushlight.compile import background
@@ -222,6 +222,59 @@ def written():
 
 def test_writes():
     check_native(written)
+
+
+def overwritten_as_a_whole():
+    """Results that are read, viewed and written in parts before and after they are overwritten."""
+    a = X * 2 + 1
+    view, before = a.t(), a[0] * 3
+    a.relu_()
+    after, turned = a.sum(), view + 1
+    a.mul_(-1).add_(X)
+    b = X + 1
+    copy = b.clone()
+    b[0] = 5
+    b.neg_()
+    c = Y - 0.5
+    c[:, 1:3] *= 4
+    smallest = c.min(1).values
+    c.copy_(c * c + smallest[:, None])
+    c[1] = c[0]
+    d = torch.cat([X, X * 2]).relu_()
+    e = (X @ X.t()).add_(1)
+    e.copy_(e.t().clone())
+    f = torch.zeros(3, 4).add_(torch.arange(4.0)).sqrt_()
+    g = (X[:5, :5] * 2).sin_()
+    h = X.to(torch.float64).mul_(0.1)
+    i = X.to(torch.int32).add_(3)
+    return a, before, after, turned, b, copy, c, smallest, d, e, f, g, h, i
+
+
+def test_results_that_are_overwritten():
+    check_native(overwritten_as_a_whole)
+
+
+def test_results_that_are_overwritten_and_used_in_tier_0():
+    def used():
+        a = (X[:5, :5] * 2).sin_()
+        inverse = torch.linalg.inv(a)
+        return a.add_(1), inverse, a.sum()
+
+    check_native(used, 1e-3, 1e-4, fallbacks=("inv",))
+
+
+def test_results_that_are_overwritten_are_checked(monkeypatch):
+    monkeypatch.setenv("RUSHLIGHT_CHECK", "1")
+    run(overwritten_as_a_whole, "now")
+
+
+def test_what_is_overwritten_is_not_stored():
+    """An operation in place costs what the operation does: one kernel, without a copy."""
+    watch = Watch()
+    run(lambda: (X * 2 + Y[0, 0]).relu_().add_(1), "now", watch)
+    (program,) = watch.programs
+    (call,) = program.calls
+    assert "maximum" in str(call.label) and not program.arena
 
 
 def test_many_dims_and_layouts():
