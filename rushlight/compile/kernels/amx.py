@@ -213,8 +213,6 @@ class _Chunk:
                         (a_panels, b_panels), (rows, columns, size), (first, last), origin,
                         corner, bias,
                     )
-                    above = f.mul(number, x.m)
-                    f.branch(last, lambda: x.end_block(above, row, rows, column, columns))
 
                 f.loop(n[0], n[1], x.group, group, at_least_once=True)
 

@@ -29,12 +29,11 @@ from .micro import Tiles
 from .pack import call_pack, packers
 from .windows import GEOMETRY, Image, Windows, Words, call_prepare
 
-POINTERS = ("guard", "x", "w", "out", "epilogue", "epilogue_arguments", "scratch")
+POINTERS = ("guard", "x", "w", "out", "scratch")
 WORDS = (
     *GEOMETRY, "guard",
     "w", "w_row",  # weights and bytes of an output channel of them
     "out", "out_n", "out_c", "out_d",  # the result and its strides in bytes; pixels are dense
-    "epilogue", "epilogue_arguments",
     "groups", "outputs",  # channels of one group
     "scratch", "scratch_bytes", "table", "runs", "prepared", "panels", "panel_bytes",
     "channel_step", "channel_blocks", "row_block",  # blocks of channels; of rows of W
@@ -55,8 +54,6 @@ class Convolution:
     out: Address
     out_strides: tuple[int, int, int]  # bytes: N, C, depth
     dtype: str = "float32"
-    epilogue: object = 0
-    epilogue_arguments: object = 0
     guard: object = 0  # address of a word: nothing is done while it is zero
 
 
@@ -90,7 +87,6 @@ def plan(c: Convolution, target: Target | None = None) -> list[Call]:
         "w_row": d.kernel * image.channels * taps * item, "out": c.out,
         **dict(zip(("out_n", "out_c", "out_d"), c.out_strides)), "groups": c.groups,
         "outputs": c.outputs,
-        "epilogue": c.epilogue, "epilogue_arguments": c.epilogue_arguments,
         "channel_step": channel_step, "channel_blocks": blocks,
         "row_block": max(1, a_rows // 4 // tiles.rows) * tiles.rows,
         "panel_bytes": panel_bytes if output_step > a_rows // 2 else 0,
@@ -108,7 +104,6 @@ def plan(c: Convolution, target: Target | None = None) -> list[Call]:
         flops=flops, nbytes=images * pixels * (c.outputs + image.channels) * c.groups * item,
         arithmetic=arithmetic_of(c.dtype),
     )]
-
 
 
 def scratch(names: tuple[str, ...], sizes: list[int]) -> dict:
@@ -199,7 +194,6 @@ class _Convolve:
         self.k = f.mul(self.channels, x.taps)
         column = f.mul(f.add(f.mul(self.tap, x.channels), first), x.taps)
         self.weights = f.at(x.w, column, self.t.type)
-        self.last = f.compare("eq", f.add(number, 1), blocks)
         micro.set_words(f, self.block, {micro.ADD: f.minimum(number, 1)})
         one = f.compare("ne", x.panel_bytes, 0)
         f.branch(one, self._all_panels, self._panel_by_panel)
@@ -218,7 +212,6 @@ class _Convolve:
             self._each_panel(self.panels, panel)
 
         f.loop(*self.images, 1, image, at_least_once=True)
-        f.branch(self.last, lambda: self._end_blocks(outputs))
 
     def _all_panels(self) -> None:
         """Panels stay in L2 while a block of rows of W passes over them."""
@@ -238,7 +231,6 @@ class _Convolve:
                 return [self._each_panel(panels, lambda *at: self._tiles(rows, out, *at))]
 
             f.loop(*self.images, 1, image, [("ptr", self.panels)], at_least_once=True)
-            f.branch(self.last, lambda: self._end_blocks(rows))
 
         f.loop(*self.outputs, x.row_block, block, at_least_once=True)
 
@@ -298,22 +290,3 @@ class _Convolve:
             f, height, vectors, f.at(weights, f.mul(i, x.w_row)), panel,
             f.at(c, f.mul(i, x.out_c)), self.k, width, self.block,
         ))
-
-    def _end_blocks(self, rows: Range) -> None:
-        """Rows (N, channel) and columns (depth, pixels) are complete: the epilogue."""
-        f, x = self.f, self.x
-
-        def image(n):
-            batch, slice = f.div(n, x.out_depth), f.rem(n, x.out_depth)
-            channel = f.add(f.mul(self.group, x.outputs), rows[0])
-            first = f.add(f.mul(batch, f.mul(x.groups, x.outputs)), channel)
-            column = f.add(f.mul(slice, x.pixels), self.pixels[0])
-            given = (first, f.sub(rows[1], rows[0]), column,
-                     f.sub(self.pixels[1], self.pixels[0]), "%thread")
-            told = ", ".join(f"i64 {a}" for a in given)
-            f.do(f"call void {x.epilogue}(ptr {x.epilogue_arguments}, {told})")
-
-        f.branch(
-            f.op(f"icmp ne ptr {x.epilogue}, null"),
-            lambda: f.loop(*self.images, 1, image, at_least_once=True) and None,
-        )

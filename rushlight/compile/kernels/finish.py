@@ -44,7 +44,6 @@ class _Finish:
                 )
 
             f.loop(m[0], m[1], 1, row)
-            x.end_block(f.mul(number, x.m), m[0], f.sub(m[1], m[0]), n[0], f.sub(n[1], n[0]))
 
         return x.each_batch(batch)
 

@@ -68,7 +68,6 @@ class Product:
     dtype: str = "float32"
     accumulate: bool = False  # C = C + A @ B
     bias: Address | None = None  # n values, added to every row
-    epilogue: tuple = (0, 0)  # words: address of the function, and of its argument block
     pairs: bool = False  # k and its strides count pairs of bfloat16 (set while planning)
     wide: bool = False  # C and bias are float32 and the rest bfloat16
     addend: Matrix | None = None  # C = E + A @ B, where `takes_addend` says so
@@ -136,7 +135,7 @@ def plan(product: Product, target: Target | None = None) -> list[Call]:
     if kind == "amx":
         before, words = amx.words(work, grid, target, _text("amx", target, p.dtype))
     rounds = kind == "amx" or not p.half or p.wide  # or stores sums as they are
-    direct = work.c.column == 1 and rounds and not (swapped and (p.bias or p.epilogue[0]))
+    direct = work.c.column == 1 and rounds and not (swapped and p.bias)
     if kind == "dots" or (direct and grid.k_chunks == 1):
         return [*before, _call(kind, work, grid, target, swapped, words, p.sum_bytes * p.wide)]
     end = p if p.n == 1 else work  # a single column lies like a single row
@@ -145,7 +144,7 @@ def plan(product: Product, target: Target | None = None) -> list[Call]:
     strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
     part = strides[0] * p.sum_bytes
     parts = Matrix(Address(Workspace(shape[0] * part)), work.n, 1, tuple(strides[1:-2]))
-    plain = replace(work, c=parts, accumulate=False, bias=None, epilogue=(0, 0))
+    plain = replace(work, c=parts, accumulate=False, bias=None)
     words["c_part"] = part
     return [
         *before, _call(kind, plain, grid, target, False, words, p.sum_bytes),
@@ -237,7 +236,7 @@ def _kind(p: Product, target: Target) -> tuple[str, bool]:
 
 def _turned(p: Product) -> bool:
     """Whether C is dense along its rows, and nothing keeps it from being computed transposed."""
-    return p.c.column != 1 and p.c.row == 1 and not (p.bias or p.epilogue[0])
+    return p.c.column != 1 and p.c.row == 1 and not p.bias
 
 
 # ---------------------------------------------------------------- chunks
@@ -265,7 +264,7 @@ def _nowhere(p: Product) -> Product:
     """A product without its addresses: what a grid depends on."""
     a, b, c = (replace(x, at=_NOWHERE) for x in (p.a, p.b, p.c))
     addend = p.addend and replace(p.addend, at=_NOWHERE)
-    return replace(p, a=a, b=b, c=c, addend=addend, bias=p.bias and _NOWHERE, epilogue=(0, 0))
+    return replace(p, a=a, b=b, c=c, addend=addend, bias=p.bias and _NOWHERE)
 
 
 _NOWHERE = Address(None)
@@ -370,7 +369,7 @@ def _call(
     c_bytes = c_bytes or p.itemsize
     words = _words(p, grid, c_bytes)
     words |= {"bias_row": p.itemsize * swapped, "bias_column": p.itemsize * (not swapped)}
-    words |= {"swapped": int(swapped), "group": 4096, **special}
+    words |= {"group": 4096, **special}
     dtype = "float32" if kind == "amx" and c_bytes > p.itemsize else p.dtype
     text = _text("pairs" if p.pairs else kind, target, dtype)
     return _filled(text, kind, words, p, c_bytes, grid.chunks)
@@ -398,7 +397,6 @@ def _words(p: Product, grid: Grid, c_bytes: int) -> dict:
     item = p.itemsize
     return {
         "a": p.a.at, "b": p.b.at, "c": p.c.at, "bias": p.bias or 0,
-        "epilogue": p.epilogue[0], "epilogue_arguments": p.epilogue[1],
         "m": p.m, "n": p.n, "k": p.k,
         "a_row": p.a.row * item, "a_k": p.a.column * item,
         "b_k": p.b.row * item, "b_column": p.b.column * item,
@@ -475,7 +473,7 @@ def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> t
     mc = even_most(rows, max(most if rows <= most else most // 2, tiles.rows), tiles.rows)
     panels, many = up(columns, tiles.columns), rows > mc
     keep = many and pack_b in (1, 2)
-    # of a group, the block of C stays in L2 for the epilogue, and the panels of B beside A's block
+    # of a group, the block of C stays in L2, and the panels of B beside A's block
     group = min(GROUP, max((128 << 10) // (min(mc, rows) * item) // tiles.columns, 1))
     panel_bytes = (kc * tiles.columns + 64 // item) * item
     held = panels if keep else group if pack_b == 2 else 1

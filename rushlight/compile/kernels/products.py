@@ -18,7 +18,7 @@ from . import micro
 from .micro import Tiles
 from .pack import call_pack, packers, panel_packer, tile_packer
 
-POINTERS = ("a", "b", "c", "bias", "epilogue", "epilogue_arguments", "scratch", "addend")
+POINTERS = ("a", "b", "c", "bias", "scratch", "addend")
 WORDS = (
     *POINTERS,
     "m", "n", "k",
@@ -33,8 +33,8 @@ WORDS = (
     # was before) are packed there; whether panels are kept for all blocks of rows
     "mc", "kc", "group", "scratch_bytes", "panels", "panel_bytes", "pack_a", "pack_b", "keep",
     "addend_row",  # tiles: of the matrix that is added, if there is one
-    # dots: strides of bias, and whether rows and columns of C changed places
-    "bias_row", "bias_column", "swapped",
+    # dots: strides of bias
+    "bias_row", "bias_column",
     # amx: the place of sums in a thread's scratch, and bytes from one block of them to the next
     "sums", "sum_step",
 )
@@ -93,19 +93,6 @@ class Chunk:
 
         carry = [("i64", str(number)), *[("i64", "0")] * 3]
         return f.loop(0, self.dims, 1, dimension, carry)[1:]
-
-    def end_block(
-        self, above: Operand, row: Operand, rows: Operand, column: Operand, columns: Operand
-    ) -> None:
-        """A block of C is complete: call the epilogue, if any. above: rows of earlier batches."""
-        f = self.f
-
-        def call():
-            first = f.add(above, row)
-            given = ", ".join(f"i64 {x}" for x in (first, rows, column, columns, "%thread"))
-            f.do(f"call void {self.epilogue}(ptr {self.epilogue_arguments}, {given})")
-
-        f.branch(f.op(f"icmp ne ptr {self.epilogue}, null"), call)
 
 
 def tiles_text(target: Target, dtype: np.dtype, pairs: bool = False) -> str:
@@ -295,8 +282,6 @@ class _Tiled:
                 t.panels(f, rows, tile)
 
             f.loop(low, high, t.columns, panel, at_least_once=True)
-            above = f.mul(batch, x.m)
-            f.branch(last, lambda: x.end_block(above, row, rows, low, f.sub(high, low)))
 
         f.loop(n[0], n[1], x.group, group, at_least_once=True)
 

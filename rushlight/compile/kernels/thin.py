@@ -70,12 +70,6 @@ def _dots(target: Target, dtype: np.dtype) -> Function:
             f.loop(m[0], m[1], most, tile)
 
         f.loop(n[0], n[1], COLUMNS, four)
-        rows, columns = f.sub(m[1], m[0]), f.sub(n[1], n[0])
-        f.branch(
-            f.compare("ne", x.swapped, 0),
-            lambda: x.end_block(f.mul(number, x.n), n[0], columns, m[0], rows),
-            lambda: x.end_block(f.mul(number, x.m), m[0], rows, n[0], columns),
-        )
 
     return x.each_batch(batch)
 
@@ -268,8 +262,6 @@ class _Sweeps:
                     f.loop(first, end, depth, body)
 
             f.loop(n[0], n[1], x.group, block)
-            rows, columns = f.sub(m[1], m[0]), f.sub(n[1], n[0])
-            x.end_block(f.mul(number, x.m), m[0], rows, n[0], columns)
 
         return x.each_batch(batch)
 

@@ -1,6 +1,5 @@
-"""Matrix products: sizes, strides, dtypes, targets; chunks in any order; epilogues."""
+"""Matrix products: sizes, strides, dtypes, targets; chunks in any order."""
 
-import ctypes
 from dataclasses import replace
 
 import ml_dtypes
@@ -171,37 +170,6 @@ def test_an_empty_sum_is_zero(dtype):
         m, k, n = shape
         assert not run(np.ones((m, k)), np.ones((k, n)), np.empty((m, n)))
     assert not run(np.ones((0, 2, 2)), np.ones((0, 2, 2)), np.empty((0, 2, 2)))
-
-
-EPILOGUE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)
-KINDS = [
-    (64, 33, 40), (6, 20000, 10), (330, 300, 150), (2, 100, 300), (300, 100, 2), (600, 500, 1)
-]
-
-
-@pytest.mark.parametrize("shape", KINDS, ids=str)
-@pytest.mark.parametrize("layout", ["nn", "nt", "tn"])
-def test_the_epilogue_sees_every_element_once_and_complete(shape, layout):
-    (m, k, n), batch = shape, 2
-    random = np.random.default_rng(0)
-    a, b = random.standard_normal((batch, m, k)), random.standard_normal((batch, k, n))
-    if layout[0] == "t":
-        a = np.ascontiguousarray(a.swapaxes(1, 2)).swapaxes(1, 2)
-    if layout[1] == "t":
-        b = np.ascontiguousarray(b.swapaxes(1, 2)).swapaxes(1, 2)
-    c, seen = guarded(np.zeros((batch, m, n))), np.zeros((batch * m, n))
-
-    def epilogue(argument, row, rows, column, columns, thread):
-        assert argument == 77 and rows > 0 and columns > 0
-        block = np.s_[row : row + rows, column : column + columns]
-        seen[block] += c.reshape(batch * m, n)[block]
-
-    held = EPILOGUE(epilogue)
-    words = (ctypes.cast(held, ctypes.c_void_p).value, 77)
-    calls = plan(replace(product(a, b, c), epilogue=words))
-    run_calls(calls, {"a": a, "b": b, "c": c})
-    np.testing.assert_allclose(c, a @ b, 1e-10, 1e-10)
-    np.testing.assert_array_equal(seen, c.reshape(batch * m, n))
 
 
 @pytest.mark.parametrize("level", HERE, ids=lambda t: t.name)
