@@ -14,7 +14,7 @@ import numpy as np
 from . import expressions as ex
 from . import functions, scattering, symbolic  # noqa: F401 - what references may call
 from .expressions import Earlier, Expr, NotLowered, Temporary, View, is_dense, owned, row_major
-from .kernels.call import Call
+from .kernels.call import Call, ErrorWord, flat
 from .nests import Store
 from .statements import (
     MOVES,
@@ -32,6 +32,8 @@ from .statements import (
     views_read,
 )
 from .symbolic import LOWERING, Symbol
+
+BY_NUMBER = "a Python number"  # why tier 0 makes one
 
 
 def array_strides(m) -> tuple[int, ...]:
@@ -71,46 +73,95 @@ def memory_now(base):
 
 
 class Overwritten(Exception):
-    """Tier 0 uses a result that is to be overwritten as a whole: its memory has to be the same before and after that."""
+    """Results whose memory has to be the same before and after they are overwritten. args: a set of them."""
 
 
 class Overwrites:
     """The writes of a program that overwrite a result of it as a whole.
 
     What the result holds before has other memory (`Earlier`) and need not be stored, if one nest makes and overwrites
-    it: `relu_` of a sum costs what `relu` of it does. same: whether that is left.
+    it: `relu_` of a sum costs what `relu` of it does. Not where tier 0 uses the result before, nor where an operation in
+    between may fail: what has been computed then stays usable. same: results that were found to be so.
     """
 
-    def __init__(self, program, same: bool):
+    def __init__(self, program, same=frozenset()):
         self.writes: dict = {}  # instruction: the result
         self.left: dict = {}  # result: how many such writes there are from here on
-        if same or program.points:
-            return
+        self.refused: set = set()
+        self.failing = 0  # operations so far that may fail
+        self.since: dict = {}  # result: `failing` when it was made, or overwritten last
         made: set = set()
-        for i in program.instructions:
+        for i in program.instructions if not program.points else ():
             if i.kind == "call" and not i.node.op.view:
                 made.update(i.node.outs or (i.node,))
             elif i.kind == "write":
                 target = i.node.ins[0]
                 while target.op.name == "write":
                     target = target.ins[0]
-                if target in made and not target.m.weak and target.m.numel and target.m.dtype.np.kind != "c":
+                m = target.m
+                if target in made and target not in same and not m.weak and m.numel and m.dtype.np.kind != "c":
                     self.writes[i] = target
                     self.left[target] = self.left.get(target, 0) + 1
         for target in self.left:
             self._begin(target)
 
     def _begin(self, target) -> None:
-        m = target.m
-        symbolic.GUARDS[-1].earlier[target] = Earlier(m.numel * m.dtype.itemsize)
+        symbolic.GUARDS[-1].earlier[target] = Earlier(target.m.numel * target.m.dtype.itemsize)
 
-    def passed(self, target) -> None:
-        """One of the writes to a result comes now."""
+    def comes(self, i) -> object:
+        """The memory that the write `i` overwrites as a whole, or None."""
+        target = self.writes.get(i)
+        if target is None:
+            return None
+        if self.since.get(target) != self.failing:
+            self.refused.add(target)
+        self.since[target] = self.failing
         self.left[target] -= 1
         if self.left[target]:
             self._begin(target)
         else:
             del symbolic.GUARDS[-1].earlier[target]
+        return memory_now(target)
+
+    def lowered(self, i, statements) -> None:
+        """Note what an instruction has become."""
+        if not self.left:
+            return
+        for s in statements:
+            if isinstance(s, Fallback):
+                self.refused |= self._used(s.instruction) & symbolic.GUARDS[-1].earlier.keys()
+            self.failing += _may_fail(s)
+        self.since.update((n, self.failing) for n in i.node.outs or (i.node,) if n in self.left)
+
+    def settled(self, statements) -> None:
+        """All is lowered, and `statements` are what is left of it: Overwritten if results were not to be treated so."""
+        for s in statements if self.left else ():
+            if isinstance(s, Fallback) and s.why == BY_NUMBER:
+                self.refused |= self._used(s.instruction) & self.left.keys()
+        if self.refused:
+            raise Overwritten(self.refused)
+
+    @staticmethod
+    def _used(instruction) -> set:
+        node = instruction.node
+        return {x.root for x in (*node.ins, *(node.outs or (node,)))}
+
+
+def _may_fail(s: Statement) -> bool:
+    """Whether a statement can end in an error that depends on values."""
+    seen: set = set()
+
+    def checks(e) -> bool:
+        if id(e) in seen:
+            return False
+        seen.add(id(e))
+        return e.op == "within" or any([checks(x) for x in e.ins])
+
+    if isinstance(s, Loops):
+        return any([x.view is None or checks(x.expr) for x in s.stores])
+    if isinstance(s, Native):
+        return any([isinstance(w, ErrorWord) for c in flat(s.calls) for w in c.words])
+    return isinstance(s, Fallback)
 
 
 class Lowering:
@@ -322,10 +373,8 @@ class Lowering:
         """The statements; NotLowered if tier 0 must run the instruction."""
         i, node = self.instruction, self.node
         if i.kind == "write":
-            value, target = self._symbol(i.args[1]), overwrites.writes.get(i) if overwrites is not None else None
-            if overwrites is not None and target is not None:
-                overwrites.passed(target)
-                self.overwrites = memory_now(target)
+            value = self._symbol(i.args[1])  # (may be made of what is overwritten)
+            self.overwrites = None if overwrites is None else overwrites.comes(i)
             self.store(view_of(node.ins[0]), value)
         elif i.kind in ("alias", "restride"):
             return []
@@ -553,12 +602,15 @@ def _scalar_dtype(node, number):
 def lower(instruction, overwrites: Overwrites | None = None) -> list[Statement]:
     """The statements of one instruction: `Fallback` where there is no other way."""
     try:
-        return Lowering(instruction).lower(overwrites)
+        made = Lowering(instruction).lower(overwrites)
     except NotLowered as e:
-        return [fallback(instruction, str(e), overwrites)]
+        made = [fallback(instruction, str(e))]
+    if overwrites is not None:
+        overwrites.lowered(instruction, made)
+    return made
 
 
-def fallback(instruction, why: str, overwrites: Overwrites | None = None) -> Fallback:
+def fallback(instruction, why: str) -> Fallback:
     """Tier 0 for one instruction, with the memory that it touches."""
     node = instruction.node
     reads = {hazard_root(x) for x in node.ins if x.op.name not in ("scalar", "root")}
@@ -567,6 +619,4 @@ def fallback(instruction, why: str, overwrites: Overwrites | None = None) -> Fal
         writes.add(node.ins[0].root)
     mutates = getattr(node.op, "mutates", ())
     writes |= {node.args[j].root for j in mutates if node.args[j] is not None}
-    if overwrites is not None and not (reads | writes).isdisjoint(overwrites.left):
-        raise Overwritten
     return Fallback(instruction, frozenset(reads), frozenset(writes), why)

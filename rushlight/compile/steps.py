@@ -23,8 +23,6 @@ from .statements import (
     with_sums,
 )
 
-BY_NUMBER = "a Python number"  # why tier 0 makes one
-
 
 @dataclass(eq=False)
 class Step:
@@ -52,14 +50,16 @@ def steps_of(program, scalars, results, pause: Callable) -> tuple[list[Step], di
     """
     written = {x.root for i in program.instructions if i.kind in ("write", "mutate")
                for x in i.node.ins}
-    try:
-        return _steps(program, symbolic.Guards(scalars, written), results, pause, False)
-    except lowering.Overwritten:
-        return _steps(program, symbolic.Guards(scalars, written), results, pause, True)
+    same: set = set()
+    while True:
+        try:
+            return _steps(program, symbolic.Guards(scalars, written), results, pause, same)
+        except lowering.Overwritten as e:
+            same |= written if same else e.args[0]
 
 
-def _steps(program, guards: symbolic.Guards, results, pause: Callable, same: bool):
-    """same: whether results that are overwritten have the same memory before and after it."""
+def _steps(program, guards: symbolic.Guards, results, pause: Callable, same: set):
+    """same: results whose memory is the same before and after they are overwritten."""
     symbolic.GUARDS.append(guards)
     try:
         kept = {n.root for n in results}
@@ -69,7 +69,9 @@ def _steps(program, guards: symbolic.Guards, results, pause: Callable, same: boo
             statements += nans.looks(program, k) + lowering.lower(i, overwrites)
             pause()
         statements += nans.looks(program, len(program.instructions))
-        statements = settled(_keep_numbers(statements, results, overwrites), kept)
+        statements = _keep_numbers(statements, results)
+        overwrites.settled(statements)
+        statements = settled(statements, kept)
         statements = with_sums(statements, kept)
         items = group(statements, kept, pause)
         drop_dead(items, kept)
@@ -79,7 +81,7 @@ def _steps(program, guards: symbolic.Guards, results, pause: Callable, same: boo
         symbolic.GUARDS.pop()
 
 
-def _keep_numbers(statements, results, overwrites: lowering.Overwrites):
+def _keep_numbers(statements, results):
     """Python numbers that tier 0 or the program's caller gets come from tier 0."""
     numbers = {n for n in results if n.m.weak}
     while True:
@@ -96,7 +98,7 @@ def _keep_numbers(statements, results, overwrites: lowering.Overwrites):
                 made.append(s)
             elif s.instruction not in changed:
                 changed.add(s.instruction)
-                made.append(lowering.fallback(s.instruction, BY_NUMBER, overwrites))
+                made.append(lowering.fallback(s.instruction, lowering.BY_NUMBER))
         statements = made
         if not changed:
             return statements

@@ -268,6 +268,40 @@ def test_results_that_are_overwritten_are_checked(monkeypatch):
     run(overwritten_as_a_whole, "now")
 
 
+def test_only_results_that_tier_0_uses_keep_their_memory():
+    watch = Watch()
+
+    def used():
+        a, b = (X[:5, :5] * 2).sin_(), (X * 3).relu_()
+        return torch.linalg.inv(a), a.add_(1), b
+
+    run(used, "now", watch)
+    (program,) = watch.programs
+    assert len([c for c in program.calls if "copy" in str(c.label)]) == 2  # both of a's, none of b's
+
+
+def test_an_error_before_leaves_what_was_there(monkeypatch):
+    """An operation in place that comes after one that fails has not been done."""
+    table, right = torch.arange(6.0), torch.tensor([0, 5])
+
+    def steps(at):
+        y = X * 2
+        picked = table[at]
+        y.relu_()
+        return y, picked
+
+    assert torch.equal(steps(right)[0], (X * 2).relu())
+    for mode in ("now", "never"):
+        monkeypatch.setattr(background, "MODE", mode)
+        trie.forget()
+        for _ in range(5):
+            steps(right)[1].sum().item()
+        y, picked = steps(torch.tensor([0, 9]))
+        with pytest.raises(IndexError):
+            picked.sum().item()
+        assert torch.equal(y, X * 2)
+
+
 def test_what_is_overwritten_is_not_stored():
     """An operation in place costs what the operation does: one kernel, without a copy."""
     watch = Watch()
