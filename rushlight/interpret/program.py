@@ -110,7 +110,8 @@ class Program:
         if self.family is not None:
             self.family.runs += 1
             self.family.spent += self.seconds
-        again = self.runs > 1 or HOPES[0] <= 0 or self._in_a_large_family
+        again = self.runs > 1 or HOPES[0] <= 0 or self._in_a_large_family or (
+            self.spent > SHARED * COST * len(self.instructions))  # then a form of its own has paid, whatever comes
         if not self.offered and self.seconds > LONG and self.worth_compiling and again:
             self._offer(scalars)
         return made

@@ -359,3 +359,21 @@ def test_the_process_ends_while_the_compiler_is_at_work(tmp_path):
             env={**os.environ, "RUSHLIGHT_COMPILE": "background", "RUSHLIGHT_CACHE": str(tmp_path / str(k))},
         )
         assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr
+
+
+def test_what_took_far_longer_than_compiling_does_not_wait_for_others_like_it(monkeypatch):
+    """A program's second run is native, also while new programs may find a form that they share."""
+    asked = []
+    trie.forget()
+    monkeypatch.setattr(tier0_program, "FAMILY", [None])
+    monkeypatch.setattr(tier0_program, "TIER1", [lambda program, scalars: asked.append(program) or True])
+    monkeypatch.setattr(tier0_program, "LONG", -1.0)
+    for cost, count in ((1e9, 0), (0.0, 1)):
+        monkeypatch.setattr(tier0_program, "COST", cost)
+        monkeypatch.setattr(tier0_program, "HOPES", [3])
+        trie.forget()
+        x = torch.ones(5)
+        for _ in range(3):  # new, and a program that is run once (what comes before x is a program of its own)
+            x.mul(2).add(1).sum().item()
+        assert len(asked) == count
+    trie.forget()
