@@ -153,7 +153,6 @@ def _flat(weight):
     },
     api="",
     lower=compiled("convolving", "convolution"),
-    product=True,
 )
 def _convolution(input: Tensor, weight: Tensor, stride: tuple, padding: tuple, dilation: tuple,
                  groups: int):

@@ -124,7 +124,6 @@ def _linear_gradient(g, input, weight, need):
     _linear_rule,
     gradient={("input", "weight", "bias"): _linear_gradient},
     api="nn.functional",
-    product=True,
 )
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None):
     """An affine map of the last dimension: `out = input @ weight.T + bias`.
@@ -226,7 +225,6 @@ def _matmul_gradient(g, input, other, need):
     _matmul_rule,
     gradient={("input", "other"): _matmul_gradient},
     api="torch Tensor linalg",
-    product=True,
 )
 def matmul(input: Tensor, other: Tensor):
     """The matrix product; dot product of vectors; leading dimensions broadcast.
@@ -263,7 +261,6 @@ def _mm_rule(input: Meta, mat2: Meta) -> Meta:
         "input": lambda g, mat2: linear(g, conj(mat2)),
         "mat2": lambda g, input: _transposed_mm(conj(input), g),
     },
-    product=True,
 )
 def mm(input: Tensor, mat2: Tensor):
     """The product of two matrices: (n, k) @ (k, m) gives (n, m). No broadcasting."""
@@ -291,7 +288,6 @@ def _bmm_rule(input: Meta, mat2: Meta) -> Meta:
         "input": lambda g, mat2: bmm(g, conj(mat2).transpose(1, 2)),
         "mat2": lambda g, input: bmm(conj(input).transpose(1, 2), g),
     },
-    product=True,
 )
 def bmm(input: Tensor, mat2: Tensor):
     """Products of matrices, one for each batch element: (b, n, k) @ (b, k, m) gives (b, n, m)."""
@@ -457,7 +453,6 @@ def _addmm_gradient(g, mat1, mat2, beta, alpha, need):
     _plus_rule(_mm_rule),
     gradient={("input", "mat1", "mat2"): _addmm_gradient},
     inplace=True,
-    product=True,
 )
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta=1, alpha=1):
     """`out = beta * input + alpha * (mat1 @ mat2)`; input broadcasts to (n, m)."""
@@ -541,7 +536,6 @@ def _baddbmm_gradient(g, batch1, batch2, beta, alpha, need):
     _plus_rule(_bmm_rule),
     gradient={("input", "batch1", "batch2"): _baddbmm_gradient},
     inplace=True,
-    product=True,
 )
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1):
     """`out = beta * input + alpha * bmm(batch1, batch2)`; input broadcasts to (b, n, m)."""

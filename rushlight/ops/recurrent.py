@@ -236,7 +236,7 @@ def _by_steps(g, given, mode, sizes, reverse):
 
 
 @op(_rule, gradient={("x", "h", "c", "w", "b"): _gradient}, api="",
-    lower=_lower("forward"), product=True)
+    lower=_lower("forward"))
 def _recurrent(
     x: Tensor, h: Tensor, c: Tensor | None, w: Tensor, b: Tensor | None, mode: str, sizes: tuple | int,
     reverse: bool, train: bool,

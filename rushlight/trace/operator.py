@@ -118,7 +118,6 @@ class Operator:
         "slow_miss",
         "several",  # has several outputs (known from the first call)
         "lower",  # its loops or kernels, where the reference cannot be followed
-        "product",  # costs a product of matrices: what it reads lies in memory, nothing is fused with it
     )
 
     def __repr__(self) -> str:
@@ -177,7 +176,6 @@ def op(
     returns: tuple[str, ...] | None = None,
     numbers: str = "other",
     lower: Callable | str | None = None,
-    product: bool = False,
 ) -> Callable:
     """Define an operator by its NumPy reference.
 
@@ -192,7 +190,6 @@ def op(
         none ("").
     lower: what is compiled, where the reference cannot be followed by symbols: a function
         (`compile/lowering.py`), or the name of an elementwise function of the compiler.
-    product: it costs a product of matrices: repeated blocks of a program begin at such (`segments.repeats`).
     """
 
     def define(fn: FunctionType):
@@ -205,7 +202,7 @@ def op(
         o.casts = tuple(notes.get(n, "") in CAST for n in names)
         o.rule, o.compute, o.definition, o.reference = rule, compute, fn, _positional(fn)
         o.view, o.random, o.returns, o.api = view, random, returns, api
-        o.lower, o.product = lower, product
+        o.lower = lower
         o.mutates = tuple(names.index(m) for m in mutates)
         o.gradients = tuple(GradientRule(p, f, names, returns or ()) for p, f in (gradient or {}).items())
         o.tensor_params = tuple(

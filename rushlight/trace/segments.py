@@ -45,7 +45,7 @@ ALIKE = 3  # new segments of one kind, after which their programs are looked at
 LAST_EDGES = 6  # that a new one is compared with
 LONG_SEGMENT = 16  # operations of a segment for which that is worth while
 SHORTEST_BLOCK = 16  # operations of a repeated block that is worth a segment of its own
-BLOCKS: set = set()  # (operation, code, instruction, Metas of parameters) where repeated blocks begin
+BLOCKS: set = set()  # (operation, code, instruction) where repeated blocks begin
 MOST_BLOCKS = 4096
 SNAPSHOT_BYTES = 1 << 16  # memory that NumPy sees is copied up to this size, else used at once
 
@@ -235,16 +235,18 @@ def repeats(tr, o, key, site) -> bool:
 
     Asked on new paths that differ from known ones in sizes: sentences of any length, text that is written a word at a
     time. The layers of a model are one path then, not one after the other, and only the first of them is new at each
-    size; `backward()` and an optimiser's step begin segments of their own, too. A block's start is a product (what comes
-    before it is not fused with it) with parameters of the same sizes, which one line of the program has recorded three
-    times, equally far apart.
+    size; `backward()` and an optimiser's step begin segments of their own, too. A block's start is an operation that
+    one line of the program has recorded three times, equally far apart, and no sum of two values of this segment: that is
+    fused with what made them.
     """
     if tr.likely is None:
         _is_alike(tr, key)
     st = tr.st
-    if not tr.likely or not o.product or tr.sweeping or tr.whole or site is None:
+    if not tr.likely or tr.sweeping or tr.whole or o.mutates or site is None:  # (an update of parameters is one edge)
         return False
-    start = o, id(site[0]), site[1], *[x.m for x in key[1:] if x.__class__ is Node and x.op is LEAF and x.rg]
+    start = o, id(site[0]), site[1]
+    if len([x for x in key[1:] if x.__class__ is Node and x.op is not LEAF]) > 1:
+        return False
     here = st.slot - len(tr.leaves)  # operations so far
     if start in BLOCKS:
         if here < SHORTEST_BLOCK:
