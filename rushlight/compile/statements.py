@@ -114,6 +114,9 @@ class Native(Statement):
     calls: list[Call] = field(default_factory=list)
 
 
+BY_NUMBER = "a Python number"  # why tier 0 makes one
+
+
 @dataclass(eq=False)
 class Fallback(Statement):
     """Tier 0 runs the instruction."""

@@ -13,7 +13,9 @@ from . import lowering, nans, symbolic
 from .emit import emit
 from .groups import Group, drop_dead, group
 from .kernels.call import Call, Loop, distinct
+from .overwriting import Overwrites, Overwritten
 from .statements import (
+    BY_NUMBER,
     Fallback,
     Multiply,
     Statement,
@@ -54,8 +56,8 @@ def steps_of(program, scalars, results, pause: Callable) -> tuple[list[Step], di
     while True:
         try:
             return _steps(program, symbolic.Guards(scalars, written), results, pause, same)
-        except lowering.Overwritten as e:
-            same |= written if same else e.args[0]
+        except Overwritten as e:
+            same |= e.args[0] | (written if same else set())
 
 
 def _steps(program, guards: symbolic.Guards, results, pause: Callable, same: set):
@@ -64,7 +66,7 @@ def _steps(program, guards: symbolic.Guards, results, pause: Callable, same: set
     try:
         kept = {n.root for n in results}
         statements: list[Statement] = []
-        overwrites = lowering.Overwrites(program, same)
+        overwrites = Overwrites(program, same)
         for k, i in enumerate(program.instructions):
             statements += nans.looks(program, k) + lowering.lower(i, overwrites)
             pause()
@@ -98,7 +100,7 @@ def _keep_numbers(statements, results):
                 made.append(s)
             elif s.instruction not in changed:
                 changed.add(s.instruction)
-                made.append(lowering.fallback(s.instruction, lowering.BY_NUMBER))
+                made.append(lowering.fallback(s.instruction, BY_NUMBER))
         statements = made
         if not changed:
             return statements

@@ -25,7 +25,7 @@ from .expressions import Constant, Private, Temporary, owned
 from .kernels.call import Address, Call, Loop, Workspace, distinct
 from .llvm import objects
 from .sizes import Late, Record, Size
-from .statements import Fallback
+from .statements import BY_NUMBER, Fallback
 from .steps import Step, steps_of
 from .threads import MOST_THREADS
 
@@ -433,7 +433,7 @@ class Template:
         finally:
             record.close()
         for s in steps:
-            if s.why is not None and s.why != lowering.BY_NUMBER and not isinstance(
+            if s.why is not None and s.why != BY_NUMBER and not isinstance(
                 lowering.lower(program.instructions[index[s.instructions[0]]])[0], Fallback
             ):
                 raise Unsuitable(f"tier 0 would run {s.instructions[0].node.op.name}: {s.why}")

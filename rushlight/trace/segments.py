@@ -236,17 +236,17 @@ def repeats(tr, o, key, site) -> bool:
     Asked on new paths that differ from known ones in sizes: sentences of any length, text that is written a word at a
     time. The layers of a model are one path then, not one after the other, and only the first of them is new at each
     size; `backward()` and an optimiser's step begin segments of their own, too. A block's start is an operation that
-    one line of the program has recorded three times, equally far apart, and no sum of two values of this segment: that is
-    fused with what made them.
+    one line of the program has recorded three times, equally far apart, and that does not join two values of this segment:
+    a residual sum is fused with what made them.
     """
     if tr.likely is None:
         _is_alike(tr, key)
     st = tr.st
     if not tr.likely or tr.sweeping or tr.whole or o.mutates or site is None:  # (an update of parameters is one edge)
         return False
-    start = o, id(site[0]), site[1]
     if len([x for x in key[1:] if x.__class__ is Node and x.op is not LEAF]) > 1:
         return False
+    start = o, id(site[0]), site[1]
     here = st.slot - len(tr.leaves)  # operations so far
     if start in BLOCKS:
         if here < SHORTEST_BLOCK:

@@ -332,6 +332,7 @@ class Position:
         self.autocast = None  # the half type of autocast, if it is on
         self.inference = self.in_blocks = False
         self.whole = 0
+        self.leaves = self.ts = None
         self.asked = True  # what is_grad_enabled() says in inference mode
         self.start()
 
@@ -345,7 +346,7 @@ class Position:
         self.likely = self.starts = None
         self.executed = -1
         self.prune_at = PRUNE_BYTES
-        before = getattr(self, "ts", None)  # what goes away with it may record
+        before = self.leaves, self.ts  # what goes away with them may record: not before all is new
         self.leaves, self.bufs, self.scalars, self.ts, self.st = (
             [],
             [],

@@ -122,3 +122,29 @@ def test_a_graph_that_is_shown_is_whole(cut):
     expected = trace(net, torch.ones(2, 3))
     cut()
     assert trace(net, torch.ones(2, 3)) == expected
+
+
+def test_blocks_do_not_begin_at_residual_sums(monkeypatch):
+    """Layers whose sizes grow are cut where one begins; a sum of two values of the segment is fused with what made them."""
+    cut, repeats = [], record.repeats
+
+    def watched(tr, o, key, site):
+        found = repeats(tr, o, key, site)
+        if found:
+            cut.append(o.name)
+        return found
+
+    monkeypatch.setattr(record, "repeats", watched)
+    segments.trie.forget()
+    weights = [torch.ones(4, 4) * (k + 1) / 50 for k in range(8)]
+    for n in range(3, 9):
+        x = torch.ones(n, 4)
+        y = x * 2
+        for w in weights:
+            x = x + y  # the first operation that comes back
+            y = x @ w
+            for k in range(9):
+                y = (y * (0.5 + k)).tanh()
+        x.sum().item()
+    segments.trie.forget()
+    assert cut and "_add" not in cut
