@@ -136,12 +136,13 @@ def compile_now(program, scalars) -> None:
 
 
 def _work():
-    with _importing:
+    with _importing, turns.short():
         turns.begin()
     while (job := _queue.get()) is not None:
         program, scalars = job
         try:
             with turns.short():
+                turns.leave_a_core()
                 _import()
                 if program is not None:
                     compile_now(program, scalars)

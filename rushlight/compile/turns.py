@@ -54,20 +54,26 @@ class Pending(threading.Event):
 
 @contextmanager
 def short():
-    """Meanwhile threads change after `CHANGE` seconds, not Python's 5 ms, and NumPy's products leave a core free.
+    """Meanwhile threads change after `CHANGE` seconds, not Python's 5 ms.
 
     Each call of LLVM and each read of a file lets the interpreter go, and would wait so long to get it back.
-    A product on all cores waits for the one that the compiler has: some milliseconds, until the system changes threads.
     """
     _interval.append(sys.getswitchinterval())
     sys.setswitchinterval(min(_interval[0], CHANGE))
-    products = _products()
-    most = max([x["num_threads"] for x in products.info()], default=1)
-    _limits.append(products.limit(limits=max(most - 1, 1)).__enter__())
     try:
         yield
     finally:
         _as_before()
+
+
+def leave_a_core() -> None:
+    """Until the work that is `short` is over, NumPy's products leave a core free.
+
+    A product on all cores waits for the one that the compiler has: some milliseconds, until the system changes threads.
+    """
+    products = _products()
+    most = max([x["num_threads"] for x in products.info()], default=1)
+    _limits.append(products.limit(limits=max(most - 1, 1)).__enter__())
 
 
 def _as_before() -> None:

@@ -153,12 +153,18 @@ def run(tensors, gradients, retain, create, wanted=None, leaf_ids=None):
         for segment, node in wanted:
             if node is not None:
                 here_wanted.setdefault(segment, set()).add(node)
+    swept: set = set()  # ends of segments whose gradients the running segment has
     try:
         while frontier:
             segment = None if None in frontier else heappop(newest)[2]
             seeds = frontier.pop(segment)
-            if segment is not None and segment.final.ends and tr.st.slot >= 0:
-                end_segment(tr)  # so that the gradients of blocks are one path, as the blocks are
+            if segment is not None:
+                final = segment.final
+                repeats = final in swept and tr.st.slot > trie.SWEPT_OPS and not tr.sweeping
+                if (final.ends or repeats) and tr.st.slot >= 0:
+                    end_segment(tr)  # so that the gradients of blocks are one path, as the blocks are
+                    swept.clear()
+                swept.add(final)
             nodes_wanted = None
             if wanted is not None:
                 nodes_wanted = frozenset(here_wanted.get(segment, ())) | _leaf_nodes(

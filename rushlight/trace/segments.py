@@ -492,7 +492,7 @@ def moved(t, node, offset):
 
     As `record._view_at_once` does: a loop over parts of a tensor is one path, wherever they lie in it.
     """
-    if t._base is None or t._base._s.rg:
+    if t._base is not None and t._base._s.rg:
         return node
     t._offset += offset
     return idle(at_offset(node.m, 0), None if trie.in_inference(t._s) else False)

@@ -140,6 +140,7 @@ NODES = 0  # nodes made and not pruned
 MAX_NODES = 150_000
 SOFT_OPS = 4_000  # at a repeating place (backward, mode switch), end a segment longer than this
 HARD_OPS = 12_000  # anywhere
+SWEPT_OPS = 256  # between the gradients of segments that are alike
 MAX_PENDING_BYTES = 1 << 30
 PRUNE_BYTES = 32 << 20  # of new results, after which a segment that runs at once drops dead ones
 EAGER = os.environ.get("RUSHLIGHT_EAGER", "") not in ("", "0")
