@@ -215,12 +215,15 @@ def moved(x: Symbol, source, destination) -> Symbol:
     return x.transpose(*rest)
 
 
+def ahead(x) -> Symbol:
+    """How far each element of a matrix is to the right of the diagonal: column - row."""
+    rows, columns = (Symbol(along(x.shape[d], d, x.ndim, np.int32)) for d in (x.ndim - 2, x.ndim - 1))
+    return columns - rows
+
+
 def _triangle(lower: bool):
     def cut(x, k=0):
-        rows, columns = (Symbol(along(x.shape[d], d, x.ndim, np.int32))
-                         for d in (x.ndim - 2, x.ndim - 1))
-        ahead = columns - rows
-        return np.where(ahead <= k if lower else ahead >= k, x, x.dtype.type(0))
+        return np.where(ahead(x) <= k if lower else ahead(x) >= k, x, x.dtype.type(0))
 
     return cut
 

@@ -194,8 +194,11 @@ class Lowering:
 
     # ------------------------------------------------------------ products
 
-    def product(self, x: Symbol, y: Symbol) -> Symbol:
-        """np.matmul; of bfloat16 as it is, where the processor has instructions for that."""
+    def product(self, x: Symbol, y: Symbol, triangle: int = 0) -> Symbol:
+        """np.matmul; of bfloat16 as it is, where the processor has instructions for that.
+
+        triangle: what may be left out, see `kernels/products.py`.
+        """
         from .kernels import matmul
 
         halves = _bfloat16(x.expr), _bfloat16(y.expr)
@@ -207,6 +210,7 @@ class Lowering:
         if a.dtype != b.dtype or a.dtype.name not in PRODUCTS:
             raise NotLowered(f"product of {a.dtype} and {b.dtype}")
         made, shape = self.multiply(a, b, a.dtype)
+        made.triangle = triangle
         if 0 in (*a.shape, *b.shape):
             return functions.filled(shape, 0, a.dtype)
         return self.multiplied(made, shape)

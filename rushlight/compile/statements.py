@@ -132,6 +132,7 @@ class Multiply(Native):
     c may have the sums of bfloat16 as float32, where `matmul.takes_bfloat16` says so.
     bias: a View of c's last dim, added to each row. addend: a View of c's shape, added to it.
     reused: whether other products of the program have the same b.
+    triangle: what may be left out, see `kernels/products.py`.
     """
 
     a: View | None = None
@@ -140,6 +141,7 @@ class Multiply(Native):
     bias: View | None = None
     addend: View | None = None
     reused: bool = False
+    triangle: int = 0
 
     def product(self):
         """What the kernels need to know."""
@@ -152,7 +154,7 @@ class Multiply(Native):
             k=a.shape[-1], batch=batch, dtype=a.dtype.name, wide=a.dtype != c.dtype,
             bias=None if self.bias is None else _address(self.bias),
             addend=None if self.addend is None else _matrix(self.addend, len(batch)),
-            reused=self.reused,
+            reused=self.reused, triangle=self.triangle,
         )
 
     def plan(self) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from ..trace import dtypes
 from ..trace.operator import Tensor, function
-from ..trace.tensor import wrap
 from .dropout import dropout
 from .softmax import softmax
+from .triangular_products import _lower_matmul, _triangular_matmul
 
 
 @function(api="nn.functional")
@@ -60,12 +58,12 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
         key = key.repeat_interleave(groups, -3)
         value = value.repeat_interleave(groups, -3)
     scale = 1.0 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale
-    scores = (query * scale) @ key.transpose(-2, -1)
-    rows, columns = query.shape[-2], key.shape[-2]
+    query, key = query * scale, key.transpose(-2, -1)
     if is_causal:
-        seen = wrap(np.tril(np.ones((rows, columns), bool)))
-        scores = scores.masked_fill(~seen, -math.inf)
-    elif attn_mask is not None:
+        weights = softmax(_lower_matmul(query, key, -math.inf), -1)
+        return _triangular_matmul(dropout(weights, dropout_p) if dropout_p else weights, value, False)
+    scores = query @ key
+    if attn_mask is not None:
         if attn_mask.dtype is dtypes.bool_:
             scores = scores.masked_fill(~attn_mask, -math.inf)
         else:

@@ -49,6 +49,8 @@ COUNTS = {
     "linear": _of_linear,
     "_transposed_mm": _of_transposed,
     "matmul": _of_product,
+    "_lower_matmul": _of_product,
+    "_triangular_matmul": _of_product,
     "mm": _of_product,
     "bmm": _of_product,
     "mv": _of_product,

@@ -72,6 +72,7 @@ class Product:
     wide: bool = False  # C and bias are float32 and the rest bfloat16
     addend: Matrix | None = None  # C = E + A @ B, where `takes_addend` says so
     reused: bool = False  # other products have the same B: it is packed by a call that they share
+    triangle: int = products.WHOLE  # what may be left out, see products.py
 
     @property
     def batches(self) -> int:
@@ -174,7 +175,7 @@ def takes_bfloat16(p: Product, target: Target | None = None) -> bool:
 
 def _swapped(p: Product) -> Product:
     """The transposed product: C' = B' A'."""
-    return replace(p, a=p.b.transposed, b=p.a.transposed, c=p.c.transposed, m=p.n, n=p.m)
+    return replace(p, a=p.b.transposed, b=p.a.transposed, c=p.c.transposed, m=p.n, n=p.m, triangle=products.WHOLE)
 
 
 def _paired(p: Product) -> Product:
@@ -199,7 +200,7 @@ def _simplified(p: Product) -> Product:
     m = p.m
     if dims:
         size, a, b, c = dims[-1]
-        if b == 0 and (m == 1 or (a == m * p.a.row and c == m * p.c.row)):
+        if b == 0 and not p.triangle and (m == 1 or (a == m * p.a.row and c == m * p.c.row)):
             m *= dims.pop()[0]
             p = replace(p, a=replace(p.a, row=a // p.m), c=replace(p.c, row=c // p.m)) if p.m else p
     size, a, b, c = (tuple(d[i] for d in dims) for i in range(4))
@@ -381,10 +382,13 @@ def _filled(text: str, function: str, words: dict, p: Product, c_bytes: int, chu
         table = [size, a * item, b * item, c * c_bytes, *table]  # the innermost dimension first
     k = p.k * (2 if p.pairs else 1)
     sizes = ([p.batches] if p.batch else []) + [p.m, k, p.n]
+    terms = p.m * p.n * k
+    if p.triangle:  # about half of them
+        terms = p.m * k * (p.n + 1) // 2 if p.triangle == products.LOWER_C else p.m * p.n * (k + 1) // 2
     label = told(f"{function} {'x'.join(['{}'] * len(sizes))} {p.dtype}", *sizes)
     return Call(
         text, function, [words.get(w, 0) for w in products.WORDS] + table, chunks, several(chunks),
-        label, 2 * p.batches * p.m * p.n * k,
+        label, 2 * p.batches * terms,
         p.batches * p.itemsize * (p.m * k + k * p.n + p.m * p.n),
         EXPORTS.get(function, (function,)),
         arithmetic="bfloat16" if function == "amx" or (p.pairs and function == "tiles")
@@ -404,6 +408,7 @@ def _words(p: Product, grid: Grid, c_bytes: int) -> dict:
         "accumulate": int(p.accumulate),
         "addend": 0 if p.addend is None else p.addend.at,
         "addend_row": 0 if p.addend is None else p.addend.row * item,
+        "triangle": products.WHOLE if p.pairs else p.triangle,
         "m_step": grid.m_step, "n_step": grid.n_step, "k_step": grid.k_step,
         "batch_step": grid.batch_step, "m_chunks": grid.m_chunks, "n_chunks": grid.n_chunks,
         "k_chunks": grid.k_chunks, "batches": p.batches, "dims": len(p.batch),

@@ -18,6 +18,8 @@ from . import micro
 from .micro import Tiles
 from .pack import call_pack, packers, panel_packer, tile_packer
 
+# what a product may leave out: nothing; terms above the diagonal of A, or below it, which are zero; what C has above its diagonal
+WHOLE, LOWER_A, UPPER_A, LOWER_C = range(4)
 POINTERS = ("a", "b", "c", "bias", "scratch", "addend")
 WORDS = (
     *POINTERS,
@@ -33,6 +35,7 @@ WORDS = (
     # was before) are packed there; whether panels are kept for all blocks of rows
     "mc", "kc", "group", "scratch_bytes", "panels", "panel_bytes", "pack_a", "pack_b", "keep",
     "addend_row",  # tiles: of the matrix that is added, if there is one
+    "triangle",  # tiles: WHOLE and so on
     # dots: strides of bias
     "bias_row", "bias_column",
     # amx: the place of sums in a thread's scratch, and bytes from one block of them to the next
@@ -184,6 +187,8 @@ class _Tiled:
         self.each_b, self.groups_b = f.compare("eq", x.pack_b, 1), f.compare("eq", x.pack_b, 2)
         self.direct_b = f.compare("eq", x.pack_b, 0)
         self.keeps = f.compare("ne", x.keep, 0)
+        self.lower_a, self.upper_a = f.compare("eq", x.triangle, LOWER_A), f.compare("eq", x.triangle, UPPER_A)
+        self.whole_c = f.compare("ne", x.triangle, LOWER_C)
         self.has_addend = f.op(f"icmp ne ptr {x.addend}, null")
         micro.set_words(f, self.block, {micro.C_ROW: x.c_row})
         return x.each_batch(self._batch)
@@ -205,7 +210,7 @@ class _Tiled:
                 rows = f.minimum(x.mc, f.sub(m[1], row))
                 again = f.compare("ne", row, m[0])
                 left = self._left(f.at(here_a, f.mul(row, x.a_row)), rows, size)
-                self._columns(batch, left, here_b, c, row, rows, n, size, again, bias, last, adds)
+                self._columns(left, here_b, c, row, rows, n, (low, size), again, bias, adds)
 
             f.loop(m[0], m[1], x.mc, m_block, at_least_once=True)
             return [f.add(low, size)]
@@ -239,9 +244,13 @@ class _Tiled:
         micro.set_words(f, self.block, {micro.A_ROW: row})
         return left, step, each, of_height
 
-    def _columns(self, batch, left, b, c, row, rows, n, k, again, bias, last, adds) -> None:
-        """Groups of panels: after a group, the block of C is complete if this was the last of k."""
+    def _columns(self, left, b, c, row, rows, n, depth, again, bias, adds) -> None:
+        """Groups of panels: after a group, the block of C is complete if this was the last of k.
+
+        depth: the first of k, and how many.
+        """
         f, x, t = self.f, self.chunk, self.t
+        k = depth[1]
 
         def group(low):
             high = f.minimum(f.add(low, x.group), n[1])
@@ -277,7 +286,13 @@ class _Tiled:
                     out = f.at(corner, f.mul(i, x.c_row))
                     step = f.add(left[2], f.mul(left[3], height))
                     micro.set_words(f, self.block, {micro.A_K: step})
-                    t.call(f, height, vectors, here, right, out, k, width, self.block)
+                    top = f.add(row, i)
+                    skip, terms = self._terms(top, height, *depth)
+                    here, there = f.at(here, f.mul(skip, step)), f.at(right[0], f.mul(skip, right[1]))
+                    f.branch(
+                        self._is_needed(top, height, j),
+                        lambda: t.call(f, height, vectors, here, there, out, terms, width, self.block),
+                    )
 
                 t.panels(f, rows, tile)
 
@@ -285,14 +300,35 @@ class _Tiled:
 
         f.loop(n[0], n[1], x.group, group, at_least_once=True)
 
+    def _terms(self, row: Operand, height: Operand, low: Operand, k: Operand) -> tuple[str, str]:
+        """(how many terms of k, which begins at `low`, a tile leaves out at the start, how many it then has)."""
+        f = self.f
+
+        def part(at):
+            return f.minimum(f.maximum(f.sub(at, low), 0), k)
+
+        def some():
+            skip = f.op(f"select i1 {self.upper_a}, i64 {part(row)}, i64 0")
+            end = f.op(f"select i1 {self.lower_a}, i64 {part(f.add(row, height))}, i64 {k}")
+            return [skip, f.sub(end, skip)]
+
+        either = f.op(f"or i1 {self.upper_a}, {self.lower_a}")
+        return tuple(f.branch(either, some, lambda: ["0", str(k)], ["i64", "i64"]))
+
+    def _is_needed(self, row: Operand, height: Operand, column: Operand) -> str:
+        """Whether a tile of C has an element that is not left out."""
+        f = self.f
+        seen = f.compare("slt", column, f.add(row, height))
+        return f.op(f"or i1 {self.whole_c}, {seen}")
+
     def _panel(self, column: Operand, first: Operand) -> str:
         """The place of a packed panel."""
         f, x = self.f, self.chunk
         number = f.div(f.sub(column, first), self.t.columns)
         return f.at(self.panels, f.mul(number, x.panel_bytes))
 
-    def _right(self, b, j, first, width, k, done) -> str:
-        """A panel of B, packed if wanted or if its last vector is not whole; sets its stride."""
+    def _right(self, b, j, first, width, k, done) -> tuple[str, str]:
+        """A panel of B, packed if wanted or if its last vector is not whole, and its stride, which is set."""
         f, x, t = self.f, self.chunk, self.t
         source = f.at(b, f.mul(j, x.b_column))
         ragged = f.compare("ne", f.op(f"and i64 {width}, {t.lanes - 1}"), 0)
@@ -311,4 +347,4 @@ class _Tiled:
             wanted = f.op(f"or i1 {wanted}, {packs}")
         right, stride = f.branch(wanted, packed, lambda: [source, x.b_k], ["ptr", "i64"])
         micro.set_words(f, self.block, {micro.B_K: stride})
-        return right
+        return right, stride

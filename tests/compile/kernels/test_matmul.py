@@ -9,7 +9,7 @@ from compile.run_calls import THREADS, guarded, run_calls
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rushlight.compile.kernels import matmul
+from rushlight.compile.kernels import matmul, products
 from rushlight.compile.kernels.call import Address, Workspace
 from rushlight.compile.kernels.matmul import Matrix, Product, plan, takes_addend
 from rushlight.compile.llvm import objects, target
@@ -252,3 +252,40 @@ def test_who_takes_an_addend():
     assert not takes_addend(product(a, b, c))
     assert not takes_addend(replace(product(a, b, c), addend=matrix(c[:, ::2], "e")))
     assert not takes_addend(replace(product(a[:1], b, c[:1]), addend=matrix(c[:1], "e")))
+
+
+@pytest.mark.parametrize("level", HERE, ids=lambda t: t.name)
+@pytest.mark.parametrize("dtype", list(DTYPES))
+@given(data=st.data())
+@settings(max_examples=40)
+def test_triangles(level, dtype, data):
+    """What is left out is zero, or not looked at: on the diagonal and on the other side everything is right."""
+    draw = data.draw
+    array = Arrays(draw, dtype, draw(st.integers(0, 99)))
+    m, k, n = draw(st.tuples(*[st.sampled_from(SIZES)] * 3) | st.sampled_from([*LARGE, SHARED]))
+    batch = draw(st.sampled_from([(), (3,)])) if m * k * n < 5000 else ()
+    a, b, c = array(*batch, m, k), array(*batch, k, n), array(*batch, m, n)
+    if batch and draw(st.booleans()):
+        b = b[:1]
+    kind = draw(st.sampled_from([products.LOWER_A, products.UPPER_A, products.LOWER_C]))
+    if kind == products.LOWER_A:
+        a[...] = np.tril(a)
+    elif kind == products.UPPER_A:
+        a[...] = np.triu(a)
+    c[...] = np.nan
+    wanted, tolerance = expected(a, b, np.zeros_like(c), None, False), TOLERANCE[dtype]
+    run_calls(plan(replace(product(a, b, c), triangle=kind), level), {"a": a, "b": b, "c": c, "bias": None})
+    seen = np.broadcast_to(np.tri(m, n, dtype=bool) | (kind != products.LOWER_C), c.shape)
+    np.testing.assert_allclose(c.astype(np.float64)[seen], wanted[seen], tolerance, tolerance * np.sqrt(k + 1))
+
+
+def test_a_triangle_leaves_out_what_it_can():
+    """NaN far above the diagonal is neither read as a factor nor made."""
+    n = 200
+    a, b, c = np.tri(n, dtype=np.float32), np.ones((n, 50), np.float32), np.zeros((n, 50), np.float32)
+    a[:100, 150:] = np.nan
+    run_calls(plan(replace(product(a, b, c), triangle=products.LOWER_A)), {"a": a, "b": b, "c": c, "bias": None})
+    assert (c == np.arange(1, n + 1)[:, None]).all()
+    a, b, c = np.ones((n, 50), np.float32), np.ones((50, n), np.float32), np.zeros((n, n), np.float32)
+    run_calls(plan(replace(product(a, b, c), triangle=products.LOWER_C)), {"a": a, "b": b, "c": c, "bias": None})
+    assert (c[np.tri(n, dtype=bool)] == 50).all() and not c[:100, 150:].any()
