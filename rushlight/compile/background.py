@@ -141,7 +141,7 @@ def _work():
     while (job := _queue.get()) is not None:
         program, scalars = job
         try:
-            with turns.short():
+            with turns.short(), turns.importing():
                 turns.leave_a_core()
                 _import()
                 if program is not None:
@@ -158,11 +158,14 @@ def _work():
 
 
 def _import() -> None:
-    """Fetch the compiler's modules."""
+    """Fetch the compiler's modules, and LLVM."""
     if not _here[0]:
         with _importing:
             try:
                 from . import native  # noqa: F401
+                from .llvm.target import host
+
+                host()
             finally:
                 _here[0] = True  # (if it went wrong, who needs it says why)
 

@@ -10,7 +10,7 @@ from .lowering import Lowering
 from .symbolic import Symbol
 
 
-def lower_matmul(build: Lowering, a: Symbol, b: Symbol, fill) -> Symbol:
+def lower_matmul(build: Lowering, a: Symbol, b: Symbol, fill):
     """The product on and below the diagonal, and `fill` above."""
     made = build.product(a, b, LOWER_C)
     return np.where(functions.ahead(made) <= 0, made, made.dtype.type(fill))

@@ -66,6 +66,24 @@ def short():
         _as_before()
 
 
+class _BeforeModules:
+    """An import hook that finds nothing, and lets the compiler look up before each module."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        pause()
+
+
+@contextmanager
+def importing():
+    """Meanwhile the compiler looks up before it fetches a module."""
+    sys.meta_path.insert(0, _BeforeModules)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(_BeforeModules)
+
+
 def leave_a_core() -> None:
     """Until the work that is `short` is over, NumPy's products leave a core free.
 

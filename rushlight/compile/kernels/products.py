@@ -313,7 +313,8 @@ class _Tiled:
             return [skip, f.sub(end, skip)]
 
         either = f.op(f"or i1 {self.upper_a}, {self.lower_a}")
-        return tuple(f.branch(either, some, lambda: ["0", str(k)], ["i64", "i64"]))
+        skip, terms = f.branch(either, some, lambda: ["0", str(k)], ["i64", "i64"])
+        return skip, terms
 
     def _is_needed(self, row: Operand, height: Operand, column: Operand) -> str:
         """Whether a tile of C has an element that is not left out."""
