@@ -337,14 +337,16 @@ def _strided(m):
 
 def _run(i, args):
     """One instruction in tier 0: a tuple of its results."""
-    args = list(args)
-    if i.kind == "write":
-        tier0_program.write(args[0], args[1])
-        return ()
-    values: dict = {}
+    call, values = i.call, {}
     token = tier0.silence(tier0.QUIET)
     try:
-        tier0_program.run_instruction(i, args, values)
+        if i.kind == "call" and not (call.casts or call.fixes or call.several):  # the usual case, sooner
+            return (call.function(*args),)
+        args = list(args)
+        if i.kind == "write":
+            tier0_program.write(args[0], args[1])
+        else:
+            tier0_program.run_instruction(i, args, values)
     except Exception as e:
         e.rushlight_failure = ({}, i.node)
         raise

@@ -537,19 +537,20 @@ def _one_of_few(p, generator):
     """An index for each row, in Python's numbers: as in a policy's loop. (They are rounded where that decides.)"""
     weights = p.tolist()
     rows = weights if p.ndim == 2 else [weights]
-    if not all([0.0 <= x < math.inf for row in rows for x in row]) or not all([sum(row) > 0.0 for row in rows]):
-        _check_weights(p)
-    u = generator.few(p.size)
-    times = [-math.log1p(-x) for x in u]
+    for row in rows:
+        if not (row and min(row) >= 0.0 and 0.0 < sum(row) < math.inf):
+            _check_weights(p)
+    times = [-math.log1p(-x) for x in generator.few(p.size)]
     picked, at = [], 0
     for row in rows:
-        q = [x / t if t else math.inf for x, t in zip(row, times[at:])]
+        q = [x / t if t else math.inf for x, t in zip(row, times[at:] if at else times)]
         at += len(row)
         most = max(q)
-        picked.append(q.index(most))
-        if sum([x > most * (1 - 1e-6) for x in q]) > 1:  # equal ones when they are rounded, perhaps
+        picked.append([q.index(most)])
+        near = most * (1 - 1e-6)
+        if len([x for x in q if x > near]) > 1:  # equal ones when they are rounded, perhaps
             return _likeliest(p / np.array(times).astype(p.dtype).reshape(p.shape))
-    return np.array(picked, np.int64).reshape(*p.shape[:-1], 1)
+    return np.array(picked if p.ndim == 2 else picked[0], np.int64)
 
 
 def _check_weights(p) -> None:

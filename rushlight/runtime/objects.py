@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 
-MOST = 16  # objects that a module's text names by their number in @objects
+MOST = 20  # objects that a module's text names by their number in @objects
 
 HELPERS = """
 declare ptr @PyLong_AsVoidPtr(ptr)
@@ -19,10 +19,10 @@ declare void @Py_IncRef(ptr)
 declare void @Py_DecRef(ptr)
 declare ptr @PyObject_CallFunctionObjArgs(ptr, ...)
 
-@objects = global [16 x ptr] zeroinitializer
+@objects = global [20 x ptr] zeroinitializer
 
 define internal ptr @object(i64 %i) alwaysinline {
-  %p = getelementptr [16 x ptr], ptr @objects, i64 0, i64 %i
+  %p = getelementptr [20 x ptr], ptr @objects, i64 0, i64 %i
   %x = load ptr, ptr %p
   ret ptr %x
 }

@@ -28,7 +28,8 @@ FINISH, VIEW = 1, 2  # flags: the Python function `finish` makes the result; its
 _HEAD = 4  # words of a binding before the kinds
 # objects in @objects; position: of the thread that last recorded here
 _FIELDS = ("tensor", "parameter", "float", "int", "none", "leaf", "finish", "tuple", "no_grad", "true_leaf", "true",
-           "false", "enter", "position", "missed", "entered")
+           "false", "enter", "position", "missed", "entered", "has_history",
+           "storage_identity")
 
 _TEXT = """
 declare ptr @PyType_GenericAlloc(ptr, i64)
@@ -36,6 +37,7 @@ declare i64 @PyThread_get_thread_ident()
 declare i32 @PyObject_RichCompareBool(ptr, ptr, i32)
 declare ptr @PyDict_GetItemWithError(ptr, ptr)
 declare void @PyErr_Clear()
+declare ptr @PyTuple_Pack(i64, ...)
 declare ptr @PyErr_Occurred()
 declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
 
@@ -60,8 +62,19 @@ entry:
   %s = call ptr @at(ptr %x, i64 {_s})
   %whole = icmp eq ptr %base, %none
   %valued = icmp ne ptr %buf, %none
-  %can = and i1 %whole, %valued
-  br i1 %can, label %kind, label %other
+  %owned = icmp ne ptr %storage, %none
+  %viewable = or i1 %whole, %owned
+  %can = and i1 %viewable, %valued
+  br i1 %can, label %is_view, label %other
+is_view:
+  br i1 %whole, label %kind, label %view
+view:
+  %seen = call ptr @at(ptr %x, i64 {_generation})
+  %written = call ptr @at(ptr %storage, i64 {generation})
+  %seen_word = call ptr @PyLong_AsVoidPtr(ptr %seen)
+  %written_word = call ptr @PyLong_AsVoidPtr(ptr %written)
+  %current = icmp eq ptr %seen_word, %written_word
+  br i1 %current, label %kind, label %other
 kind:
   %rg = call ptr @at(ptr %s, i64 {rg})
   %needs = icmp eq ptr %rg, %true
@@ -69,15 +82,57 @@ kind:
   %usual = icmp eq ptr %grad_on, %true
   %history = call ptr @or_none(ptr %x, i64 {_history}, ptr %none)
   %first_hand = icmp eq ptr %history, %none
-  %ok = select i1 %needs, i1 %first_hand, i1 %usual
+  %kept = xor i1 %first_hand, true
+  %remembered = and i1 %needs, %kept
   %a = call ptr @object(i64 8)
   %b = call ptr @object(i64 9)
-  %as = select i1 %needs, ptr %b, ptr %a
-  br i1 %ok, label %memory, label %other
+  %c = call ptr @object(i64 16)
+  %of_leaf = select i1 %first_hand, ptr %b, ptr %c
+  %as = select i1 %needs, ptr %of_leaf, ptr %a
+  %ok = select i1 %needs, i1 true, i1 %usual
+  br i1 %ok, label %origin, label %other
+origin:
+  br i1 %remembered, label %origins, label %memory
+origins:
+  %tuples = call ptr @object(i64 7)
+  %history_class = call ptr @at(ptr %history, i64 8)
+  %is_tuple = icmp eq ptr %history_class, %tuples
+  %parts = call i64 @word(ptr %history, i64 2)
+  %two = icmp eq i64 %parts, 2
+  %pair = and i1 %is_tuple, %two
+  br i1 %pair, label %place, label %other
+place:
+  %identify = call ptr @object(i64 17)
+  br i1 %owned, label %held, label %identity
+held:
+  call void @Py_IncRef(ptr %storage)
+  br label %pack
+identity:
+  %new_storage = call ptr (ptr, ...) @PyObject_CallFunctionObjArgs(ptr %identify, ptr %x, ptr null)
+  %unnamed = icmp eq ptr %new_storage, null
+  br i1 %unnamed, label %no_memory, label %pack
+pack:
+  %memory_of = phi ptr [ %storage, %held ], [ %new_storage, %identity ]
+  %segment_of = call ptr @at(ptr %history, i64 24)
+  %node_of = call ptr @at(ptr %history, i64 32)
+  %packed = call ptr (i64, ...) @PyTuple_Pack(i64 3, ptr %segment_of, ptr %node_of, ptr %memory_of)
+  call void @Py_DecRef(ptr %memory_of)
+  %short = icmp eq ptr %packed, null
+  br i1 %short, label %no_memory, label %still
+no_memory:
+  call void @PyErr_Clear()
+  br label %other
+still:
+  %s_now = call ptr @at(ptr %x, i64 {_s})
+  %unmoved = icmp eq ptr %s_now, %s
+  br i1 %unmoved, label %memory, label %unused
+unused:
+  call void @Py_DecRef(ptr %packed)
+  br label %other
 memory:
+  %leaf_of = phi ptr [ %x, %origin ], [ %packed, %still ]
   %st = call ptr @at(ptr %tr, i64 {st})
   %serial = call ptr @at(ptr %tr, i64 {serial})
-  %owned = icmp ne ptr %storage, %none
   br i1 %owned, label %entered_before, label %edge
 entered_before:
   %recorder = call ptr @at(ptr %storage, i64 {recorder})
@@ -87,21 +142,25 @@ when:
   %segment = call ptr @at(ptr %storage, i64 {segment})
   %number = call ptr @PyLong_AsVoidPtr(ptr %segment)
   %now = call ptr @PyLong_AsVoidPtr(ptr %serial)
-  %alias = icmp eq ptr %number, %now
-  br i1 %alias, label %other, label %edge
+  %aliased = icmp eq ptr %number, %now
+  br i1 %aliased, label %again, label %edge
+again:
+  %entered_as = call ptr @at(ptr %storage, i64 {node})
+  br label %edge
 edge:
+  %alias = phi ptr [ %none, %memory ], [ %none, %entered_before ], [ %none, %when ], [ %entered_as, %again ]
+  %leaf = call ptr @object(i64 5)
+  %m = call ptr @at(ptr %s, i64 {m})
   %key = call ptr @at(ptr %st, i64 {first_key})
   %tuple = call ptr @object(i64 7)
-  %c = call ptr @at(ptr %key, i64 8)
-  %is_key = icmp eq ptr %c, %tuple
-  br i1 %is_key, label %sized, label %other
+  %key_class = call ptr @at(ptr %key, i64 8)
+  %is_key = icmp eq ptr %key_class, %tuple
+  br i1 %is_key, label %sized, label %lookup
 sized:
   %size = call i64 @word(ptr %key, i64 2)
   %five = icmp eq i64 %size, 5
-  br i1 %five, label %compare, label %other
+  br i1 %five, label %compare, label %lookup
 compare:
-  %leaf = call ptr @object(i64 5)
-  %m = call ptr @at(ptr %s, i64 {m})
   %k0 = call ptr @at(ptr %key, i64 24)
   %k1 = call ptr @at(ptr %key, i64 32)
   %k2 = call ptr @at(ptr %key, i64 40)
@@ -110,32 +169,73 @@ compare:
   %e0 = icmp eq ptr %k0, %leaf
   %e1 = icmp eq ptr %k1, %m
   %e2 = icmp eq ptr %k2, %as
-  %e3 = icmp eq ptr %k3, %none
+  %e3 = icmp eq ptr %k3, %alias
   %e4 = icmp eq ptr %k4, %false
   %e01 = and i1 %e0, %e1
   %e23 = and i1 %e2, %e3
   %e03 = and i1 %e01, %e23
   %same = and i1 %e03, %e4
-  br i1 %same, label %take, label %other
+  %first = call ptr @at(ptr %st, i64 {first})
+  br i1 %same, label %take, label %lookup
+lookup:
+  %made = call ptr (i64, ...) @PyTuple_Pack(i64 5, ptr %leaf, ptr %m, ptr %as, ptr %alias, ptr %false)
+  %failed = icmp eq ptr %made, null
+  br i1 %failed, label %unknown, label %search
+search:
+  %st_now = call ptr @at(ptr %tr, i64 {st})
+  %s_then = call ptr @at(ptr %x, i64 {_s})
+  %st_same = icmp eq ptr %st_now, %st
+  %s_same = icmp eq ptr %s_then, %s
+  %steady = and i1 %st_same, %s_same
+  br i1 %steady, label %find, label %unknown_key
+find:
+  %edges = call ptr @at(ptr %st, i64 {next})
+  %found = call ptr @PyDict_GetItemWithError(ptr %edges, ptr %made)
+  %st_after = call ptr @at(ptr %tr, i64 {st})
+  %st_still = icmp eq ptr %st_after, %st
+  %is_found = icmp ne ptr %found, null
+  %known = and i1 %st_still, %is_found
+  br i1 %known, label %known_key, label %unknown_key
+known_key:
+  call void @Py_DecRef(ptr %made)
+  br label %take
+unknown_key:
+  call void @Py_DecRef(ptr %made)
+  br label %unknown
+unknown:
+  call void @PyErr_Clear()
+  br label %left
 take:
-  %v = call ptr @at(ptr %st, i64 {first})
+  %v = phi ptr [ %first, %compare ], [ %found, %known_key ]
   %leaves = call ptr @at(ptr %tr, i64 {leaves})
   %bufs = call ptr @at(ptr %tr, i64 {bufs})
   %ts = call ptr @at(ptr %tr, i64 {ts})
-  %r1 = call i32 @PyList_Append(ptr %leaves, ptr %x)
+  %r1 = call i32 @PyList_Append(ptr %leaves, ptr %leaf_of)
   %r2 = call i32 @PyList_Append(ptr %bufs, ptr %buf)
   %r3 = call i32 @PyList_Append(ptr %ts, ptr %x)
   call void @set(ptr %tr, i64 {st}, ptr %v)
   call void @set(ptr %x, i64 {_s}, ptr %v)
   call void @set(ptr %x, i64 {_tr}, ptr %tr)
-  br i1 %owned, label %noted, label %done
+  %alone = icmp eq ptr %alias, %none
+  %new = and i1 %owned, %alone
+  br i1 %new, label %noted, label %done
 noted:
   call void @set(ptr %storage, i64 {segment}, ptr %serial)
   call void @set(ptr %storage, i64 {node}, ptr %v)
   call void @set(ptr %storage, i64 {recorder}, ptr %tr)
   br label %done
 done:
+  br i1 %remembered, label %given, label %ready
+given:
+  call void @Py_DecRef(ptr %leaf_of)
+  br label %ready
+ready:
   ret ptr %v
+left:
+  br i1 %remembered, label %drop, label %other
+drop:
+  call void @Py_DecRef(ptr %leaf_of)
+  br label %other
 other:
   ret ptr null
 }}

@@ -11,13 +11,13 @@ from . import autocast, hot, overrides, segments
 from .forms import finish
 from .operator import LIST, OPERATORS, OPTIONAL, RUNTIME, SCALAR, TENSOR, Operator
 from .record import Parameter, Tensor, missed
-from .trie import LEAF, NO_GRAD, TRUE_LEAF, Node, Position, Storage
+from .trie import HAS_HISTORY, LEAF, NO_GRAD, TRUE_LEAF, Node, Position, Storage
 
 SLOTS = {name: kind for kind, names in (
-    (Tensor, "_s _tr _base _storage _buf _history"),
+    (Tensor, "_s _tr _base _storage _buf _history _generation"),
     (Position, "st ts scalars thread serial leaves bufs"),
     (Node, "first_key first next op m rg grad_on call"),
-    (Storage, "exposed recorder segment node"),
+    (Storage, "exposed recorder segment node generation"),
 ) for name in names.split()}
 
 
@@ -30,7 +30,8 @@ def install(load) -> None:
     named = {
         "tensor": Tensor, "parameter": Parameter, "float": float, "int": int, "none": None, "leaf": LEAF, "zero": 0,
         "finish": finish, "tuple": tuple, "no_grad": NO_GRAD, "true_leaf": TRUE_LEAF, "true": True, "false": False,
-        "enter": segments.enter, "entered": segments.entered, "missed": missed, "moved": segments.moved,
+        "has_history": HAS_HISTORY, "enter": segments.enter, "entered": segments.entered, "missed": missed, "moved": segments.moved,
+        "storage_identity": Tensor.storage_identity,
     }
     hot.NATIVE[0] = native = _Native(recorder.NativeRecorder(code, named))
     segments.entered = native.made.entered()

@@ -22,6 +22,7 @@ from .segments import (
     end_before_block,
     end_segment,
     enter,
+    is_private,
     repeats,
     run_unless_deferred,
     settle,
@@ -257,6 +258,8 @@ def _view_at_once(o: Operator, args):
         storage = source.storage_identity()
     if source._tr is not None or storage.recorder is not None or source._base is not None:
         settle(source)
+    if storage.exposed and source._base is None and is_private(source):
+        storage.exposed = False
     m = source._s.m
     given = args[1:]
     try:

@@ -164,6 +164,29 @@ def _own_references() -> tuple[int, int]:
 OWN_REFERENCES = _own_references()
 
 
+def is_private(t) -> bool:
+    """Whether no NumPy array of the user's shares the memory of a tensor that is no view (the references are counted)."""
+    array, owner = _references(t._buf)
+    return array <= HANDLES_REFERENCES[0] and owner <= HANDLES_REFERENCES[1]
+
+
+def _handles_references() -> tuple[int, int]:
+    """`_references` of an array that only a tensor holds, as `is_private` finds it."""
+    def private(t):
+        array, owner = _references(t._buf)
+        return array, owner
+
+    class Handle:
+        pass
+
+    t = Handle()
+    t._buf = np.empty(2)[1:]
+    return private(t)
+
+
+HANDLES_REFERENCES = _handles_references()
+
+
 def _snapshot(tr, t, storage, buf):
     """(private copy, False) of memory that NumPy sees, or (the memory, True) if it is large."""
     if _only_ours(buf):

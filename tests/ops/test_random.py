@@ -217,3 +217,18 @@ def test_out():
 ])
 def test_errors(name, args):
     check_error(seeded, name, *args)
+
+
+@pytest.mark.parametrize("module", [rushlight, torch], ids=["rushlight", "torch"])
+def test_one_index_of_weights_that_are_not_allowed(module):
+    """As for many: zero, negative, infinite and NaN weights, in any row and place; a row without weights."""
+    good = [0.25, 0.5, 0.25]
+    for bad in ([0.0, 0.0, 0.0], [0.5, -0.1, 0.6], [float("nan"), 1.0, 1.0], [1.0, float("nan"), 1.0],
+                [1.0, 1.0, float("nan")], [float("inf"), 1.0, 1.0]):
+        for rows in (bad, [bad], [good, bad]):
+            with pytest.raises(RuntimeError):
+                module.multinomial(module.tensor(rows), 1).item()
+    large = [3e38, 3e38, 0.0]  # their sum in float32 is infinite
+    assert module.multinomial(module.tensor([large], dtype=module.float64), 1).item() in (0, 1)
+    with pytest.raises(RuntimeError):
+        module.multinomial(module.zeros(1, 0), 1, replacement=True).item()

@@ -10,6 +10,8 @@ import pytest
 
 import rushlight as torch
 from rushlight.compile import threads
+from rushlight.runtime import recorder
+from rushlight.runtime.objects import name_objects
 from rushlight.trace import hot, overrides, trie
 from rushlight.trace.segments import flush
 
@@ -166,6 +168,8 @@ def test_a_forked_child_enters_on_its_own():
 import os
 import rushlight as torch
 from rushlight.compile import threads
+from rushlight.runtime import recorder
+from rushlight.runtime.objects import name_objects
 threads.runtime()
 w = torch.ones(3, 3, requires_grad=True)
 x = torch.ones(2, 3)
@@ -256,6 +260,8 @@ def test_subclasses_take_over_in_a_process_of_their_own():
     program = """
 import rushlight as torch
 from rushlight.compile import threads
+from rushlight.runtime import recorder
+from rushlight.runtime.objects import name_objects
 threads.runtime()
 x = torch.ones(2)
 for _ in range(3): (x * x + torch.relu(x)).sum().item()
@@ -283,6 +289,8 @@ def test_autocast_after_native_code():
     program = """
 import rushlight as torch
 from rushlight.compile import threads
+from rushlight.runtime import recorder
+from rushlight.runtime.objects import name_objects
 threads.runtime()
 a = torch.ones(2, 2)
 for _ in range(3): (a @ a).sum().item(), torch.nn.functional.linear(a, a).sum().item()
@@ -292,3 +300,113 @@ with torch.autocast("cpu"):
 assert (a @ a).dtype == torch.float32
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def entered_in_python(monkeypatch):
+    """A list that grows with each tensor that `segments.enter` itself brings in."""
+    from rushlight.trace import segments
+
+    seen = []
+
+    def enter(tr, t, real=False):
+        seen.append(t)
+        return before(tr, t, real)
+
+    before = segments.enter
+    monkeypatch.setattr(segments, "enter", enter)
+    table = hot.NATIVE[0].made._code["objects"]
+    name_objects(table, recorder._FIELDS, {"enter": enter})
+    return seen, lambda: name_objects(table, recorder._FIELDS, {"enter": before})
+
+
+def test_leaves_that_are_no_first_edges(monkeypatch):
+    """Several kinds of segments begin at the root: each one's leaf is found among its edges."""
+    xs = [torch.randn(k + 2) for k in range(4)]
+    for _ in range(3):
+        made = [(x * 2.0).sum().item() for x in xs]
+    flush()
+    seen, back = entered_in_python(monkeypatch)
+    try:
+        assert [(x * 2.0).sum().item() for x in xs] == made
+        assert not seen
+    finally:
+        back()
+
+
+def test_leaves_with_history(monkeypatch):
+    """Values of executed segments, with a storage or without one, bring their history along."""
+    w = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+
+    def step():
+        w.grad = None
+        y = w * w
+        part = y[1:]
+        y.sum().item(), part.sum().item()
+        z = y * 3.0
+        z.sum().item()
+        (z.sum() + (part * w[1:]).sum()).backward()
+        return w.grad.tolist()
+
+    wanted = [6.0, 12.0 + 12.0, 18.0 + 27.0]
+    for _ in range(4):
+        assert step() == wanted
+    seen, back = entered_in_python(monkeypatch)
+    try:
+        assert step() == wanted
+        assert not [t for t in seen if t._s.rg and t._base is None]
+    finally:
+        back()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y = w * w
+        y.sum().item()
+        z = (y * y).sum()
+        z.item()
+        y.detach().add_(1.0)
+        z.backward()
+
+
+def test_views_of_one_memory(monkeypatch):
+    """Two views that enter one segment are one memory there: what is written to one is read through the other."""
+    x = torch.zeros(6)
+
+    def step(at):
+        a, b = x[at:at + 2], x[at + 1:at + 3]
+        a.sum().item()
+        c = b * 1.0
+        a.add_(1.0)
+        return (b + c).tolist()
+
+    assert [step(0) for _ in range(4)] == [[1.0, 0.0], [3.0, 0.0], [5.0, 0.0], [7.0, 0.0]]
+    assert step(3) == [1.0, 0.0] and x.tolist() == [4.0, 4.0, 0.0, 1.0, 1.0, 0.0]
+
+
+def test_a_destructor_while_a_leaf_is_entered():
+    """What is recorded by a destructor, which a collection runs at any allocation, is not lost, nor what it interrupts."""
+    w = torch.ones(3, requires_grad=True)
+    ys = [w * float(k) for k in range(200)]
+    for y in ys:
+        y.sum().item()
+    made = []
+
+    class Records:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            made.append((torch.ones(3) * 5.0).sum().item())
+
+    thresholds = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        total = None
+        for y in ys:
+            Records()
+            z = y * 2.0
+            total = z if total is None else total + z
+    finally:
+        gc.set_threshold(*thresholds)
+    gc.collect()
+    assert len(made) == 200 and set(made) == {15.0}
+    assert total.tolist() == [2.0 * sum(range(200))] * 3
+    total.sum().backward()
+    assert w.grad.tolist() == [2.0 * sum(range(200))] * 3

@@ -457,3 +457,31 @@ def test_an_operation_of_many_operands_from_outside(monkeypatch):
         for _ in range(20):
             x = (x * 0.5).relu()
         assert torch.stack([*parts, x]).shape == (21, 5)
+
+
+def test_numpy_memory_that_was_given_away():
+    """Views of an array that only its tensor holds are ours; of one that somebody reads meanwhile, they are not."""
+    x = torch.from_numpy(np.arange(6.0))
+    assert x.storage_identity().exposed
+    assert x[2].item() == 2.0
+    assert not x.storage_identity().exposed
+
+    seen = x.numpy()
+    part = x[1:3]
+    assert x.storage_identity().exposed
+    doubled = part * 2.0
+    seen[...] = 7.0
+    assert doubled.tolist() == [2.0, 4.0]
+    del seen, part, doubled
+    assert x[0].item() == 7.0 and not x.storage_identity().exposed
+
+    mine = np.arange(4.0)
+    y = torch.from_numpy(mine)
+    tripled = y[1:] * 3.0
+    mine[...] = 0.0
+    assert tripled.tolist() == [3.0, 6.0, 9.0] and y.storage_identity().exposed
+    inner = np.arange(8.0)
+    z = torch.from_numpy(inner[2:6])  # a part of what somebody holds
+    tripled = z[1:] * 3.0
+    inner[...] = 0.0
+    assert tripled.tolist() == [9.0, 12.0, 15.0] and z.storage_identity().exposed
