@@ -133,6 +133,7 @@ class Multiply(Native):
     bias: a View of c's last dim, added to each row. addend: a View of c's shape, added to it.
     reused: whether other products of the program have the same b.
     triangle: what may be left out, see `kernels/products.py`.
+    new_sum: whether c is new memory for the sum with addend.
     """
 
     a: View | None = None
@@ -142,6 +143,7 @@ class Multiply(Native):
     addend: View | None = None
     reused: bool = False
     triangle: int = 0
+    new_sum: bool = False
 
     def product(self):
         """What the kernels need to know."""
@@ -201,6 +203,7 @@ class Multiply(Native):
             self.c, self.bias, self.addend = before
             return False
         self.reads, self.writes = self.reads | {hazard_root(v.root)}, s.writes
+        self.new_sum = s.fresh and self.addend is not None
         return True
 
 
@@ -233,11 +236,31 @@ def with_sums(statements: list, kept: set) -> list:
                     places.update((r, (product, at)) for r in product.writes)
                     break
     made = [s for s in statements if s is not None]
+    _in_place(made, kept)
     products = [s for s in made if isinstance(s, Multiply)]
     uses = Counter(_key(s.b) for s in products)
     for s in products:
         s.reused = uses[_key(s.b)] >= REUSES
     return made
+
+
+def _in_place(statements: list, kept: set) -> None:
+    """Let products that are summed up one after the other do so in the memory of the last sum.
+
+    The sums before it, which nothing else reads, then take neither memory nor, most often, the way out of the cache.
+    """
+    readers = Counter(r for s in statements for r in s.reads)
+    writers = Counter(r for s in statements for r in s.writes)
+    makers = {r: s for s in statements if isinstance(s, Multiply) for r in s.writes}
+    for s in reversed(statements):
+        if not isinstance(s, Multiply) or not s.new_sum or s.addend.strides != s.c.strides:
+            continue
+        root = hazard_root(s.addend.root)
+        before = makers.get(root)
+        if before is not None and root not in kept and readers[root] == writers[root] == 1 \
+                and _same(before.c, s.addend):
+            before.c, before.writes = s.c, s.writes
+            s.addend, s.reads = s.c, s.reads - {root} | s.writes
 
 
 def packed_once(calls: list[Call], packed: dict) -> list[Call]:

@@ -48,6 +48,46 @@ def test_sums_that_are_not_taken_up():
         assert labels(function)
 
 
+def chain(used=None, first=None, count=6):
+    """The sum of some products; `used`: also what does with the sum of the first ones."""
+    total, made = first, []
+    for k in range(count):
+        p = X.t() @ (A * (k + 1.0))
+        total = p if total is None else total + p
+        if used is not None and k == 2:
+            made.append(used(total))
+    return total, *made
+
+
+@pytest.mark.parametrize("function", [
+    chain, lambda: chain(first=W), lambda: chain(used=lambda t: t), lambda: chain(used=lambda t: t * 2.0),
+    lambda: chain(used=lambda t: t[3:5].clone()), lambda: chain(used=lambda t: t.detach().mul_(0.5)),
+    lambda: chain()[0].t() + 1.0, lambda: (chain()[0], chain(first=W)[0] * 2.0),
+], ids=["alone", "of a matrix", "wanted", "read", "a part", "overwritten", "turned", "two"])
+def test_products_are_summed_up_in_place(function):
+    """Whoever else reads a sum on the way, or writes to it."""
+    assert labels(function).count("tiles") >= 6
+
+
+def test_sums_of_products_share_memory():
+    """One sum of 1 MB is in the arena, however many there are."""
+    program = check_native(lambda: chain(count=12)[0] * 1.5, 1e-3, 1e-3)[-1]
+    assert [nbytes for *_, nbytes, _ in program.lives].count(X.shape[1] * A.shape[1] * 4) == 1
+
+
+def test_a_sum_in_the_memory_of_a_leaf():
+    """A gradient that is accumulated: what it was is added, not what is there after the first product."""
+    def step():
+        total = W.clone()
+        old = total * 1.0
+        a = X.t() @ A
+        b = X.t() @ (A * 2.0)
+        total.add_(a + b)
+        return total, old
+
+    check_native(step, 1e-4, 1e-4)
+
+
 def test_a_matrix_is_packed_once():
     def chain():
         h = A
