@@ -141,7 +141,7 @@ def _work():
     while (job := _queue.get()) is not None:
         program, scalars = job
         try:
-            with turns.short(), turns.importing():
+            with turns.short():
                 turns.leave_a_core()
                 _import()
                 if program is not None:

@@ -247,7 +247,8 @@ def with_sums(statements: list, kept: set) -> list:
 def _in_place(statements: list, kept: set) -> None:
     """Let products that are summed up one after the other do so in the memory of the last sum.
 
-    The sums before it, which nothing else reads, then take neither memory nor, most often, the way out of the cache.
+    That memory is new, so nobody else has touched it before. The sums on the way, which nothing else reads, then take no memory,
+    nor, most often, the way out of the cache. (Readers, writers and makers are those of before the changes.)
     """
     readers = Counter(r for s in statements for r in s.reads)
     writers = Counter(r for s in statements for r in s.writes)
@@ -256,11 +257,12 @@ def _in_place(statements: list, kept: set) -> None:
         if not isinstance(s, Multiply) or not s.new_sum or s.addend.strides != s.c.strides:
             continue
         root = hazard_root(s.addend.root)
-        before = makers.get(root)
+        factors = {hazard_root(v.root) for v in (s.a, s.b, s.bias) if v is not None}
+        before = makers.get(root) if root not in factors else None
         if before is not None and root not in kept and readers[root] == writers[root] == 1 \
                 and _same(before.c, s.addend):
             before.c, before.writes = s.c, s.writes
-            s.addend, s.reads = s.c, s.reads - {root} | s.writes
+            s.addend, s.reads = s.c, (s.reads - {root}) | s.writes
 
 
 def packed_once(calls: list[Call], packed: dict) -> list[Call]:

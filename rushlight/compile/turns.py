@@ -67,21 +67,14 @@ def short():
 
 
 class _BeforeModules:
-    """An import hook that finds nothing, and lets the compiler look up before each module."""
+    """An import hook that finds nothing, and lets the compiler's thread look up before each module.
+
+    It stays: another thread that goes through `sys.meta_path` would skip one if it went away.
+    """
 
     @staticmethod
     def find_spec(name, path=None, target=None):
         pause()
-
-
-@contextmanager
-def importing():
-    """Meanwhile the compiler looks up before it fetches a module."""
-    sys.meta_path.insert(0, _BeforeModules)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(_BeforeModules)
 
 
 def leave_a_core() -> None:
@@ -115,6 +108,8 @@ def begin() -> None:
 
     _products()
     _thread[0] = threading.get_ident()
+    if _BeforeModules not in sys.meta_path:
+        sys.meta_path.insert(0, _BeforeModules)
     builder.WHILE_WRITING[:], objects.BEFORE_LLVM[:] = [pause], [away]
 
 

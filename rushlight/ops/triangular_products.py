@@ -11,14 +11,14 @@ import numpy as np
 from ..trace.meta import Meta
 from ..trace.operator import Tensor, op
 from .convolution import compiled
-from .matmul import _matmul_rule
+from .matmul import _matmul_rule, conj
 
 
 def _lower_gradient(g, a, b, need):
     g = g.tril()
     return (
-        _triangular_matmul(g, b.transpose(-2, -1), False) if need[0] else None,
-        _triangular_matmul(g.transpose(-2, -1), a, True).transpose(-2, -1) if need[1] else None,
+        _triangular_matmul(g, conj(b).transpose(-2, -1), False) if need[0] else None,
+        _triangular_matmul(g.transpose(-2, -1), conj(a), True).transpose(-2, -1) if need[1] else None,
     )
 
 
@@ -42,10 +42,10 @@ def _triangular_gradient(g, t, b, upper, need):
     if not need[0]:
         dt = None
     elif upper:
-        dt = _lower_matmul(b, g.transpose(-2, -1), 0.0).transpose(-2, -1)
+        dt = _lower_matmul(conj(b), g.transpose(-2, -1), 0.0).transpose(-2, -1)
     else:
-        dt = _lower_matmul(g, b.transpose(-2, -1), 0.0)
-    return dt, _triangular_matmul(t.transpose(-2, -1), g, not upper) if need[1] else None
+        dt = _lower_matmul(g, conj(b).transpose(-2, -1), 0.0)
+    return dt, _triangular_matmul(conj(t).transpose(-2, -1), g, not upper) if need[1] else None
 
 
 @op(
@@ -58,6 +58,6 @@ def _triangular_matmul(t: Tensor, b: Tensor, upper: bool):
     """`t @ b` for a triangular `t`: (*, n, k), (*, k, m) to (*, n, m).
 
     `t` has to be zero above the diagonal (below it, if `upper`): what is there may be read or not.
-    Its gradient there is zero.
+    Its gradient there is zero. (So a NaN or infinity in `b` at a place that is not seen may or may not spread to what does not see it.)
     """
     return np.matmul(t, b)

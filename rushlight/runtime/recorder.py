@@ -102,6 +102,7 @@ origins:
   %pair = and i1 %is_tuple, %two
   br i1 %pair, label %place, label %other
 place:
+  call void @Py_IncRef(ptr %history)
   %identify = call ptr @object(i64 17)
   br i1 %owned, label %held, label %identity
 held:
@@ -110,7 +111,7 @@ held:
 identity:
   %new_storage = call ptr (ptr, ...) @PyObject_CallFunctionObjArgs(ptr %identify, ptr %x, ptr null)
   %unnamed = icmp eq ptr %new_storage, null
-  br i1 %unnamed, label %no_memory, label %pack
+  br i1 %unnamed, label %unkept, label %pack
 pack:
   %memory_of = phi ptr [ %storage, %held ], [ %new_storage, %identity ]
   %segment_of = call ptr @at(ptr %history, i64 24)
@@ -118,8 +119,12 @@ pack:
   %packed = call ptr (i64, ...) @PyTuple_Pack(i64 3, ptr %segment_of, ptr %node_of, ptr %memory_of)
   call void @Py_DecRef(ptr %memory_of)
   %short = icmp eq ptr %packed, null
-  br i1 %short, label %no_memory, label %still
-no_memory:
+  br i1 %short, label %unkept, label %keep
+keep:
+  call void @Py_DecRef(ptr %history)
+  br label %still
+unkept:
+  call void @Py_DecRef(ptr %history)
   call void @PyErr_Clear()
   br label %other
 still:
@@ -186,7 +191,10 @@ search:
   %s_then = call ptr @at(ptr %x, i64 {_s})
   %st_same = icmp eq ptr %st_now, %st
   %s_same = icmp eq ptr %s_then, %s
-  %steady = and i1 %st_same, %s_same
+  %serial_then = call ptr @at(ptr %tr, i64 {serial})
+  %serial_same = icmp eq ptr %serial_then, %serial
+  %moved_on = and i1 %st_same, %serial_same
+  %steady = and i1 %moved_on, %s_same
   br i1 %steady, label %find, label %unknown_key
 find:
   %edges = call ptr @at(ptr %st, i64 {next})
@@ -269,29 +277,30 @@ asked:
   %mine = call i1 @is_mine(ptr %tr)
   br i1 %mine, label %usual, label %other
 usual:
-  %v = call ptr @bring_usual(ptr %tr, ptr %x)
-  %entered = icmp ne ptr %v, null
-  br i1 %entered, label %done, label %python
-done:
-  ret ptr %v
-python:
-  %enter = call ptr @object(i64 12)
   %serial = call ptr @at(ptr %tr, i64 {serial})
   %before = call ptr @PyLong_AsVoidPtr(ptr %serial)
+  %v = call ptr @bring_usual(ptr %tr, ptr %x)
+  %entered = icmp ne ptr %v, null
+  br i1 %entered, label %made, label %python
+python:
+  %enter = call ptr @object(i64 12)
   %w = call ptr (ptr, ...) @PyObject_CallFunctionObjArgs(ptr %enter, ptr %tr, ptr %x, ptr null)
   %failed = icmp eq ptr %w, null
-  br i1 %failed, label %error, label %made
+  br i1 %failed, label %error, label %found
 error:
   call void @PyErr_Clear()
   ret ptr null
-made:
+found:
   call void @Py_DecRef(ptr %w)
+  br label %made
+made:
+  %node = phi ptr [ %v, %usual ], [ %w, %found ]
   %serial1 = call ptr @at(ptr %tr, i64 {serial})
   %after = call ptr @PyLong_AsVoidPtr(ptr %serial1)
   %whole = icmp eq ptr %before, %after
   br i1 %whole, label %read, label %other
 read:
-  ret ptr %w
+  ret ptr %node
 other:
   ret ptr null
 }}

@@ -16,6 +16,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 
 from . import overrides, segments, trie
+from .meta import at_offset
 from .plan import make_plan, op_node, rule_saves
 from .record import needed_rules, site
 from .segments import end_segment, enter
@@ -160,7 +161,7 @@ def run(tensors, gradients, retain, create, wanted=None, leaf_ids=None):
             seeds = frontier.pop(segment)
             if segment is not None:
                 final = segment.final
-                repeats = final in swept and tr.st.slot > trie.SWEPT_OPS and not tr.sweeping
+                repeats = final in swept and tr.st.slot > trie.SWEPT_OPS and not (tr.sweeping or tr.whole)
                 if (final.ends or repeats) and tr.st.slot >= 0:
                     end_segment(tr)  # so that the gradients of blocks are one path, as the blocks are
                     swept.clear()
@@ -261,7 +262,7 @@ def _sweep_segment(tr, segment, seeds, wanted, retain, create):
     if segment is not None:
         held = {n: segments.entered(tr, h) for n, h in held.items()}
         saves = tuple([h._s for h in held.values()])
-    seeds = [(n, g if g is None else segments.entered(tr, g)) for n, g in seeds]
+    seeds = [(n, g if g is None else segments.entered(tr, _at_start(g))) for n, g in seeds]
     cotangents = tuple([None if g is None else g._s for _, g in seeds])
     key = None
     if not hooks and not ANOMALY[0]:
@@ -320,6 +321,19 @@ def _sweep_segment(tr, segment, seeds, wanted, retain, create):
         if all(x._tr is tr for _, g in (*results, *captured) for x in _parts(g)):
             add_child(st0, key, macro)
     return results, captured, leaves
+
+
+def _at_start(g):
+    """A gradient that is a part of another one, which an earlier segment made, as memory of its own.
+
+    Where it lies is no part of a key then: gradients of the parts of one tensor (of an episode's losses) are one path.
+    """
+    m = g._s.m
+    if g._tr is not None or not m.offset or g._s.rg or g._base is not None or g._storage is not None or g.is_sparse:
+        return g
+    t = new(Tensor)
+    t._s, t._tr, t._buf = trie.idle(at_offset(m, 0), None if trie.in_inference(g._s) else False), None, g._buf
+    return t
 
 
 def _plan_of(final, roots, wanted):

@@ -35,11 +35,11 @@ def {name}({signature}):
     {guard}_tr_ = RECORDER.tr
     _t_ = new(Tensor)
     _t_._tr = _tr_
-    try:
+    {before}try:
         {lookup}
     except (TypeError, AttributeError):
         return {unusual}(OP_{name}, ({arguments}))
-    if _v_ is None:
+    {after}if _v_ is None:
         return missed(OP_{name}, _tr_, _k_, ({arguments}))
     {scalars}_tr_.st = _v_
     _t_._s = _v_
@@ -195,7 +195,10 @@ def _source(o: Operator, form: int) -> str:
             before="".join(x + ", " for x in key[:at]),
             after="".join(x + ", " for x in key[at + 1:]),
         )
-    guard = ""
+    guard = before = after = ""
+    if len([k for k in o.kinds if k in (TENSOR, OPTIONAL, LIST)]) > 1 or LIST in o.kinds:
+        before = "_n_ = _tr_.serial\n    "  # a destructor may have ended the segment between two operands
+        after = f"if _tr_.serial != _n_: return {'operand' if bare else 'record'}(OP_{o.name}, ({given}))\n    "
     if guards:
         guard = f"if {' or '.join(guards)}: return general(OP_{o.name}, ({given}), {out}, {bare})\n    "
     return _TEMPLATE.format(
@@ -205,6 +208,8 @@ def _source(o: Operator, form: int) -> str:
         arguments=given,
         lookup=lookup,
         unusual="operand" if bare else "record",
+        before=before,
+        after=after,
         scalars="".join(line + "\n    " for line in scalars),
         result=result,
     )

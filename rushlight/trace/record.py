@@ -7,6 +7,7 @@ reference and remembers the node. The hot path (`hot.py`) comes here for everyth
 from __future__ import annotations
 
 import os
+import gc
 import sys
 
 import numpy as np
@@ -154,6 +155,7 @@ def record(o: Operator, args: tuple, copies: dict | None = None):
             values[0] = _tensor_of(values[0])
             held.append(values[0])
         entered = copies or {}  # all inside the trace before the state is read: entering may flush
+        serial = tr.serial
         for x in held:
             if id(x) not in entered:
                 entered[id(x)] = x._s if x._tr is tr else enter(tr, x)
@@ -176,6 +178,8 @@ def record(o: Operator, args: tuple, copies: dict | None = None):
                 nodes.append(x)
                 key.append(x)
         key = tuple(key)
+        if tr.serial != serial:  # a destructor has ended the segment meanwhile
+            return _undisturbed(o, args)
         try:
             v = child(tr.st, key)
         except TypeError:
@@ -309,6 +313,17 @@ def link(t, base):
             t._offset = base._offset * base._s.m.dtype.itemsize // t._s.m.dtype.itemsize
     t._generation = t._storage.generation
     return t
+
+
+def _undisturbed(o: Operator, args: tuple):
+    """`record` without Python's collector, whose destructors could end the segment between two operands again."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        return record(o, args)
+    finally:
+        if on:
+            gc.enable()
 
 
 def view(o: Operator, args):

@@ -47,6 +47,7 @@ LONG_SEGMENT = 16  # operations of a segment for which that is worth while
 SHORTEST_BLOCK = 16  # operations of a repeated block that is worth a segment of its own
 BLOCKS: set = set()  # (operation, code, instruction) where repeated blocks begin
 MOST_BLOCKS = 4096
+MANY = 1 << 30
 SNAPSHOT_BYTES = 1 << 16  # memory that NumPy sees is copied up to this size, else used at once
 
 
@@ -88,6 +89,7 @@ def enter(tr, t, real: bool = False):
                 alias = storage.node
             if storage.exposed and not real:
                 buf, frozen = _snapshot(tr, t, storage, buf)
+        kept = (*t._history, storage or t.storage_identity()) if kind == HAS_HISTORY else t
         key = (LEAF, s.m, kind, alias, frozen)
         st = tr.st
         v = st.first if st.first_key == key else st.next.get(key)
@@ -106,10 +108,7 @@ def enter(tr, t, real: bool = False):
         if storage is not None and alias is None and not snapshot:
             storage.recorder, storage.segment, storage.node = tr, tr.serial, v
         tr.st = v
-        if kind == HAS_HISTORY:  # what made it, and its memory; the handle itself may die
-            tr.leaves.append((*t._history, storage or t.storage_identity()))
-        else:
-            tr.leaves.append(t)
+        tr.leaves.append(kept)  # with history: what made it, and its memory; the handle itself may die
         tr.bufs.append(buf)
         if not snapshot:  # else each use takes a new copy
             t._s, t._tr = v, tr
@@ -134,8 +133,11 @@ def entered(tr, t):
 
 
 def _references(buf) -> tuple[int, int]:
-    """Reference counts of an array and of the array that owns its memory."""
-    return getrefcount(buf), 0 if buf.base is None else getrefcount(buf.base)
+    """Reference counts of an array and of the array that owns its memory; very many if something else than an array does."""
+    owner = buf.base
+    if owner is not None and (owner.__class__ is not np.ndarray or owner.base is not None):
+        return MANY, MANY
+    return getrefcount(buf), 0 if owner is None else getrefcount(owner)
 
 
 def _only_ours(buf) -> bool:
@@ -515,7 +517,7 @@ def moved(t, node, offset):
 
     As `record._view_at_once` does: a loop over parts of a tensor is one path, wherever they lie in it.
     """
-    if t._base is not None and t._base._s.rg:
+    if t._base is None or t._base._s.rg:
         return node
     t._offset += offset
     return idle(at_offset(node.m, 0), None if trie.in_inference(t._s) else False)

@@ -120,3 +120,20 @@ def test_a_matrix_that_changes_is_packed_again():
         return h
 
     check_native(chain, 1e-4, 1e-4)
+
+
+@pytest.mark.parametrize("step", [
+    lambda x, w: x + x @ w, lambda x, w: x + w @ x, lambda x, w: x + x.t() @ w, lambda x, w: x + x @ x,
+    lambda x, w: x + torch.nn.functional.linear(x, w), lambda x, w: x.add_(x @ w), lambda x, w: x + torch.addmm(x[0], x, w),
+], ids=["left", "right", "turned", "both", "linear", "in place", "bias"])
+def test_a_sum_that_is_a_factor_too(step):
+    """The product before is not summed up in place where the next one multiplies it."""
+    h, v, w = (torch.randn(64, 64, generator=numbers) / 8 for _ in range(3))
+
+    def layers():
+        x = h @ v
+        y = step(x, w)
+        del x
+        return y
+
+    check_native(layers, 1e-4, 1e-4)

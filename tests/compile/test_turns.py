@@ -154,18 +154,21 @@ def test_nobody_waits_while_the_compiler_is_in_llvm(monkeypatch):
 
 
 def test_modules_are_fetched_in_stretches(tmp_path, monkeypatch):
-    """The compiler's thread looks up before each module; other threads' imports are left alone."""
+    """The compiler's thread looks up before each module; the hook is one, and stays."""
     names = [f"fetched_by_the_compiler_{k}" for k in range(3)]
     for name, following in zip(names, [*names[1:], "json"], strict=True):
         (tmp_path / f"{name}.py").write_text(f"import {following}\n")
     monkeypatch.syspath_prepend(tmp_path)
+    before = turns._thread[:]
     seen = []
-    monkeypatch.setattr(turns, "pause", lambda: seen.append(threading.get_ident()))
     try:
-        before = sys.meta_path[:]
-        with turns.importing():
-            __import__(names[0])
-        assert len(seen) >= len(names) and sys.meta_path == before
+        turns.begin()
+        turns.begin()
+        assert sys.meta_path.count(turns._BeforeModules) == 1
+        monkeypatch.setattr(turns, "pause", lambda: seen.append(threading.get_ident()))
+        __import__(names[0])
+        assert len(seen) >= len(names)
     finally:
+        turns._thread[:] = before
         for name in names:
             sys.modules.pop(name, None)

@@ -232,3 +232,4 @@ def test_one_index_of_weights_that_are_not_allowed(module):
     assert module.multinomial(module.tensor([large], dtype=module.float64), 1).item() in (0, 1)
     with pytest.raises(RuntimeError):
         module.multinomial(module.zeros(1, 0), 1, replacement=True).item()
+    assert module.multinomial(module.zeros(0, 3), 1).shape == (0, 1)

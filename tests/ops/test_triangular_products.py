@@ -40,6 +40,13 @@ def test_triangular(shapes, upper):
     assert torch.autograd.gradgradcheck(product, (t, b))
 
 
+def test_complex_gradients():
+    t, b = (numbers(3, 3, dtype=torch.complex128).requires_grad_() for _ in range(2))
+    for product in (lambda t, b: _lower_matmul(t, b, 0.0), lambda t, b: _triangular_matmul(t.tril(), b, False),
+                    lambda t, b: _triangular_matmul(t.triu(), b, True)):
+        assert torch.autograd.gradcheck(product, (t, b))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("rows, columns", [(1, 1), (5, 5), (64, 64), (130, 130), (300, 300), (70, 150), (150, 70), (0, 0)])
 def test_compiled(rows, columns, dtype):

@@ -168,8 +168,6 @@ def test_a_forked_child_enters_on_its_own():
 import os
 import rushlight as torch
 from rushlight.compile import threads
-from rushlight.runtime import recorder
-from rushlight.runtime.objects import name_objects
 threads.runtime()
 w = torch.ones(3, 3, requires_grad=True)
 x = torch.ones(2, 3)
@@ -260,8 +258,6 @@ def test_subclasses_take_over_in_a_process_of_their_own():
     program = """
 import rushlight as torch
 from rushlight.compile import threads
-from rushlight.runtime import recorder
-from rushlight.runtime.objects import name_objects
 threads.runtime()
 x = torch.ones(2)
 for _ in range(3): (x * x + torch.relu(x)).sum().item()
@@ -289,8 +285,6 @@ def test_autocast_after_native_code():
     program = """
 import rushlight as torch
 from rushlight.compile import threads
-from rushlight.runtime import recorder
-from rushlight.runtime.objects import name_objects
 threads.runtime()
 a = torch.ones(2, 2)
 for _ in range(3): (a @ a).sum().item(), torch.nn.functional.linear(a, a).sum().item()
@@ -410,3 +404,49 @@ def test_a_destructor_while_a_leaf_is_entered():
     assert total.tolist() == [2.0 * sum(range(200))] * 3
     total.sum().backward()
     assert w.grad.tolist() == [2.0 * sum(range(200))] * 3
+
+
+def test_a_destructor_that_ends_the_segment_between_two_operands():
+    """Both have history, so that bringing them in allocates, and a collection may read a value then."""
+    p, q = torch.ones(4, requires_grad=True), torch.zeros(4)
+
+    def fresh():
+        a, b = p * 2.0, p * 5.0
+        b.sum().item()
+        return a, b
+
+    for _ in range(6):  # squares are known as well
+        a, b = fresh()
+        (a * a).sum().item()
+        a, b = fresh()
+        (a * b).sum().item()
+    armed = [False]
+
+    class Reads:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            if armed[0]:
+                Reads()
+                (q + 1.0).sum().item()
+
+    thresholds = gc.get_threshold()
+    try:
+        for k in range(60):
+            a, b = fresh()
+            gc.collect()
+            gc.disable()
+            armed[0] = True
+            Reads()
+            gc.set_threshold(1 + k % 5)
+            gc.enable()
+            made = a * b
+            armed[0] = False
+            gc.set_threshold(*thresholds)
+            assert made.sum().item() == 40.0
+    finally:
+        armed[0] = False
+        gc.set_threshold(*thresholds)
+        gc.enable()
+        gc.collect()

@@ -485,3 +485,46 @@ def test_numpy_memory_that_was_given_away():
     tripled = z[1:] * 3.0
     inner[...] = 0.0
     assert tripled.tolist() == [9.0, 12.0, 15.0] and z.storage_identity().exposed
+
+
+@pytest.mark.parametrize("made", ["dlpack", "bytearray", "array", "ctypes", "memoryview"])
+def test_memory_that_others_own(made):
+    """An array whose memory is not an array's says nothing about who sees it."""
+    import array
+    import ctypes
+
+    def write(to, number):
+        for k in range(4):
+            to[k] = number
+
+    for through_a_view in (True, False):
+        if made == "dlpack":
+            owner = np.zeros(16, np.float32)
+            x, numbers = torch.from_dlpack(owner), owner
+        elif made == "ctypes":
+            numbers = (ctypes.c_float * 16)()
+            x = torch.from_numpy(np.ctypeslib.as_array(numbers))
+        else:
+            owner = array.array("f", [0.0] * 16) if made == "array" else bytearray(64)
+            numbers = memoryview(owner).cast("B").cast("f") if made != "array" else owner
+            x = torch.frombuffer(numbers if made == "memoryview" else owner, dtype=torch.float32)
+        for _ in range(3):
+            write(numbers, 1.0)
+            y = (x[0:4] if through_a_view else x) * 2.0
+            write(numbers, 9.0)
+            assert y[:4].tolist() == [2.0] * 4
+
+
+def test_detached_parts_keep_their_place():
+    """Parts of a value that was computed, detached: where they lie in it, and views of them after a write."""
+    x = torch.arange(10.0)
+    w = torch.tensor(2.0, requires_grad=True)
+    for _ in range(4):
+        d = (x * 2.0)[3:].detach()
+        d.sum().item()
+        e = d.detach()
+        assert e.storage_offset() == 3 and e.as_strided((2,), (1,), 3).tolist() == [6.0, 8.0]
+        d.mul_(w)
+        v = d[1:]
+        d.add_(w)
+        assert v.storage_offset() == 4 and v.sum().item() == 168.0
