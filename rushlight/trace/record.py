@@ -6,8 +6,8 @@ reference and remembers the node. The hot path (`hot.py`) comes here for everyth
 
 from __future__ import annotations
 
-import os
 import gc
+import os
 import sys
 
 import numpy as np
