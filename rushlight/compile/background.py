@@ -12,6 +12,7 @@ import os
 import queue
 import threading
 import warnings
+from contextlib import suppress
 
 from ..interpret import program as tier0_program
 from . import turns
@@ -158,14 +159,16 @@ def _work():
 
 
 def _import() -> None:
-    """Fetch the compiler's modules, and LLVM."""
+    """Fetch the compiler's modules, LLVM and the runtime: recording is native from then on."""
     if not _here[0]:
         with _importing:
             try:
                 from . import native  # noqa: F401
-                from .llvm.target import host
+                from .expressions import NotLowered
+                from .threads import runtime
 
-                host()
+                with suppress(NotLowered):  # (who needs it says why)
+                    runtime()
             finally:
                 _here[0] = True  # (if it went wrong, who needs it says why)
 

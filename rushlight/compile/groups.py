@@ -26,6 +26,7 @@ class Group:
         self.builder: Builder = first.nest
         self.statements: list[Loops] = [first]
         self.reads, self.writes = set(first.reads), set(first.writes)
+        self.counted = self.stored = 0  # outputs that were looked at, and those of them that must be in memory
 
     def __repr__(self) -> str:
         names = [s.instruction.node.op.name for s in self.statements]
@@ -47,8 +48,9 @@ class Group:
             self.statements.append(s)
             self.reads, self.writes = self.reads | s.reads, self.writes | s.writes
         else:
-            outputs = sum(hazard_root(o.view.root) in stored for o in b.outputs)
+            outputs = self.stored + len([o for o in b.outputs[self.counted:] if hazard_root(o.view.root) in stored])
             if len(b.nodes) <= MOST_NODES and len(b.accesses) + outputs <= MOST_ACCESSES:
+                self.counted, self.stored = len(b.outputs), outputs
                 return True
         if before is not None:
             b.restore(before)
