@@ -359,7 +359,7 @@ def test_leaves_with_history(monkeypatch):
         z.backward()
 
 
-def test_views_of_one_memory(monkeypatch):
+def test_views_of_one_memory():
     """Two views that enter one segment are one memory there: what is written to one is read through the other."""
     x = torch.zeros(6)
 
