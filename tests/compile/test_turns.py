@@ -133,6 +133,7 @@ def test_a_forked_child_has_python_s_own_interval_and_all_threads():
     background.wait()  # (what other tests have left to it: only one thread may change these)
     before = now()
     with turns.short():
+        turns.leave_a_core()
         interval, threads = now()
         assert interval <= turns.CHANGE and threads == [max(n - 1, 1) for n in before[1]]
         pid = os.fork()
