@@ -25,6 +25,7 @@ from ..sizes import told
 from . import micro
 from .call import Address, Call, Workspace, arithmetic_of
 from .cutting import even_step
+from .last_columns import LastColumns, turned_bytes
 from .micro import Tiles
 from .pack import call_pack, packers
 from .windows import GEOMETRY, Image, Windows, Words, call_prepare
@@ -35,7 +36,7 @@ WORDS = (
     "w", "w_row",  # weights and bytes of an output channel of them
     "out", "out_n", "out_c", "out_d",  # the result and its strides in bytes; pixels are dense
     "groups", "outputs",  # channels of one group
-    "scratch", "scratch_bytes", "table", "runs", "prepared", "panels", "panel_bytes",
+    "scratch", "scratch_bytes", "table", "runs", "prepared", "panels", "panel_bytes", "slot",
     "channel_step", "channel_blocks", "row_block",  # blocks of channels; of rows of W
     "output_step", "output_chunks", "pixel_step", "pixel_chunks", "image_step", "image_chunks",
 )
@@ -81,6 +82,7 @@ def plan(c: Convolution, target: Target | None = None) -> list[Call]:
     output_chunks = -(-c.outputs // output_step)
     rows = min(h.out, (pixel_step - 2) // w.out + 2)
     geometry = image.geometry(tiles.lanes, item, rows)
+    slot = max(panel_bytes, turned_bytes(tiles, channel_step * taps))  # of a panel, or of turned columns
     a_rows = target.l2_bytes // (channel_step * taps * item)  # rows of W that fill L2
     words = {
         **geometry, "plain": int(plain), "guard": c.guard, "w": c.weights,
@@ -89,12 +91,12 @@ def plan(c: Convolution, target: Target | None = None) -> list[Call]:
         "outputs": c.outputs,
         "channel_step": channel_step, "channel_blocks": blocks,
         "row_block": max(1, a_rows // 4 // tiles.rows) * tiles.rows,
-        "panel_bytes": panel_bytes if output_step > a_rows // 2 else 0,
+        "panel_bytes": slot if output_step > a_rows // 2 else 0, "slot": slot,
         "output_step": output_step, "output_chunks": output_chunks, "pixel_step": pixel_step,
         "pixel_chunks": pixel_chunks, "image_step": image_step, "image_chunks": image_chunks,
     }
     lines = [taps * 8, (rows + 1) * 24, channel_step * geometry["channel_bytes"] * (not plain),
-             image_step * (pixel_step // tiles.columns) * panel_bytes]
+             (image_step * (pixel_step // tiles.columns) + 1) * slot]
     words |= scratch(("table", "runs", "prepared", "panels"), lines)
     flops = 2 * images * pixels * c.groups * c.outputs * d.kernel * image.channels * taps
     chunks = c.groups * image_chunks * pixel_chunks * output_chunks
@@ -119,13 +121,13 @@ def scratch(names: tuple[str, ...], sizes: list[int]) -> dict:
 @functools.cache
 def convolve_text(target: Target, dtype: str) -> str:
     """The module of `convolve`."""
-    tiles = Tiles(target, dtype)
-    windows = Windows(tiles, WORDS)
+    tiles = Tiles(target, dtype, ahead=True)
+    windows, last = Windows(tiles, WORDS), LastColumns(tiles)
     functions = [
-        *tiles.kernels(), *windows.functions(), *packers(target, np.dtype(dtype)),
-        _Convolve(tiles, windows).write(),
+        *tiles.kernels(), *windows.functions(), *packers(target, np.dtype(dtype)), *last.functions(),
+        _Convolve(tiles, windows, last).write(),
     ]
-    return module(functions, tiles.extra())
+    return module(functions, tiles.extra() + "\n" + last.extra())
 
 
 def leave_unless(f: Function, guard: str) -> None:
@@ -155,8 +157,8 @@ def range_of(
 class _Convolve:
     """Writes the function `convolve`."""
 
-    def __init__(self, tiles: Tiles, windows: Windows):
-        self.t, self.windows = tiles, windows
+    def __init__(self, tiles: Tiles, windows: Windows, last: LastColumns):
+        self.t, self.windows, self.last = tiles, windows, last
         self.f = Function("convolve", [("ptr", "args"), ("i64", "chunk"), ("i64", "thread")])
         self.x = Words(self.f, WORDS, POINTERS)
 
@@ -170,11 +172,14 @@ class _Convolve:
         self.windows.tap_table(f, x, self.table)
         self.runs, self.image = f.at(self.table, x.runs), f.at(self.table, x.prepared)
         self.panels = f.at(self.table, x.panels)
+        self.few = self.last.count(f, f.sub(self.pixels[1], self.pixels[0]))
+        self.whole = f.sub(self.pixels[1], self.few)
         self.first_row = f.div(self.pixels[0], x.out_width)
         output_rows = f.sub(f.div(f.sub(self.pixels[1], 1), x.out_width), self.first_row)
         self.rows = f.add(f.mul(output_rows, x.advance), x.tap_rows)
         self.plain = f.compare("ne", x.plain, 0)
         self.block = f.op(f"alloca [{micro.BLOCK_WORDS} x i64], align 8")
+        self.last.start(f)
         self.panel_row = self.t.columns * self.t.itemsize
         micro.set_words(f, self.block, {
             micro.A_ROW: x.w_row, micro.A_K: self.t.itemsize, micro.B_K: self.panel_row,
@@ -194,7 +199,8 @@ class _Convolve:
         self.k = f.mul(self.channels, x.taps)
         column = f.mul(f.add(f.mul(self.tap, x.channels), first), x.taps)
         self.weights = f.at(x.w, column, self.t.type)
-        micro.set_words(f, self.block, {micro.ADD: f.minimum(number, 1)})
+        self.adds = f.minimum(number, 1)
+        micro.set_words(f, self.block, {micro.ADD: self.adds})
         one = f.compare("ne", x.panel_bytes, 0)
         f.branch(one, self._all_panels, self._panel_by_panel)
 
@@ -205,11 +211,12 @@ class _Convolve:
         def image(n):
             plane, out = self._prepare(n), self._out(n)
 
-            def panel(p, width, b):
-                self._pack(plane, p, width, b)
-                self._tiles(outputs, out, p, width, b)
+            def both(pack, multiply):
+                return lambda *at: (pack(plane, *at), multiply(outputs, out, *at))
 
-            self._each_panel(self.panels, panel)
+            self._each_panel(
+                self.panels, both(self._pack, self._tiles), both(self._turn, self._dots)
+            )
 
         f.loop(*self.images, 1, image, at_least_once=True)
 
@@ -219,7 +226,9 @@ class _Convolve:
 
         def pack(n, panels):
             plane = self._prepare(n)
-            return [self._each_panel(panels, lambda *at: self._pack(plane, *at))]
+            return [self._each_panel(
+                panels, lambda *at: self._pack(plane, *at), lambda *at: self._turn(plane, *at)
+            )]
 
         f.loop(*self.images, 1, pack, [("ptr", self.panels)], at_least_once=True)
 
@@ -228,7 +237,10 @@ class _Convolve:
 
             def image(n, panels):
                 out = self._out(n)
-                return [self._each_panel(panels, lambda *at: self._tiles(rows, out, *at))]
+                return [self._each_panel(
+                    panels, lambda *at: self._tiles(rows, out, *at),
+                    lambda *at: self._dots(rows, out, *at),
+                )]
 
             f.loop(*self.images, 1, image, [("ptr", self.panels)], at_least_once=True)
 
@@ -236,15 +248,22 @@ class _Convolve:
 
     # ------------------------------------------------------------ an image
 
-    def _each_panel(self, panels: str, body) -> str:
-        """body(first pixel, pixels, place) for the panels of an image; where they end."""
+    def _each_panel(self, panels: str, body, few) -> str:
+        """body(first pixel, pixels, place) for the panels of an image, few(...) for its last columns;
+        where they end."""
         f, columns = self.f, self.t.columns
 
         def panel(p, b):
-            body(p, f.minimum(f.sub(self.pixels[1], p), columns), b)
+            body(p, f.minimum(f.sub(self.whole, p), columns), b)
             return [f.at(b, self.x.panel_bytes)]
 
-        return f.loop(*self.pixels, columns, panel, [("ptr", panels)], at_least_once=True)[0]
+        end = f.loop(self.pixels[0], self.whole, columns, panel, [("ptr", panels)])[0]
+
+        def last():
+            few(self.whole, self.few, end)
+            return [f.at(end, self.x.panel_bytes)]
+
+        return f.branch(f.compare("ne", self.few, 0), last, lambda: [end], ["ptr"])[0]
 
     def _prepare(self, n: Operand) -> str:
         """Prepare an image's rows, unless they are read in place; returns its first channel."""
@@ -272,6 +291,12 @@ class _Convolve:
                                               panel=True),
         )
 
+    def _turn(self, plane: str, p: Operand, count: Operand, place: str) -> None:
+        """Copy the patches of the last pixels, and turn them into rows."""
+        beside = self.f.at(place, self.x.slot)
+        self._pack(plane, p, count, beside)
+        self.last.turn(self.f, place, beside, self.panel_row, self.k, count)
+
     def _out(self, n: Operand) -> str:
         """Where the result's first channel of this group begins in an image."""
         f, x = self.f, self.x
@@ -283,10 +308,22 @@ class _Convolve:
         """A range of rows of W over a panel."""
         f, x, t = self.f, self.x, self.t
         vectors = f.div(f.add(width, t.lanes - 1), t.lanes)
-        first = f.add(f.mul(self.group, x.outputs), rows[0])
-        weights = f.at(self.weights, f.mul(first, x.w_row))
-        c = f.at(f.at(out, f.mul(rows[0], x.out_c)), p, t.type)
+        weights, c = self._first(rows, out, p)
         t.panels(f, f.sub(rows[1], rows[0]), lambda i, height: t.call(
             f, height, vectors, f.at(weights, f.mul(i, x.w_row)), panel,
             f.at(c, f.mul(i, x.out_c)), self.k, width, self.block,
         ))
+
+    def _dots(self, rows: Range, out: str, p: Operand, count: Operand, turned: str) -> None:
+        """A range of rows of W over the last pixels."""
+        f, x = self.f, self.x
+        weights, c = self._first(rows, out, p)
+        self.last.multiply(f, f.sub(rows[1], rows[0]), count, weights, x.w_row, turned, c, x.out_c,
+                           self.k, self.adds)
+
+    def _first(self, rows: Range, out: str, p: Operand) -> tuple[str, str]:
+        """Where the first row of W begins in this block of channels, and its result."""
+        f, x = self.f, self.x
+        first = f.add(f.mul(self.group, x.outputs), rows[0])
+        return (f.at(self.weights, f.mul(first, x.w_row)),
+                f.at(f.at(out, f.mul(rows[0], x.out_c)), p, self.t.type))

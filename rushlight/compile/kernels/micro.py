@@ -53,6 +53,7 @@ from ..llvm.target import Target
 A_ROW, A_K, B_K, C_ROW, ADD, ADD_ROW, BIAS, SEGMENTS, A_SEGMENT, B_SEGMENT, TABLE = range(11)
 BLOCK_WORDS = 11
 UNROLL = 4
+PAGE = 4096
 _SUFFIX = {"float": "f32", "double": "f64", "i32": "i32", "i64": "i64"}  # in names of intrinsics
 
 
@@ -64,6 +65,7 @@ class Tiles:
     dtype: str = "float32"
     segments: bool = False
     table: bool = False
+    ahead: bool = False  # A is read in place, and may come from memory: the next tile's rows are asked for
 
     @cached_property
     def type(self) -> str:
@@ -99,7 +101,7 @@ class Tiles:
 
     def name(self, rows: int, vectors: int) -> str:
         """The kernel's name in its module."""
-        variant = ("s" if self.segments else "") + ("t" if self.table else "")
+        variant = "s" * self.segments + "t" * self.table + "a" * self.ahead
         return f"tile{variant}_{self.dtype}_{rows}x{vectors}"
 
     @cached_property
@@ -177,6 +179,11 @@ class _Writer:
         self.c_row = f.argument("%block", C_ROW)
         self.a_k, self.b_k = f.argument("%block", A_K), f.argument("%block", B_K)
         self.ahead = f.mul(self.b_k, UNROLL)
+        if t.ahead:
+            step = f.argument("%block", A_ROW)
+            # rows a page apart share the few places that a cache has for them: these would drive each other out
+            crowd = f.compare("eq", f.op(f"and i64 {step}, {PAGE - 1}"), 0)
+            self.next_tile = f.op(f"select i1 {crowd}, i64 0, i64 {f.mul(step, self.rows)}")
         self.a = self._rows_of_a()
         self._prefetch_c()
         sums = ["zeroinitializer"] * (self.rows * self.vectors)
@@ -216,10 +223,12 @@ class _Writer:
     def _prefetch(self, row: str, write: bool) -> None:
         """Ask for the lines of cache with a row of the tile."""
         for at in range(0, self.vectors * self.t.lanes * self.t.itemsize, 64):
-            self.f.intrinsic(
-                "llvm.prefetch.p0", "void", ("ptr", self.f.at(row, at)),
-                ("i32", str(int(write))), ("i32", "3"), ("i32", "1"),
-            )
+            self._ask(self.f.at(row, at), write)
+
+    def _ask(self, where: str, write: bool) -> None:
+        self.f.intrinsic(
+            "llvm.prefetch.p0", "void", ("ptr", where), ("i32", str(int(write))), ("i32", "3"), ("i32", "1")
+        )
 
     # ------------------------------------------------------------ the sum
 
@@ -241,6 +250,9 @@ class _Writer:
         def steps(count):
             def body(i, at, b, *sums):
                 made = list(sums)
+                if self.t.ahead and count == UNROLL:
+                    for row in self.a:
+                        self._ask(f.at(f.at(row, self.next_tile), at), write=False)
                 for _ in range(count):
                     made = self._step(made, at, b)
                     at = opaque(f, "i64", f.add(at, self.a_k))

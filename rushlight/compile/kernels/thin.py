@@ -13,7 +13,7 @@ import functools
 import numpy as np
 
 from ..llvm import elements
-from ..llvm.builder import Function, module, vector
+from ..llvm.builder import Function, Operand, module, vector
 from ..llvm.target import Target
 from . import micro
 from .micro import load_part, multiply_add, store_part
@@ -31,10 +31,8 @@ def dot_rows(target: Target) -> int:
 
 def dots_text(target: Target, dtype: np.dtype) -> str:
     """The module of `dots`, in products' words."""
-    kernels = [_Dot(target, dtype, rows).write() for rows in range(1, dot_rows(target) + 1)]
-    names = ", ".join(f"ptr @{k.name}" for k in kernels)
-    table = f"@dot_table = internal constant [{len(kernels)} x ptr] [{names}]"
-    return module([*kernels, _dots(target, dtype)], table)
+    dots = Dots(target, dtype)
+    return module([*dots.kernels(), _dots(dots)], dots.extra())
 
 
 _DOT_WORDS = (
@@ -42,12 +40,44 @@ _DOT_WORDS = (
 )
 
 
-def _dots(target: Target, dtype: np.dtype) -> Function:
+class Dots:
+    """The kernels of a module for tiles of dots, up to so many rows high, and calls of them."""
+
+    def __init__(self, target: Target, dtype: np.dtype, rows: int | None = None):
+        self.target, self.dtype = target, dtype
+        self.rows = rows or dot_rows(target)
+
+    def kernels(self) -> list[Function]:
+        """Kernels of all heights."""
+        return [_Dot(self.target, self.dtype, rows).write() for rows in range(1, self.rows + 1)]
+
+    def extra(self) -> str:
+        """The table of kernels: `call` reads it."""
+        names = ", ".join(f"ptr @dot_{rows}" for rows in range(1, self.rows + 1))
+        return f"@dot_table = internal constant [{self.rows} x ptr] [{names}]"
+
+    def block(self, f: Function) -> str:
+        """Write a block of words, at the function's entry."""
+        return f.op(f"alloca [{len(_DOT_WORDS)} x i64], align 8")
+
+    def set(self, f: Function, block: str, words: dict[str, Operand]) -> None:
+        """Store words of a block; what is not given is zero."""
+        micro.set_words(f, block, {i: words.get(w, 0) for i, w in enumerate(_DOT_WORDS)})
+
+    def call(self, f: Function, rows: Operand, a: str, b: str, c: str, k: Operand, columns: Operand,
+             block: str, bias: str = "null") -> None:
+        """Write a call: rows of A from a on, columns of B from b on, at most `COLUMNS`."""
+        f.store("ptr", bias, f.at(block, len(_DOT_WORDS) - 1, "i64"), 8)
+        kernel = f.load("ptr", f.at("@dot_table", f.sub(rows, 1), "ptr"), 8)
+        f.do(f"call void {kernel}(ptr {a}, ptr {b}, ptr {c}, i64 {k}, i64 {columns}, ptr {block})")
+
+
+def _dots(dots: Dots) -> Function:
     """For each four columns of B: all rows of A, in tiles."""
     x = Chunk("dots")
-    f, most = x.f, dot_rows(target)
-    block = f.op(f"alloca [{len(_DOT_WORDS)} x i64], align 8")
-    micro.set_words(f, block, {i: x.words[w] for i, w in enumerate(_DOT_WORDS[:-1])})
+    f, most = x.f, dots.rows
+    block = dots.block(f)
+    dots.set(f, block, {w: x.words[w] for w in _DOT_WORDS[:-1]})
 
     def batch(number, a, b, c, m, n, k):
         def four(j):
@@ -60,12 +90,9 @@ def _dots(target: Target, dtype: np.dtype) -> Function:
                 bias = f.at(f.at(x.bias, f.mul(i, x.bias_row)), f.mul(j, x.bias_column))
                 has_bias = f.op(f"icmp ne ptr {x.bias}, null")
                 bias = f.op(f"select i1 {has_bias}, ptr {bias}, ptr null")
-                f.store("ptr", bias, f.at(block, len(_DOT_WORDS) - 1, "i64"), 8)
-                kernel = f.load("ptr", f.at("@dot_table", f.sub(rows, 1), "ptr"), 8)
                 left = f.at(f.at(a, f.mul(i, x.a_row)), f.mul(k[0], x.a_k))
                 here = f.at(right, f.mul(k[0], x.b_k))
-                f.do(f"call void {kernel}(ptr {left}, ptr {here}, ptr {out}, "
-                     f"i64 {f.sub(k[1], k[0])}, i64 {columns}, ptr {block})")
+                dots.call(f, rows, left, here, out, f.sub(k[1], k[0]), columns, block, bias)
 
             f.loop(m[0], m[1], most, tile)
 

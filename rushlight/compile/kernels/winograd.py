@@ -21,6 +21,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ..llvm.builder import Function, Operand, module
 from ..llvm.target import Target, host
 from ..sizes import told
@@ -29,7 +31,9 @@ from . import winograd_transforms as transforms
 from .call import Address, Call, Workspace, arithmetic_of
 from .convolution import Convolution, range_of, scratch
 from .cutting import even_step
+from .last_columns import LastColumns, turned_bytes
 from .micro import Tiles
+from .pack import packers
 from .windows import GEOMETRY, Axis, Image, Windows, Words
 from .winograd_transforms import PLACES
 
@@ -39,7 +43,7 @@ WORDS = (
     "w", "w_place", "w_row",  # transformed weights: (place, group * output, channel)
     "out", "out_n", "out_c", "out_height", "out_columns",  # sizes of the result's images
     "outputs", "flag",
-    "scratch", "scratch_bytes", "table", "runs", "prepared", "inputs", "sums",
+    "scratch", "scratch_bytes", "table", "runs", "prepared", "inputs", "sums", "turned",
     "input_row", "input_place", "sum_row", "sum_place",
     "channel_step", "channel_blocks", "output_step", "output_chunks", "tile_step", "tile_chunks",
     "image_step", "image_chunks",
@@ -184,8 +188,9 @@ def _tiles_calls(c, transformed, row, flag, tiles) -> list[Call]:
     def call(function, words, chunks, **known):
         sizes = [0, (rows + 1) * 24, words["channel_step"] * words["channel_bytes"],
                  PLACES * words["input_place"] * (words["shared"] == 0),
-                 PLACES * words["sum_place"] * (function == "winograd")]
-        words |= scratch(("table", "runs", "prepared", "inputs", "sums"), sizes)
+                 PLACES * words["sum_place"] * (function == "winograd"),
+                 turned_bytes(tiles, words["channel_step"])]
+        words |= scratch(("table", "runs", "prepared", "inputs", "sums", "turned"), sizes)
         return Call(text, function, [words[n] for n in WORDS], chunks, chunks > 1, nbytes=nbytes,
                     exports=("winograd", "inputs"), arithmetic=arithmetic_of(c.dtype), **known)
 
@@ -219,13 +224,14 @@ def pitch_of(count: int, tiles: Tiles) -> int:
 @functools.cache
 def tiles_text(target: Target, dtype: str) -> str:
     """The module of `winograd`."""
-    tiles = Tiles(target, dtype)
-    windows = Windows(tiles, WORDS)
-    functions = [*tiles.kernels(), windows.fill(), windows.runs(),
+    tiles = Tiles(target, dtype, ahead=True)
+    windows, last = Windows(tiles, WORDS), LastColumns(tiles)
+    functions = [*tiles.kernels(), *packers(target, np.dtype(dtype)), *last.functions(),
+                 windows.fill(), windows.runs(),
                  transforms.tile_function(tiles, "transform", 4, transforms.transformed_input),
                  transforms.output_function(tiles, WORDS), _Inputs("inputs", tiles).write(),
-                 _Winograd("winograd", tiles).write()]
-    return module(functions, tiles.extra())
+                 _Winograd("winograd", tiles, last).write()]
+    return module(functions, tiles.extra() + "\n" + last.extra())
 
 
 @dataclass(frozen=True)
@@ -313,6 +319,10 @@ def in_shared(k: Tiled, channel: Operand) -> str:
 class _Winograd(Tiled):
     """Writes the function `winograd`."""
 
+    def __init__(self, name: str, tiles: Tiles, last: LastColumns):
+        super().__init__(name, tiles)
+        self.last = last
+
     def write(self) -> Function:
         f, x = self.f, self.x
         self.outputs, rest = range_of(f, "%chunk", x.output_chunks, x.output_step, x.outputs)
@@ -322,6 +332,8 @@ class _Winograd(Tiled):
             micro.A_ROW: x.w_row, micro.A_K: self.t.itemsize, micro.B_K: x.input_row,
             micro.C_ROW: x.sum_row, micro.BIAS: 0,
         })
+        self.last.start(f)
+        self.turned = f.at(f.at(x.scratch, f.mul("%thread", x.scratch_bytes)), x.turned)
         f.loop(0, x.channel_blocks, 1, self._channels, at_least_once=True)
         f.loop(*self.images, 1, self._back, at_least_once=True)
         return x.finish()
@@ -340,7 +352,8 @@ class _Winograd(Tiled):
             return [self.inputs]
 
         inputs = f.branch(is_shared, lambda: [in_shared(self, channel)], own, ["ptr"])[0]
-        micro.set_words(f, self.block, {micro.ADD: f.minimum(number, 1)})
+        self.adds = f.minimum(number, 1)
+        micro.set_words(f, self.block, {micro.ADD: self.adds})
         row = f.add(f.mul(self.group, x.outputs), self.outputs[0])
         weights = f.at(f.at(x.w, f.mul(row, x.w_row)), first, self.t.type)
         width = f.mul(self.count, f.sub(self.images[1], self.images[0]))
@@ -355,17 +368,25 @@ class _Winograd(Tiled):
     def _multiply(self, a, b, c, k, width) -> None:
         """The product of one place."""
         f, x, t = self.f, self.x, self.t
+        outputs, few = f.sub(self.outputs[1], self.outputs[0]), self.last.count(f, width)
+        whole = f.sub(width, few)
 
         def panel(j):
-            columns = f.minimum(f.sub(width, j), t.columns)
+            columns = f.minimum(f.sub(whole, j), t.columns)
             vectors = f.div(f.add(columns, t.lanes - 1), t.lanes)
             right, out = f.at(b, j, t.type), f.at(c, j, t.type)
-            t.panels(f, f.sub(self.outputs[1], self.outputs[0]), lambda i, height: t.call(
+            t.panels(f, outputs, lambda i, height: t.call(
                 f, height, vectors, f.at(a, f.mul(i, x.w_row)), right,
                 f.at(out, f.mul(i, x.sum_row)), k, columns, self.block,
             ))
 
-        f.loop(0, width, t.columns, panel, at_least_once=True)
+        def dots():
+            self.last.turn(f, self.turned, f.at(b, whole, t.type), x.input_row, k, few)
+            out = f.at(c, whole, t.type)
+            self.last.multiply(f, outputs, few, a, x.w_row, self.turned, out, x.sum_row, k, self.adds)
+
+        f.loop(0, whole, t.columns, panel)
+        f.branch(f.compare("ne", few, 0), dots)
 
     def _back(self, n) -> None:
         """The pixels of an image."""

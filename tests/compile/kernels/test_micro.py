@@ -23,7 +23,7 @@ DOT = replace(
 )
 LOOPS = [
     Tiles(target.AVX2), Tiles(target.AVX2, "float64"), Tiles(target.AVX2, segments=True),
-    Tiles(target.AVX512), Tiles(DOT, "bfloat16"),
+    Tiles(target.AVX512), Tiles(target.AVX512, ahead=True), Tiles(DOT, "bfloat16"),
 ]
 TILE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8)
 
@@ -122,7 +122,7 @@ def test_pairs_of_bfloat16(level):
     np.testing.assert_allclose(c, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("tiles", LOOPS, ids=lambda t: f"{t.target.name} {t.dtype}")
+@pytest.mark.parametrize("tiles", LOOPS, ids=lambda t: f"{t.target.name} {t.name(1, 1)}")
 def test_no_tile_spills_its_sums(tiles):
     """In the main loop of the highest tile, no vector goes to or comes from the stack."""
     f = objects.assembly(text(tiles), tiles.target)
