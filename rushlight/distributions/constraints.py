@@ -36,16 +36,17 @@ def holds(constraint: Constraint, value: Tensor) -> bool:
     inner = constraint
     while isinstance(inner, _IndependentConstraint):
         inner = inner.base_constraint
+    bounds = inner.__dict__
     on_memory = (
         isinstance(value, Tensor)
         and hasattr(type(inner).check, "takes_arrays")
-        and not any(isinstance(bound, Tensor) for bound in vars(inner).values())
+        and not (bounds and any([isinstance(bound, Tensor) for bound in bounds.values()]))
     )
     if not on_memory:
         return bool(constraint.check(value).all())
     there = array(value)
     made = inner.check(there if there.ndim else there[()])  # (NumPy's numbers are faster than its arrays without dims)
-    return np.count_nonzero(made) == made.size
+    return b"\0" not in made.tobytes()  # (faster than NumPy's own functions where there are few)
 
 
 class Constraint:

@@ -102,14 +102,14 @@ class Distribution:
             raise ValueError(
                 f"The value argument to log_prob must be a Tensor, but got {type(value).__name__}"
             )
-        shape, expected = value.shape, self._batch_shape + self._event_shape
-        if shape[value.ndim - len(self._event_shape) :] != self._event_shape:
+        shape, event = value.shape, self._event_shape
+        expected = self._batch_shape + event if event else self._batch_shape
+        if event and shape[len(shape) - len(event) :] != event:
             raise ValueError(
-                f"The right-most size of value must match event_shape: {shape} vs "
-                f"{self._event_shape}."
+                f"The right-most size of value must match event_shape: {shape} vs {event}."
             )
-        if shape != expected and any(
-            1 not in pair and pair[0] != pair[1] for pair in zip(reversed(shape), reversed(expected))
+        if shape and shape != expected and any(
+            [1 not in pair and pair[0] != pair[1] for pair in zip(reversed(shape), reversed(expected))]
         ):
             raise ValueError(
                 f"Value is not broadcastable with batch_shape+event_shape: {shape} vs {expected}."

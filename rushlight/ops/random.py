@@ -550,7 +550,8 @@ def _one_of_few(p, generator):
         near = most * (1 - 1e-6)
         if len([x for x in q if x > near]) > 1:  # equal ones when they are rounded, perhaps
             return _likeliest(p / np.array(times).astype(p.dtype).reshape(p.shape))
-    return np.array(picked, np.int64).reshape(*p.shape[:-1], 1)
+    made = np.array(picked, np.int64)
+    return made if p.ndim == 2 and picked else made.reshape(*p.shape[:-1], 1)
 
 
 def _check_weights(p) -> None:

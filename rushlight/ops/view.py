@@ -443,7 +443,9 @@ def _squeeze_rule(input: Meta, dim) -> Meta:
 def squeeze(input: Tensor, dim: int | tuple | None = None):
     """Dimensions of size 1 removed (all, or those named)."""
     if dim is None:
-        return np.squeeze(input)
+        return input.squeeze()
+    if dim.__class__ is int:
+        return input.squeeze(dim) if input.ndim and input.shape[dim] == 1 else input[...]
     wanted = (dim,) if isinstance(dim, int) else dim
     gone = tuple(d % input.ndim for d in wanted if input.ndim and input.shape[d] == 1)
     return np.squeeze(input, gone) if gone else input[...]

@@ -197,16 +197,12 @@ def _snapshot(tr, t, storage, buf):
     if trie.EAGER:
         return buf, True
     if buf.nbytes <= SNAPSHOT_BYTES and not t._s.rg:
-        copied = np.empty(buf.size, buf.dtype)
-        span = sum((n - 1) * s for n, s in zip(buf.shape, buf.strides, strict=True))
         if buf.flags.c_contiguous:
-            copied = copied.reshape(buf.shape)
-        elif span < 4 * SNAPSHOT_BYTES:
+            return buf.copy(), False
+        span = sum([(n - 1) * s for n, s in zip(buf.shape, buf.strides, strict=True)])
+        if span < 4 * SNAPSHOT_BYTES:
             copied = np.empty(span // buf.itemsize + 1, buf.dtype)
             copied = np.lib.stride_tricks.as_strided(copied, buf.shape, buf.strides)
-        else:
-            copied = None
-        if copied is not None:
             copied[...] = buf
             return copied, False
     if not tr.immediate:
