@@ -75,3 +75,9 @@ def most_last(tiles: Tiles) -> int:
 def turned_bytes(tiles: Tiles, k: int) -> int:
     """Memory for turned columns of k rows: as many as there are lanes are written."""
     return tiles.lanes * -(-k // tiles.lanes) * tiles.lanes * tiles.itemsize
+
+
+def vectors_of(tiles: Tiles, columns: int) -> float:
+    """How many vectors of tiles take as long as so many columns."""
+    whole, rest = divmod(columns, tiles.lanes)
+    return whole + (rest / tiles.lanes + 0.25 if 0 < rest <= most_last(tiles) else rest > 0)

@@ -31,7 +31,7 @@ from . import winograd_transforms as transforms
 from .call import Address, Call, Workspace, arithmetic_of
 from .convolution import Convolution, range_of, scratch
 from .cutting import even_step
-from .last_columns import LastColumns, turned_bytes
+from .last_columns import LastColumns, turned_bytes, vectors_of
 from .micro import Tiles
 from .pack import packers
 from .windows import GEOMETRY, Axis, Image, Windows, Words
@@ -49,6 +49,9 @@ WORDS = (
     "image_step", "image_chunks",
     "shared",  # not zero: where the transformed input is, for all tiles
 )
+
+
+MEMORY = ((512 << 10, 0.02), (3 << 20, 0.1))  # bytes of a block; what twice as many cost
 
 
 @dataclass(frozen=True)
@@ -126,30 +129,30 @@ def tile_image(image: Image) -> Image:
 
 
 def blocks(
-    h: Axis, w: Axis, images: int, row_bytes: int, reading: int, columns: int
+    h: Axis, w: Axis, images: int, row_bytes: int, reading: int, split: int = 1, tiles: Tiles | None = None
 ) -> tuple[int, int]:
     """(tiles, images) of a block: rows of tiles, or several images.
 
-    They should fill panels of `columns`; their memory (row_bytes a tile) should be half a MB or
-    little more; they should share few prepared rows with their neighbours, read the weights for
-    many tiles (`reading`: what that costs), and be as many as there should be chunks.
+    They should fill vectors (of `tiles`), share few prepared rows with their neighbours, read the weights
+    for many tiles (`reading`: what that costs), be as many as there should be chunks, by themselves rather
+    than because each is `split`; and their memory (row_bytes a tile) should be below 3 MB.
     """
     count = h.out * w.out
     if w.out > 128:
-        return even_step(count, -(-count // 64), columns), 1
+        return even_step(count, -(-count // 64), tiles.columns if tiles else 1), 1
     rows = {-(-h.out // -(-h.out // r)) for r in range(1, h.out + 1)}
     found = [(r * w.out, 1, r) for r in rows]
     found += [(count, i, h.out) for i in range(2, 1 + min(images, max(1, 128 // count)))]
 
     def cost(block):
-        tiles, several, rows = block
-        size = tiles * several
-        whole, rest = divmod(size, columns)
-        passes = whole + (1 if 2 * rest > columns else 0.7 if rest else 0)
-        beyond = max(0, math.log2(size * row_bytes / (512 << 10)))
-        few = -(-count // tiles) * -(-images // several) < convolution.BLOCKS
-        return (passes * columns / size * (1 + 0.1 * beyond) + 0.1 / rows + reading / size
-                + 0.15 * few)
+        of_image, several, rows = block
+        size = of_image * several
+        memory = sum(weight * max(0, math.log2(size * row_bytes / most)) for most, weight in MEMORY)
+        chunks = -(-count // of_image) * -(-images // several)
+        missing = math.log2(convolution.BLOCKS / chunks)
+        few = 0.1 * (missing > 0) + 0.1 * max(0, missing - math.log2(split))
+        filled = 1 if tiles is None else vectors_of(tiles, size) * tiles.lanes / size
+        return filled + memory + 0.1 / rows + reading / size + few
 
     return min(found, key=cost)[:2]
 
@@ -160,9 +163,11 @@ def _tiles_calls(c, transformed, row, flag, tiles) -> list[Call]:
     _, h, w = image.axes
     channels, count = image.channels, h.out * w.out
     channel_step = even_step(channels, -(-channels // 256), 1)
-    reading = 2 if PLACES * c.outputs * channels * item < tiles.target.l2_bytes // 2 else 8
+    weights = PLACES * c.outputs * channels * item / tiles.target.l2_bytes
+    reading = 2 if weights < 1 / 2 else 3 if weights < 8 else 8
     row_bytes = PLACES * (channel_step + c.outputs) * item
-    tile_step, image_step = blocks(h, w, image.batch, row_bytes, reading, tiles.columns)
+    split = max(1, c.outputs // convolution.ROWS)
+    tile_step, image_step = blocks(h, w, image.batch, row_bytes, reading, split, tiles)
     tile_chunks, image_chunks = -(-count // tile_step), -(-image.batch // image_step)
     wanted = -(-convolution.BLOCKS // (c.groups * image_chunks * tile_chunks))
     output_step = even_step(c.outputs, min(wanted, c.outputs // convolution.ROWS), tiles.rows)

@@ -76,7 +76,7 @@ def plan(
     output_step = even_step(g.outputs, -(-g.outputs // STEP), tiles.columns)
     channel_chunks, output_chunks = -(-channels // channel_step), -(-g.outputs // output_step)
     row_bytes = PLACES * (channel_step + output_step) * item
-    tile_step, image_step = blocks(h, w, image.batch, row_bytes, 8, 1)
+    tile_step, image_step = blocks(h, w, image.batch, row_bytes, 8)
     tile_chunks, image_chunks = -(-h.out * w.out // tile_step), -(-image.batch // image_step)
     units = tile_chunks * image_chunks
     place_bytes = g.groups * channels * g.outputs * item
