@@ -261,17 +261,13 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Set the number of threads of native kernels; also of NumPy's BLAS if threadpoolctl is there."""
+    """Set the number of threads of native kernels, and of NumPy's BLAS."""
     if not isinstance(n, _Integral) or n < 1:
         raise RuntimeError("set_num_threads expects a positive integer")
-    from .compile.threads import use
+    from .compile import cores, threads
 
-    use(n)
-    try:
-        import threadpoolctl
-    except ImportError:
-        return
-    threadpoolctl.threadpool_limits(n)
+    threads.use(n)
+    cores.take(n)
 
 
 # so that importing the layer later does not rebind the name (`from . import compile` would ask

@@ -15,7 +15,7 @@ import warnings
 from contextlib import suppress
 
 from ..interpret import program as tier0_program
-from . import turns
+from . import cores, turns
 
 MODE = os.environ.get("RUSHLIGHT_COMPILE", "background")
 MOST_DOUBT = 64  # see `program.DOUBT`
@@ -143,7 +143,7 @@ def _work():
         program, scalars = job
         try:
             with turns.short():
-                turns.leave_a_core()
+                cores.leave_one()
                 _import()
                 if program is not None:
                     compile_now(program, scalars)

@@ -10,6 +10,7 @@ import sys
 
 from ..interpret.program import AT_START
 from ..runtime import launch, pool
+from . import cores
 from .expressions import NotLowered
 from .llvm import objects
 
@@ -88,6 +89,7 @@ class Runtime:
             self._start(self.started + 1, workers)
             self.started = workers
         self._use(workers)
+        cores.share(count)
 
     def _after_fork(self):
         """A child has no workers: they start again when it asks for threads."""

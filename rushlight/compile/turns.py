@@ -9,7 +9,6 @@ rests for the first time after a stretch, nor if the interpreter is free, in ker
 
 from __future__ import annotations
 
-import functools
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from time import perf_counter as clock
 
 from ..interpret import program as tier0_program
+from . import cores
 
 STRETCH = 2e-3  # seconds of work before the compiler looks up
 REST = 3e-3  # seconds between two stretches that others wait for: two fifths at most are lost to the compiler
@@ -26,7 +26,6 @@ _thread: list = [None, 0.0]  # the compiler's, and when it looks up
 _owing: list = [False]  # whether somebody waits for the end of this stretch
 _waited: set = set()  # for whom the compiler goes on without rests
 _interval: list = []  # Python's own, while it is shorter
-_limits: list = []  # of NumPy's threads, meanwhile
 _stopping: list = []  # not empty once the process ends
 _rests: list = []  # when the rest is over, while there is one
 _go, _done = threading.Lock(), threading.Lock()
@@ -77,36 +76,17 @@ class _BeforeModules:
         pause()
 
 
-def leave_a_core() -> None:
-    """Until the work that is `short` is over, NumPy's products leave a core free.
-
-    A product on all cores waits for the one that the compiler has: some milliseconds, until the system changes threads.
-    """
-    products = _products()
-    most = max([x["num_threads"] for x in products.info()], default=1)
-    _limits.append(products.limit(limits=max(most - 1, 1)).__enter__())
-
-
 def _as_before() -> None:
-    while _limits:
-        _limits.pop().__exit__(None, None, None)
+    cores.give_back()
     while _interval:
         sys.setswitchinterval(_interval.pop())
-
-
-@functools.cache
-def _products():
-    """NumPy's libraries for products of matrices."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController().select(user_api="blas")
 
 
 def begin() -> None:
     """The calling thread is the compiler's."""
     from .llvm import builder, objects
 
-    _products()
+    cores.libraries()
     _thread[0] = threading.get_ident()
     if _BeforeModules not in sys.meta_path:
         sys.meta_path.insert(0, _BeforeModules)
@@ -193,6 +173,7 @@ def after_fork() -> None:
     """In a forked child there is no compiler yet."""
     global _go, _done
     _thread[0], _owing[0], tier0_program.OFFER[0] = None, False, None
+    cores.after_fork()
     _as_before()
     _waited.clear()
     _rests.clear()

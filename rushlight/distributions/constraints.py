@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 import rushlight as torch
 from rushlight.trace.tensor import Tensor, array
 

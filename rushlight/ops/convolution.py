@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from ..interpret import products
 from ..trace.meta import Meta, meta
 from ..trace.operator import Tensor, function, op
 from . import rules
@@ -171,7 +172,7 @@ def _correlated(x, w, stride, pad, dilation):
     made = np.empty((x.shape[0], w.shape[0], math.prod(out)), np.result_type(x, w))
     for images in _blocks(x.shape[0], math.prod(out), kernel, x.shape[1], made.itemsize):
         cols, _ = columns(x[images], kernel, stride, pad, dilation)
-        np.matmul(_flat(w), cols.transpose(0, 2, 1), out=made[images])
+        products.matmul(_flat(w), cols.transpose(0, 2, 1), out=made[images])
     return made.reshape(x.shape[0], w.shape[0], *out)
 
 
@@ -209,7 +210,7 @@ def _conv_input(grad: Tensor, weight: Tensor, shape: tuple, stride: tuple, paddi
         flat = g.reshape(n, g.shape[1], math.prod(out)).transpose(0, 2, 1)
         made = np.empty((n, w.shape[1], *shape[2:]), np.result_type(g, w))
         for images in _blocks(n, math.prod(out), kernel, w.shape[1], made.itemsize):
-            cols = np.matmul(flat[images], _flat(w)).reshape(-1, *out, w.shape[1], *kernel)
+            cols = products.matmul(flat[images], _flat(w)).reshape(-1, *out, w.shape[1], *kernel)
             made[images] = scattered(cols, made[images].shape, kernel, stride, padding, dilation)
         parts.append(made)
     return parts[0] if groups == 1 else np.concatenate(parts, 1)
@@ -242,7 +243,7 @@ def _conv_weight(grad: Tensor, input: Tensor, shape: tuple, stride: tuple, paddi
                 every = cols.reshape(-1, *out, cols.shape[2])
                 cols = every[(slice(None), *(slice(k) for k in g.shape[2:]))]
             flat = np.moveaxis(g[images], 1, 0).reshape(g.shape[1], -1)
-            made += np.matmul(flat, cols.reshape(flat.shape[1], made.shape[1]))
+            made += products.matmul(flat, cols.reshape(flat.shape[1], made.shape[1]))
         parts.append(made.reshape(g.shape[1], x.shape[1], *kernel))
     return parts[0] if groups == 1 else np.concatenate(parts, 0)
 

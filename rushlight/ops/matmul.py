@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from ..interpret import products
 from ..trace import dtypes
 from ..trace.meta import Meta, meta
 from ..trace.operator import PUBLISHED, Tensor, function, op
@@ -132,9 +133,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None):
     one dtype. Returns (*, out). RuntimeError if sizes or dtypes do not match.
     """
     if input.ndim == 2 or weight.ndim == 1:
-        out = np.matmul(input, weight.T)
+        out = products.matmul(input, weight.T)
     else:
-        out = np.matmul(_rows(input), weight.T)
+        out = products.matmul(_rows(input), weight.T)
         out = out.reshape(input.shape[:-1] + weight.shape[:1])
     if bias is not None:
         out += bias
@@ -151,7 +152,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None):
 )
 def _transposed_mm(a: Tensor, b: Tensor):
     """`a.T @ b` with all leading dimensions as rows: (*, n), (*, m) to (n, m)."""
-    return np.matmul(_rows(a).T, _rows(b))
+    return products.matmul(_rows(a).T, _rows(b))
 
 
 # ---------------------------------------------------------------- matmul
@@ -236,9 +237,9 @@ def matmul(input: Tensor, other: Tensor):
     torch.Size([5, 2, 4])
     """
     if input.ndim > 2 and other.ndim == 2:
-        out = np.matmul(_rows(input), other)
+        out = products.matmul(_rows(input), other)
         return out.reshape(input.shape[:-1] + other.shape[1:])
-    return np.matmul(input, other)
+    return products.matmul(input, other)
 
 
 @rules.cached
@@ -264,7 +265,7 @@ def _mm_rule(input: Meta, mat2: Meta) -> Meta:
 )
 def mm(input: Tensor, mat2: Tensor):
     """The product of two matrices: (n, k) @ (k, m) gives (n, m). No broadcasting."""
-    return np.matmul(input, mat2)
+    return products.matmul(input, mat2)
 
 
 @rules.cached
@@ -291,7 +292,7 @@ def _bmm_rule(input: Meta, mat2: Meta) -> Meta:
 )
 def bmm(input: Tensor, mat2: Tensor):
     """Products of matrices, one for each batch element: (b, n, k) @ (b, k, m) gives (b, n, m)."""
-    return np.matmul(input, mat2)
+    return products.matmul(input, mat2)
 
 
 @rules.cached
@@ -319,7 +320,7 @@ def _mv_rule(input: Meta, vec: Meta) -> Meta:
 )
 def mv(input: Tensor, vec: Tensor):
     """The product of a matrix (n, k) and a vector (k,)."""
-    return np.matmul(input, vec)
+    return products.matmul(input, vec)
 
 
 @rules.cached
@@ -456,7 +457,7 @@ def _addmm_gradient(g, mat1, mat2, beta, alpha, need):
 )
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta=1, alpha=1):
     """`out = beta * input + alpha * (mat1 @ mat2)`; input broadcasts to (n, m)."""
-    return _plus(input, np.matmul(mat1, mat2), beta, alpha)
+    return _plus(input, products.matmul(mat1, mat2), beta, alpha)
 
 
 def _addmv_gradient(g, mat, vec, beta, alpha, need):
@@ -475,7 +476,7 @@ def _addmv_gradient(g, mat, vec, beta, alpha, need):
 )
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta=1, alpha=1):
     """`out = beta * input + alpha * (mat @ vec)`; input broadcasts to (n,)."""
-    return _plus(input, np.matmul(mat, vec), beta, alpha)
+    return _plus(input, products.matmul(mat, vec), beta, alpha)
 
 
 def _addr_rule(input: Meta, vec1: Meta, vec2: Meta, beta=1, alpha=1) -> Meta:
@@ -539,7 +540,7 @@ def _baddbmm_gradient(g, batch1, batch2, beta, alpha, need):
 )
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1):
     """`out = beta * input + alpha * bmm(batch1, batch2)`; input broadcasts to (b, n, m)."""
-    return _plus(input, np.matmul(batch1, batch2), beta, alpha)
+    return _plus(input, products.matmul(batch1, batch2), beta, alpha)
 
 
 def _addbmm_product(batch1: Meta, batch2: Meta) -> Meta:
@@ -563,7 +564,7 @@ def _addbmm_gradient(g, batch1, batch2, beta, alpha, need):
 )
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1):
     """`out = beta * input + alpha * bmm(batch1, batch2).sum(0)`; input broadcasts to (n, m)."""
-    return _plus(input, np.matmul(batch1, batch2).sum(0), beta, alpha)
+    return _plus(input, products.matmul(batch1, batch2).sum(0), beta, alpha)
 
 
 # ---------------------------------------------------------------- cross, distances

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..interpret import products
 from ..trace.meta import Meta
 from ..trace.operator import Tensor, op
 from .convolution import compiled
@@ -30,7 +31,7 @@ def _lower_gradient(g, a, b, need):
 )
 def _lower_matmul(a: Tensor, b: Tensor, fill: float):
     """`a @ b` on and below the diagonal, `fill` above: (*, n, k), (*, k, m) to (*, n, m)."""
-    made = np.matmul(a, b)
+    made = products.matmul(a, b)
     return np.where(np.tri(*made.shape[-2:], dtype=bool), made, made.dtype.type(fill))
 
 
@@ -60,4 +61,4 @@ def _triangular_matmul(t: Tensor, b: Tensor, upper: bool):
     `t` has to be zero above the diagonal (below it, if `upper`): what is there may be read or not.
     Its gradient there is zero. (So a NaN or infinity in `b` at a place that is not seen may or may not spread to what does not see it.)
     """
-    return np.matmul(t, b)
+    return products.matmul(t, b)

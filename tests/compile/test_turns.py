@@ -9,7 +9,7 @@ from time import perf_counter as clock
 
 import pytest
 
-from rushlight.compile import background, turns
+from rushlight.compile import background, cores, turns
 from rushlight.interpret import program as tier0_program
 
 
@@ -128,12 +128,12 @@ def test_the_compiler_takes_its_wish_back_while_a_program_reads_it(monkeypatch):
 
 def test_a_forked_child_has_python_s_own_interval_and_all_threads():
     def now():
-        return sys.getswitchinterval(), [x["num_threads"] for x in turns._products().info()]
+        return sys.getswitchinterval(), [x.get_num_threads() for x in cores.libraries()]
 
     background.wait()  # (what other tests have left to it: only one thread may change these)
     before = now()
     with turns.short():
-        turns.leave_a_core()
+        cores.leave_one()
         interval, threads = now()
         assert interval <= turns.CHANGE and threads == [max(n - 1, 1) for n in before[1]]
         pid = os.fork()
