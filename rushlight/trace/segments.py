@@ -480,7 +480,7 @@ def _close(tr, leaves, made, facts) -> None:
         segment.leaves = kept
         _note_versions(segment, kept, facts.held)
         for i, saved in facts.shared:
-            storage = made[i].storage_identity()  # (the tensor itself would make a cycle)
+            storage = made[i]._storage or made[i].storage_identity()  # (the tensor itself would make a cycle)
             for v in saved:
                 segment.versions[v] = (storage, storage.version)
     trie.publish(tr)
@@ -560,7 +560,7 @@ def _note_versions(segment, leaves, held) -> None:
     """Remember the version of the memory of each saved leaf, to notice later writes."""
     for number, v in held.items():
         x = leaves[number]
-        storage = x[2] if v.args[0] == HAS_HISTORY else x.storage_identity()
+        storage = x[2] if v.args[0] == HAS_HISTORY else x._storage or x.storage_identity()
         segment.versions[v] = (storage, storage.version)
 
 

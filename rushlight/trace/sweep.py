@@ -110,31 +110,37 @@ def handles_of(segment, plan, create):
     saved, versions, leaves, writes = segment.saved, segment.versions, segment.leaves, segment.final.writes
     if segment.freed and not plan.savers.isdisjoint(segment.freed):
         raise RuntimeError(FREED_MESSAGE)
+    idle = trie.idle
     for n, slot in plan.saves.items():
-        if n not in saved:
-            raise RuntimeError(FREED_MESSAGE)
-        value, op = saved[n], n.op
+        try:
+            value, op = saved[n], n.op
+        except KeyError:
+            raise RuntimeError(FREED_MESSAGE) from None
         if op is SCALAR:
             held[n] = scalar_entry(tr, value)
             continue
         if writes is not None:
             _check_unwritten(n, slot, writes)
         known = versions.get(n)
-        if known is not None and known[0].version != known[1]:
-            raise _modified(n, (known[1], known[0].version))
-        if op is LEAF and known is not None and n.args[0] != HAS_HISTORY:
-            t = leaves[n.number]
-            if t._buf is value or not t._storage or not t._storage.exposed:
-                held[n] = t
-                continue
-        t = new(Tensor)
-        rg = create and n.rg
-        t._s, t._tr, t._buf, t._base, t._storage = trie.idle(n.m, rg), None, value, None, None
-        if rg:
+        if known is not None:
+            storage, version = known
+            if storage.version != version:
+                raise _modified(n, (version, storage.version))
+            if op is LEAF and n.args[0] != HAS_HISTORY:
+                t = leaves[n.number]
+                if t._buf is value or not t._storage or not t._storage.exposed:
+                    held[n] = t
+                    continue
+        t = held[n] = new(Tensor)
+        t._tr = t._base = t._storage = None
+        t._buf = value
+        if create and n.rg:
+            t._s = idle(n.m, True)
             history = leaves[n.number] if op is LEAF else (segment, n)
             if not isinstance(history, Tensor):
                 t._history = history[:2]
-        held[n] = t
+        else:
+            t._s = idle(n.m, False)
     return held
 
 
