@@ -27,7 +27,7 @@ from .call import Address, Call, Workspace, arithmetic_of
 from .cutting import even_step
 from .last_columns import LastColumns, turned_bytes
 from .micro import Tiles
-from .pack import call_pack, packers
+from .pack import call_pack, packing
 from .windows import GEOMETRY, Image, Windows, Words, call_prepare
 
 POINTERS = ("guard", "x", "w", "out", "scratch")
@@ -124,7 +124,7 @@ def convolve_text(target: Target, dtype: str) -> str:
     tiles = Tiles(target, dtype, ahead=True)
     windows, last = Windows(tiles, WORDS), LastColumns(tiles)
     functions = [
-        *tiles.kernels(), *windows.functions(), *packers(target, np.dtype(dtype)), *last.functions(),
+        tiles.library(), *windows.functions(), packing(target, np.dtype(dtype)), last.library(),
         _Convolve(tiles, windows, last).write(),
     ]
     return module(functions, tiles.extra() + "\n" + last.extra())

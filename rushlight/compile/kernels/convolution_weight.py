@@ -24,7 +24,7 @@ from .call import Address, Call, Workspace, arithmetic_of
 from .convolution import leave_unless, range_of, scratch
 from .cutting import even_step
 from .micro import Tiles
-from .pack import call_pack, packers
+from .pack import call_pack, packing
 from .windows import GEOMETRY, Image, Windows, Words, call_prepare
 
 POINTERS = ("guard", "x", "grad", "out", "scratch")
@@ -168,7 +168,7 @@ def correlate_text(target: Target, dtype: str) -> str:
     tiles = Tiles(target, dtype)
     windows = Windows(tiles, WORDS)
     functions = [
-        *tiles.kernels(), *windows.functions(), *packers(target, np.dtype(dtype)),
+        tiles.library(), *windows.functions(), packing(target, np.dtype(dtype)),
         _Correlate(tiles, windows).write(),
     ]
     return module(functions, tiles.extra())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..llvm.builder import Function, Operand
+from ..llvm.builder import Function, Library, Operand
 from .micro import Tiles
 from .pack import call_pack
 from .thin import COLUMNS, Dots
@@ -21,11 +21,11 @@ class LastColumns:
     def __init__(self, tiles: Tiles):
         self.t = tiles
         self.most = most_last(tiles)
-        self.dots = Dots(tiles.target, np.dtype(tiles.dtype), max(self.most, 1))
+        self.dots = Dots(tiles.target, np.dtype(tiles.dtype))
 
-    def functions(self) -> list[Function]:
-        """What a module needs besides packers."""
-        return self.dots.kernels()
+    def library(self) -> Library:
+        """What a module needs besides `packing`."""
+        return self.dots.library()
 
     def extra(self) -> str:
         """The module's further text."""

@@ -8,7 +8,7 @@ For each k, `vectors` vectors of B are loaded and each of the `rows` elements of
 strides are runtime bytes, so one kernel reads A by rows, by columns, packed or strided, and B in
 place or from packed panels; only the columns of B and C must be contiguous.
 
-**Calling convention.** `Tiles.kernels()` are the functions of a module, one for each height 1..rows
+**Calling convention.** `Tiles.library()` has the functions that a module calls, one for each height 1..rows
 and width 1..vectors; `Tiles.extra()` is the module's text for calls by a height known at run time:
 
     void @tile(ptr a, ptr b, ptr c, i64 k, i64 columns, ptr block)
@@ -47,7 +47,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..llvm.builder import Function, Operand, splat_literal, vector
+from ..llvm.builder import Function, Library, Operand, splat_literal, vector
 from ..llvm.target import Target
 
 A_ROW, A_K, B_K, C_ROW, ADD, ADD_ROW, BIAS, SEGMENTS, A_SEGMENT, B_SEGMENT, TABLE = range(11)
@@ -113,6 +113,10 @@ class Tiles:
         """Kernels of all heights and widths."""
         return _kernels(self)
 
+    def library(self) -> Library:
+        """The kernels as a library: many families need the same."""
+        return _library(self)
+
     def extra(self) -> str:
         """The table of kernels: `call` reads it."""
         names = [self.name(*size) for size in self.sizes]
@@ -156,6 +160,11 @@ class Tiles:
 @functools.cache
 def _kernels(tiles: Tiles) -> list[Function]:
     return [_Writer(tiles, *size).write() for size in tiles.sizes]
+
+
+@functools.cache
+def _library(tiles: Tiles) -> Library:
+    return Library(tiles.name(0, 0), _kernels(tiles))
 
 
 def set_words(f: Function, block: str, words: dict[int, Operand]) -> None:

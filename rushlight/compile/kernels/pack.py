@@ -15,10 +15,12 @@ packing rows of A is pack(block, block row, A, A's row stride, A's k stride, row
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..llvm import elements
-from ..llvm.builder import Function, Operand, splat_literal, vector
+from ..llvm.builder import Function, Library, Operand, splat_literal, vector
 from ..llvm.target import Target
 from .micro import Tiles, load_part
 
@@ -34,6 +36,12 @@ def packers(target: Target, dtype: np.dtype, name: str = "pack") -> list[Functio
         _dispatch(dtype, name), _copy(target, dtype, f"{name}_copy"),
         _transpose(target, dtype, f"{name}_transpose"), _one_by_one(dtype, f"{name}_each"),
     ]
+
+
+@functools.cache
+def packing(target: Target, dtype: np.dtype) -> Library:
+    """The function `pack`, for several families."""
+    return Library(f"pack_{dtype}", packers(target, dtype), ("pack",))
 
 
 def call_pack(f: Function, name: str, *arguments: Operand) -> None:

@@ -16,7 +16,7 @@ from ..llvm.builder import Function, Operand, module
 from ..llvm.target import Target
 from . import micro
 from .micro import Tiles
-from .pack import call_pack, packers, panel_packer, tile_packer
+from .pack import call_pack, packing, panel_packer, tile_packer
 
 # what a product may leave out: nothing; terms above the diagonal of A, or below it, which are zero; what C has above its diagonal
 WHOLE, LOWER_A, UPPER_A, LOWER_C = range(4)
@@ -107,7 +107,7 @@ def tiles_text(target: Target, dtype: np.dtype, pairs: bool = False) -> str:
     tiles = Tiles(target, "bfloat16" if pairs else wide)
     whole = np.dtype(np.int32) if pairs else dtype  # of matrices that are dense along k
     functions = [
-        *tiles.kernels(), *packers(target, whole), panel_packer(tiles, dtype),
+        tiles.library(), packing(target, whole), panel_packer(tiles, dtype),
         tile_packer(tiles, dtype), _pack_left(), _pack_right(tiles, dtype), _Tiled(tiles).write(),
     ]
     return module(functions, tiles.extra())

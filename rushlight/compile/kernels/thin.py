@@ -13,7 +13,7 @@ import functools
 import numpy as np
 
 from ..llvm import elements
-from ..llvm.builder import Function, Operand, module, vector
+from ..llvm.builder import Function, Library, Operand, module, vector
 from ..llvm.target import Target
 from . import micro
 from .micro import load_part, multiply_add, store_part
@@ -32,7 +32,7 @@ def dot_rows(target: Target) -> int:
 def dots_text(target: Target, dtype: np.dtype) -> str:
     """The module of `dots`, in products' words."""
     dots = Dots(target, dtype)
-    return module([*dots.kernels(), _dots(dots)], dots.extra())
+    return module([dots.library(), _dots(dots)], dots.extra())
 
 
 _DOT_WORDS = (
@@ -41,15 +41,15 @@ _DOT_WORDS = (
 
 
 class Dots:
-    """The kernels of a module for tiles of dots, up to so many rows high, and calls of them."""
+    """The kernels for tiles of dots, and calls of them."""
 
-    def __init__(self, target: Target, dtype: np.dtype, rows: int | None = None):
+    def __init__(self, target: Target, dtype: np.dtype):
         self.target, self.dtype = target, dtype
-        self.rows = rows or dot_rows(target)
+        self.rows = dot_rows(target)
 
-    def kernels(self) -> list[Function]:
-        """Kernels of all heights."""
-        return [_Dot(self.target, self.dtype, rows).write() for rows in range(1, self.rows + 1)]
+    def library(self) -> Library:
+        """Kernels of all heights, which a module has to name."""
+        return _library(self.target, self.dtype)
 
     def extra(self) -> str:
         """The table of kernels: `call` reads it."""
@@ -70,6 +70,12 @@ class Dots:
         f.store("ptr", bias, f.at(block, len(_DOT_WORDS) - 1, "i64"), 8)
         kernel = f.load("ptr", f.at("@dot_table", f.sub(rows, 1), "ptr"), 8)
         f.do(f"call void {kernel}(ptr {a}, ptr {b}, ptr {c}, i64 {k}, i64 {columns}, ptr {block})")
+
+
+@functools.cache
+def _library(target: Target, dtype: np.dtype) -> Library:
+    kernels = [_Dot(target, dtype, rows).write() for rows in range(1, dot_rows(target) + 1)]
+    return Library(f"dots_{dtype}", kernels)
 
 
 def _dots(dots: Dots) -> Function:

@@ -33,7 +33,7 @@ from .convolution import Convolution, range_of, scratch
 from .cutting import even_step
 from .last_columns import LastColumns, turned_bytes, vectors_of
 from .micro import Tiles
-from .pack import packers
+from .pack import packing
 from .windows import GEOMETRY, Axis, Image, Windows, Words
 from .winograd_transforms import PLACES
 
@@ -231,7 +231,7 @@ def tiles_text(target: Target, dtype: str) -> str:
     """The module of `winograd`."""
     tiles = Tiles(target, dtype, ahead=True)
     windows, last = Windows(tiles, WORDS), LastColumns(tiles)
-    functions = [*tiles.kernels(), *packers(target, np.dtype(dtype)), *last.functions(),
+    functions = [tiles.library(), packing(target, np.dtype(dtype)), last.library(),
                  windows.fill(), windows.runs(),
                  transforms.tile_function(tiles, "transform", 4, transforms.transformed_input),
                  transforms.output_function(tiles, WORDS), _Inputs("inputs", tiles).write(),

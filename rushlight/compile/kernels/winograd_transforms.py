@@ -11,7 +11,7 @@ from ..llvm.target import Target
 from . import micro
 from .convolution import range_of
 from .micro import Tiles, mask_below, store_part
-from .pack import call_pack, packers
+from .pack import call_pack, packing
 from .windows import GEOMETRY, Words
 
 PLACES = 16
@@ -110,7 +110,7 @@ def weights_text(target: Target, dtype: str) -> str:
         f.loop(0, x.columns, t.lanes, columns, at_least_once=True)
 
     f.loop(*rows, 1, row, at_least_once=True)
-    return module([*packers(target, np.dtype(dtype)), x.finish()])
+    return module([packing(target, np.dtype(dtype)), x.finish()])
 
 
 # ---------------------------------------------------------------- tiles

@@ -26,7 +26,7 @@ from .convolution import range_of, scratch
 from .convolution_weight import CHUNKS, WeightGradient
 from .cutting import even_step
 from .micro import Tiles
-from .pack import call_pack, packers
+from .pack import call_pack, packing
 from .windows import GEOMETRY, Axis, Windows, Words
 from .winograd import Source, Tiled, blocks, is_dense_3x3, pitch_of, tile_image
 from .winograd_transforms import PLACES
@@ -138,7 +138,7 @@ def correlate_text(target: Target, dtype: str) -> str:
     tiles = Tiles(target, dtype)
     windows = Windows(tiles, WORDS)
     functions = [
-        *tiles.kernels(), windows.fill(), windows.runs(), *packers(target, np.dtype(dtype)),
+        tiles.library(), windows.fill(), windows.runs(), packing(target, np.dtype(dtype)),
         transforms.tile_function(tiles, "transform", 4, transforms.transformed_input),
         transforms.tile_function(tiles, "spread", 2, transforms.transformed_gradient),
         _Correlate("correlate_tiles", tiles, WORDS, POINTERS).write(),

@@ -7,6 +7,7 @@ are folded (`add`, `mul` and the like accept Python ints).
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Callable, Sequence
 
@@ -278,19 +279,59 @@ class Function:
         zeros = f"<{lanes} x i32> zeroinitializer"
         return self.op(f"shufflevector {v} {one}, {v} poison, {zeros}")
 
-    def text(self) -> str:
+    def text(self, exported: bool = False) -> str:
         """The function's IR; its declarations are in `declarations`."""
         given = ", ".join(f"{t} %{n}" for t, n in self.parameters)
         body = "\n".join(self.lines)
         return (
-            f"define {self.linkage}{self.returns} @{self.name}({given}) nounwind"
+            f"define {'' if exported else self.linkage}{self.returns} @{self.name}({given}) nounwind"
             f"{self.attributes} {{\nentry:\n{body}\n}}\n"
         )
 
+    def declaration(self) -> str:
+        """For modules that call it."""
+        return f"declare {self.returns} @{self.name}({', '.join(t for t, _ in self.parameters)})"
 
-def module(functions: Sequence[Function], extra: str = "") -> str:
-    """The text of a module: declarations that its functions do not define, then the functions."""
+
+class Library:
+    """Functions that several modules call, as a module of its own: it is compiled, and loaded, once.
+
+    exported: those that others call; by default all.
+    """
+
+    known: dict[str, Library] = {}  # by name, which says what is in it
+
+    def __init__(self, name: str, functions: Sequence[Function], exported: Sequence[str] | None = None):
+        self.exported = tuple([f.name for f in functions] if exported is None else exported)
+        self.text = _module(functions, "", self.exported)
+        self.name = f"{name}_{hashlib.sha256(self.text.encode()).hexdigest()[:16]}"
+        self.declarations = [f.declaration() for f in functions if f.name in self.exported]
+        self.known[self.name] = self
+
+
+def module(functions: Sequence[Function | Library], extra: str = "") -> str:
+    """The text of a module: names of libraries, declarations that its functions do not define, then the functions."""
+    libraries = [f for f in functions if isinstance(f, Library)]
+    head = "".join([f"{WITH}{x.name}\n" for x in libraries])
+    outside = "\n".join([d for x in libraries for d in x.declarations])
+    return head + _module([f for f in functions if isinstance(f, Function)], outside + "\n" + extra)
+
+
+WITH = "; with "  # the beginning of a module's text: the name of a library that it calls
+
+
+def libraries_of(text: str) -> list[Library]:
+    """The libraries of a module."""
+    found = []
+    for line in text.splitlines() if text.startswith(WITH) else ():
+        if not line.startswith(WITH):
+            break
+        found.append(Library.known[line[len(WITH):]])
+    return found
+
+
+def _module(functions: Sequence[Function], extra: str = "", exported: Sequence[str] = ()) -> str:
     defined = {f.name for f in functions}
     wanted = sorted({d for f in functions for d in f.declarations})
     kept = [d for d in wanted if d.split("@", 1)[1].split("(", 1)[0] not in defined]
-    return "\n".join([*kept, extra, *[f.text() for f in functions]])
+    return "\n".join([*kept, extra, *[f.text(f.name in exported) for f in functions]])

@@ -16,6 +16,7 @@ import weakref
 
 from ...version import __version__
 from . import disk_cache
+from .builder import libraries_of
 from .target import Target, host
 
 LOCK = threading.Lock()
@@ -27,9 +28,9 @@ BEFORE_LLVM: list = []  # functions that are called before it works for some tim
 class Code(dict[str, int]):
     """Addresses of a module's functions by name, good for as long as somebody holds this object."""
 
-    __slots__ = ("__weakref__", "tracker")
+    __slots__ = ("__weakref__", "held")
 
-    tracker: object  # LLVM frees the code with the last reference to it
+    held: object  # LLVM frees the code with the last reference to its tracker; libraries stay with those that call them
 
 
 class Counters:
@@ -89,8 +90,11 @@ def compile_text(text: str, target: Target | None = None) -> bytes:
 
 
 def assembly(text: str, target: Target | None = None) -> str:
-    """The assembly of a module's text, for people."""
-    target = target or host()
+    """The assembly of a module's text, and of its libraries, for people."""
+    return "\n".join([_assembly(t, target or host()) for t in (text, *[x.text for x in libraries_of(text)])])
+
+
+def _assembly(text: str, target: Target) -> str:
     module = _binding().parse_assembly(text)
     module.triple = target.triple
     machine = _machine(target)
@@ -121,6 +125,10 @@ def load(text: str, names: tuple[str, ...], imports: dict[str, int] | None = Non
     """
     found = _loaded.get(text)
     if found is None:
+        imports = dict(imports or {})
+        linked = [load(x.text, x.exported) for x in libraries_of(text)]
+        for x in linked:
+            imports |= x
         code = object_of(text)
         with LOCK:
             found = _loaded.get(text)
@@ -129,11 +137,11 @@ def load(text: str, names: tuple[str, ...], imports: dict[str, int] | None = Non
                 builder = b.JITLibraryBuilder().add_object_img(code).add_current_process()
                 for name in names:
                     builder.export_symbol(name)
-                for name, address in (imports or {}).items():
+                for name, address in imports.items():
                     builder.import_symbol(name, address)
                 tracker = builder.link(_linker(), f"kernel_{next(_number)}")
                 found = Code({n: tracker[n] for n in names})
-                found.tracker = tracker
+                found.held = tracker, linked
                 _loaded[text] = found
     return found
 

@@ -21,6 +21,7 @@ from rushlight.compile.kernels import (
 from rushlight.compile.kernels.call import Address
 from rushlight.compile.kernels.windows import Axis, Image
 from rushlight.compile.llvm import objects, target
+from rushlight.compile.llvm.builder import libraries_of
 
 HERE = [
     t for t in (target.AVX512, target.AVX2, target.GENERIC)
@@ -257,8 +258,9 @@ def test_what_is_not_finite_stays_in_its_windows():
 
 
 def test_another_processor():
-    assert objects.compile_text(winograd.tiles_text(target.NEON, "float32"), target.NEON)
-    assert objects.compile_text(convolution.convolve_text(target.NEON, "float32"), target.NEON)
+    for text in (winograd.tiles_text(target.NEON, "float32"), convolution.convolve_text(target.NEON, "float32")):
+        for each in (text, *[x.text for x in libraries_of(text)]):
+            assert objects.compile_text(each, target.NEON)
 
 
 # ---------------------------------------------------------------- operators

@@ -13,6 +13,7 @@ from rushlight.compile.kernels import matmul, products
 from rushlight.compile.kernels.call import Address, Workspace
 from rushlight.compile.kernels.matmul import Matrix, Product, plan, takes_addend
 from rushlight.compile.llvm import objects, target
+from rushlight.compile.llvm.builder import libraries_of
 
 HERE = [
     t for t in (target.AVX512, target.AVX2, target.GENERIC)
@@ -213,11 +214,15 @@ def _is_place(word) -> bool:
 @pytest.mark.parametrize("kind", ["dots", "sweeps", "finish"])
 def test_other_processors(kind):
     for level in (target.NEON, target.AVX512):
-        assert objects.compile_text(matmul._text(kind, level, "bfloat16"), level)
+        text = matmul._text(kind, level, "bfloat16")
+        for each in (text, *[x.text for x in libraries_of(text)]):
+            assert objects.compile_text(each, level)
 
 
 def test_tiles_for_other_processors():
-    assert objects.compile_text(matmul._text("tiles", target.NEON, "bfloat16"), target.NEON)
+    text = matmul._text("tiles", target.NEON, "bfloat16")
+    for each in (text, *[x.text for x in libraries_of(text)]):
+        assert objects.compile_text(each, target.NEON)
     dot = replace(
         target.AVX512, features=target.AVX512.features + ",+avx512bf16", bfloat16_dot=True
     )

@@ -13,7 +13,7 @@ import pytest
 import rushlight as torch
 from rushlight.compile import background
 from rushlight.compile.llvm import objects, target
-from rushlight.compile.llvm.builder import Function, module
+from rushlight.compile.llvm.builder import Function, Library, module
 from rushlight.compile.threads import runtime
 from rushlight.tools import kernel_cache
 from rushlight.trace import trie
@@ -48,6 +48,33 @@ def test_a_second_process_takes_it_from_the_disk(folder):
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["0", "1"]
+
+
+def test_modules_share_a_library(folder):
+    """It is compiled once, is part of what others are known by, and stays as long as one of them."""
+    helper = Function("helper", [("i64", "x")], "i64", internal=True, inline=False)
+    helper.do(f"ret i64 {helper.op('mul i64 %x, 3')}")
+    inside = Function("three", [("i64", "x")], "i64", internal=True, inline=False)
+    inside.do(f"ret i64 {inside.op('call i64 @helper(i64 %x)')}")
+    library = Library("threes", [inside, helper], ("three",))
+
+    def text(n):
+        f = Function("add", [("i64", "x")], "i64")
+        f.do(f"ret i64 {f.op(f'add i64 {n}, ' + f.op('call i64 @three(i64 %x)'))}")
+        return module([library, f])
+
+    before, there = objects.Counters.compiled, objects.loaded()
+    codes = [objects.load(text(n), ("add",)) for n in (41_040, 41_041)]
+    assert [call(c, 5) for c in codes] == [41_055, 41_056]
+    assert objects.Counters.compiled == before + 3 and objects.loaded() == there + 3
+    assert "helper" in objects.assembly(text(41_040))
+    del codes[0]
+    assert call(codes[0], 5) == 41_056
+    codes.clear()
+    assert objects.loaded() == there
+    inside.lines[0] = inside.lines[0].replace("%x", "7")
+    other = Library("threes", [inside, helper], ("three",))
+    assert other.name != library.name
 
 
 def test_code_goes_with_its_last_holder(folder):
