@@ -278,6 +278,10 @@ CASES = [
     ("conv2d", (2, 3, 12, 45), (6, 1, 3, 5), {"padding": 2, "groups": 3, "stride": 2}),
     ("conv1d", (2, 3, 40), (3, 1, 5), {"padding": 2, "groups": 3, "dilation": 2}),
     ("conv2d", (2, 48, 12, 14), (48, 48, 3, 3), {"padding": 1}),
+    ("conv2d", (8, 30, 14, 14), (24, 30, 5, 5), {"padding": 2, "stride": 2}),  # phases with 3x3 of the taps
+    ("conv_transpose2d", (3, 24, 14, 14), (24, 25, 6, 5), {"stride": 2}),
+    ("conv2d", (1, 30, 7, 7), (48, 30, 3, 3), {"padding": 1}),  # one column beyond whole vectors
+    ("conv2d", (3, 50, 14, 14), (24, 50, 1, 1), {}),  # four of them
     ("conv1d", (2, 4, 23), (4, 2, 5), {"stride": 4, "groups": 2, "padding": 2}),
     ("conv3d", (2, 3, 5, 6, 7), (4, 3, 3, 2, 3), {"stride": (2, 1, 2), "padding": 1}),
     ("conv_transpose2d", (2, 4, 9, 10), (4, 5, 3, 3),
