@@ -68,7 +68,7 @@ class _Scatter:
             f.argument("%args", k) for k in range(3, 11)
         )
         low = f.mul(f.rem("%chunk", blocks), per)
-        size = f.sub(f.minimum(f.add(low, per), rows), low)
+        size = f.maximum(f.sub(f.minimum(f.add(low, per), rows), low), 0)  # the last blocks may begin beyond the end
         first = f.mul(f.div("%chunk", blocks), columns)
         span = f.minimum(f.sub(width, first), columns)
         ahead = f.mul(first, self.dtype.itemsize)

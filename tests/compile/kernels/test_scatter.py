@@ -47,7 +47,7 @@ def test_random_rows(rows, width, count, dtype, how, one):
 
 
 @pytest.mark.parametrize(("rows", "width", "count"),
-    [(1000, 256, 2000), (3000, 16, 5000), (7, 2000, 90)])
+    [(1000, 256, 2000), (3000, 16, 5000), (7, 2000, 90), (13, 80, 2688), (10, 90, 4000)])
 def test_chunks_add_in_order(rows, width, count):
     ids = rng.integers(0, rows, count)
     values = rng.standard_normal((count, width)).astype(np.float32)
