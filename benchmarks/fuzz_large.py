@@ -133,7 +133,7 @@ class Case:
 
     def normalization(self):
         kind, channels = self.pick("batch", "layer", "group"), 2 * self.size(60)
-        shape = (self.size(20, 2), channels, *(self.size(20) for _ in range(self.pick(1, 2))))
+        shape = (self.size(20, 2), channels, *(self.size(20, 2) for _ in range(self.pick(1, 2))))
         self.tensor(*shape)
         parts = shape[-1:] if kind == "layer" else (channels,)
         self.tensor(*parts), self.tensor(*parts)
@@ -148,7 +148,9 @@ class Case:
         self.tensor(*shape)
         dim = self.pick(*range(len(shape)))
         name = self.pick("sum", "mean", "amax", "var", "logsumexp", "softmax", "log_softmax", "cumsum", "cumprod", "sort", "norm", "prod", "cummax")
-        after = (lambda y: y[0]) if name in ("sort", "cummax") else (lambda y: y)
+        if name == "sort":  # (equal numbers are not rare)
+            return lambda T, x: x.sort(dim=dim, stable=True)[0]
+        after = (lambda y: y[0]) if name == "cummax" else (lambda y: y)
         return lambda T, x: after(getattr(x, name)(dim=dim) if name != "norm" else x.norm(2, dim))
 
     def indexing(self):
