@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from pathlib import Path
 
 from ..interpret import products
 
@@ -11,30 +12,32 @@ _lock = threading.RLock()
 
 
 class _Cores:
-    """The state, and the context of a product that is to stay on one core."""
+    """The state, and the context of a product that is to stay on one core.
+
+    An exception of a signal's handler may leave the context without its end: the thread's next one makes up for it.
+    """
 
     def __init__(self):
-        self.own = None  # how many they take otherwise, while that is changed
-        self.alone = 0  # products that stay on one core
+        self.own = None  # how many each library takes otherwise, while that is changed
+        self.alone: set = set()  # threads in a product that stays on one core
         self.compiling = False
 
     def __enter__(self):
         with _lock:
-            self.alone += 1
+            self.alone.add(threading.get_ident())
             self._apply()
 
     def __exit__(self, *error):
         with _lock:
-            self.alone -= 1
+            self.alone.discard(threading.get_ident())
             self._apply()
 
     def _apply(self):
         found = libraries()
         if self.own is None:
-            self.own = max([x.get_num_threads() for x in found], default=1)
-        n = 1 if self.alone else max(self.own - 1, 1) if self.compiling else self.own
-        for x in found:
-            x.set_num_threads(n)
+            self.own = [x.get_num_threads() for x in found]
+        for x, own in zip(found, self.own, strict=True):
+            x.set_num_threads(1 if self.alone else max(own - 1, 1) if self.compiling else own)
         if not self.alone and not self.compiling:
             self.own = None
 
@@ -48,7 +51,7 @@ def libraries() -> list:
     from threadpoolctl import ThreadpoolController
 
     found = ThreadpoolController().select(user_api="blas").lib_controllers
-    return [x for x in found if "numpy" in x.filepath] or found
+    return [x for x in found if {"numpy.libs", ".dylibs"} & set(Path(x.filepath).parts)] or found  # (not SciPy's, if NumPy has its own)
 
 
 def leave_one() -> None:
@@ -75,8 +78,9 @@ def take(n: int) -> None:
 
     with _lock:
         threadpool_limits(n)
+        _cores.alone.discard(threading.get_ident())
         if _cores.own is not None:
-            _cores.own = n
+            _cores.own = [n] * len(_cores.own)
             _cores._apply()
 
 
@@ -91,7 +95,7 @@ def after_fork() -> None:
     """In a forked child: no thread is in a product, there is no compiler."""
     global _lock
     _lock = threading.RLock()
-    _cores.alone = 0
+    _cores.alone.clear()
     if _cores.own is not None:
         _cores.compiling = False
         _cores._apply()

@@ -16,6 +16,7 @@ from rushlight.compile.llvm import objects
 PAGE = mmap.PAGESIZE
 KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 THREADS = 4  # at most, with the caller
+BEYOND = 1 << 18  # bytes after a workspace that are looked at
 POISON = 0xFB  # workspaces are filled with it: a kernel that reads what it did not write is found
 
 
@@ -28,7 +29,9 @@ def run_calls(calls: list[Call], buffers: dict, *, workers: int = 0, order: str 
     own = {n: x for n, x in buffers.items() if x is not None and x.flags.owndata and x.flags.forc}
     guards = {id(x): guarded(x) for x in own.values()}  # arrays may have several names
     buffers.update({n: guards[id(x)] for n, x in own.items()})
-    for run, block, chunks, _ in prepare(calls, buffers):
+    parts = THREADS if workers else 1
+    prepared = prepare(calls, buffers, parts)
+    for run, block, chunks, _ in prepared:
         if workers:
             pool_run(workers)(ctypes.cast(run, ctypes.c_void_p).value, block, chunks)
             continue
@@ -39,32 +42,37 @@ def run_calls(calls: list[Call], buffers: dict, *, workers: int = 0, order: str 
             random.Random(chunks).shuffle(numbers)
         for chunk in numbers:
             run(block, chunk, 0)
+    for _, _, _, (_, scratch, _) in prepared:
+        for word, memory in scratch.items():
+            end = -memory.ctypes.data % 64 + -(-word.nbytes * (parts if word.per_thread else 1) // 64) * 64
+            beyond = memory[end : end + BEYOND]
+            assert (beyond == POISON).all(), f"{np.flatnonzero(beyond != POISON).max() + 1} bytes written beyond {word}"
     for n, x in own.items():
         x[...] = buffers[n]
         buffers[n] = x
 
 
-def prepare(calls: list[Call], buffers: dict) -> list[tuple]:
-    """(function, address of its argument block, chunks, what must stay alive) of each call."""
+def prepare(calls: list[Call], buffers: dict, parts: int = 1) -> list[tuple]:
+    """(function, address of its argument block, chunks, what must stay alive) of each call; parts: threads with scratch memory."""
     scratch: dict[Workspace, np.ndarray] = {}  # one Workspace in several calls is the same memory
     prepared = []
     for call in calls:
-        block = np.array([_word(w, buffers, scratch) for w in call.words] or [0], np.int64)
+        block = np.array([_word(w, buffers, scratch, parts) for w in call.words] or [0], np.int64)
         code = objects.load(call.text, call.exports or (call.function,))
         kept = block, scratch, code
         prepared.append((KERNEL(code[call.function]), block.ctypes.data, call.chunks, kept))
     return prepared
 
 
-def _word(word, buffers: dict, scratch: dict[Workspace, np.ndarray]) -> int:
+def _word(word, buffers: dict, scratch: dict[Workspace, np.ndarray], parts: int) -> int:
     if isinstance(word, Address) and not isinstance(word.buffer, Workspace):
         return buffers[word.buffer].ctypes.data + word.offset
     if isinstance(word, Address):
-        return _word(word.buffer, buffers, scratch) + word.offset
+        return _word(word.buffer, buffers, scratch, parts) + word.offset
     if isinstance(word, Workspace):
-        nbytes = word.nbytes * (THREADS if word.per_thread else 1) + 64
+        nbytes = word.nbytes * (parts if word.per_thread else 1)
         if word not in scratch:
-            scratch[word] = np.full(nbytes, POISON, np.uint8)
+            scratch[word] = np.full(nbytes + BEYOND + 64, POISON, np.uint8)
         return scratch[word].ctypes.data + -scratch[word].ctypes.data % 64
     if isinstance(word, ErrorWord):
         return buffers["errors"].ctypes.data

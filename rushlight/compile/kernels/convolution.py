@@ -25,7 +25,7 @@ from ..sizes import told
 from . import micro
 from .call import Address, Call, Workspace, arithmetic_of
 from .cutting import even_step
-from .last_columns import LastColumns, turned_bytes
+from .last_columns import LastColumns, most_last, turned_bytes
 from .micro import Tiles
 from .pack import call_pack, packing
 from .windows import GEOMETRY, Image, Windows, Words, call_prepare
@@ -95,8 +95,9 @@ def plan(c: Convolution, target: Target | None = None) -> list[Call]:
         "output_step": output_step, "output_chunks": output_chunks, "pixel_step": pixel_step,
         "pixel_chunks": pixel_chunks, "image_step": image_step, "image_chunks": image_chunks,
     }
-    lines = [taps * 8, (rows + 1) * 24, channel_step * geometry["channel_bytes"] * (not plain),
-             (image_step * (pixel_step // tiles.columns) + 1) * slot]
+    few = 0 < pixels % tiles.lanes <= most_last(tiles)  # last columns have a place of their own, and one beside it
+    places = image_step * (pixel_step // tiles.columns + few) + few
+    lines = [taps * 8, (rows + 1) * 24, channel_step * geometry["channel_bytes"] * (not plain), places * slot]
     words |= scratch(("table", "runs", "prepared", "panels"), lines)
     flops = 2 * images * pixels * c.groups * c.outputs * d.kernel * image.channels * taps
     chunks = c.groups * image_chunks * pixel_chunks * output_chunks

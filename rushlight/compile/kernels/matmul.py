@@ -483,8 +483,8 @@ def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> t
     panel_bytes = (kc * tiles.columns + 64 // item) * item
     held = panels if keep else group if pack_b == 2 else 1
     a_bytes = (mc + tiles.lanes) * (kc * item + 64) + 64 if pack_a else 0
-    if pack_b == 1 and not keep:
-        panel_bytes = 0  # the same place again and again: it stays in L1
+    if pack_b < 2 and not keep:
+        panel_bytes = 0  # the same place again and again: it stays in L1 (what is read in place has one at most, the last)
     start = up(a_bytes, 64) * 64
     nbytes = start + (kc + tiles.lanes) * tiles.columns * item + held * panel_bytes
     nbytes = up(nbytes, 64) * 64
