@@ -14,9 +14,9 @@ ALONE: list = [None]  # the compiler's, while native programs have several cores
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """`np.matmul`."""
+    """`np.matmul`, also of the compiler's symbols, whose sizes it must not ask for."""
     alone = ALONE[0]
-    if alone is None or not TINY < a.size * (b.shape[-1] if b.ndim > 1 else 1) <= SMALL:
+    if alone is None or a.__class__ is not np.ndarray or not TINY < a.size * (b.shape[-1] if b.ndim > 1 else 1) <= SMALL:
         return np.matmul(a, b, out)
     with alone:
         return np.matmul(a, b, out)
