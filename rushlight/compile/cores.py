@@ -51,7 +51,7 @@ def libraries() -> list:
     from threadpoolctl import ThreadpoolController
 
     found = ThreadpoolController().select(user_api="blas").lib_controllers
-    return [x for x in found if {"numpy.libs", ".dylibs"} & set(Path(x.filepath).parts)] or found  # (not SciPy's, if NumPy has its own)
+    return [x for x in found if {"numpy.libs", "numpy"} & set(Path(x.filepath).parts)] or found  # (not SciPy's, if NumPy has its own)
 
 
 def leave_one() -> None:

@@ -42,11 +42,10 @@ def run_calls(calls: list[Call], buffers: dict, *, workers: int = 0, order: str 
             random.Random(chunks).shuffle(numbers)
         for chunk in numbers:
             run(block, chunk, 0)
-    for _, _, _, (_, scratch, _) in prepared:
-        for word, memory in scratch.items():
-            end = -memory.ctypes.data % 64 + -(-word.nbytes * (parts if word.per_thread else 1) // 64) * 64
-            beyond = memory[end : end + BEYOND]
-            assert (beyond == POISON).all(), f"{np.flatnonzero(beyond != POISON).max() + 1} bytes written beyond {word}"
+    for word, memory in prepared[0][3][1].items() if prepared else ():
+        end = -memory.ctypes.data % 64 + -(-word.nbytes * (parts if word.per_thread else 1) // 64) * 64
+        beyond = memory[end : end + BEYOND]
+        assert (beyond == POISON).all(), f"{np.flatnonzero(beyond != POISON).max() + 1} bytes written beyond {word}"
     for n, x in own.items():
         x[...] = buffers[n]
         buffers[n] = x

@@ -26,11 +26,6 @@ and width 1..vectors; `Tiles.extra()` is the module's text for calls by a height
       ADD, ADD_ROW   what is added to the product: 0 nothing; 1 what C holds; else the address of the
                      first element that a tile adds, and bytes from its row to the next one
       BIAS           address of bias[j] for the tile's first column, or 0
-      SEGMENTS, A_SEGMENT, B_SEGMENT   only with segments=True: the sum runs over SEGMENTS (one or
-                     more) stretches of k terms each, whose A and B begin A_SEGMENT and B_SEGMENT
-                     bytes apart (convolution: kernel rows; its weight gradient: image rows)
-      TABLE          only with table=True: address of `rows` 64-bit byte offsets of the rows of A
-                     from a, instead of multiples of A_ROW
 
 `Tiles.call` writes a call for a height and width that may be known while writing or not.
 `Tiles.panels` writes the loop that splits a number of rows evenly: 64 rows in heights up to 6 are 9
@@ -50,8 +45,8 @@ from functools import cached_property
 from ..llvm.builder import Function, Library, Operand, splat_literal, vector
 from ..llvm.target import Target
 
-A_ROW, A_K, B_K, C_ROW, ADD, ADD_ROW, BIAS, SEGMENTS, A_SEGMENT, B_SEGMENT, TABLE = range(11)
-BLOCK_WORDS = 11
+A_ROW, A_K, B_K, C_ROW, ADD, ADD_ROW, BIAS = range(7)
+BLOCK_WORDS = 7
 UNROLL = 4
 PAGE = 4096
 _SUFFIX = {"float": "f32", "double": "f64", "i32": "i32", "i64": "i64"}  # in names of intrinsics
@@ -63,8 +58,6 @@ class Tiles:
 
     target: Target
     dtype: str = "float32"
-    segments: bool = False
-    table: bool = False
     ahead: bool = False  # A is read in place, and may come from memory: the next tile's rows are asked for
 
     @cached_property
@@ -101,7 +94,7 @@ class Tiles:
 
     def name(self, rows: int, vectors: int) -> str:
         """The kernel's name in its module."""
-        variant = "s" * self.segments + "t" * self.table + "a" * self.ahead
+        variant = "a" * self.ahead
         return f"tile{variant}_{self.dtype}_{rows}x{vectors}"
 
     @cached_property
@@ -187,7 +180,7 @@ class _Writer:
         f, t = self.f, self.t
         self.c_row = f.argument("%block", C_ROW)
         self.a_k, self.b_k = f.argument("%block", A_K), f.argument("%block", B_K)
-        self.ahead = f.mul(self.b_k, UNROLL)
+        self.next_b = f.mul(self.b_k, UNROLL)
         if t.ahead:
             step = f.argument("%block", A_ROW)
             # rows a page apart share the few places that a cache has for them: these would drive each other out
@@ -195,27 +188,17 @@ class _Writer:
             self.next_tile = f.op(f"select i1 {crowd}, i64 0, i64 {f.mul(step, self.rows)}")
         self.a = self._rows_of_a()
         self._prefetch_c()
-        sums = ["zeroinitializer"] * (self.rows * self.vectors)
-        if t.segments:
-            sums = self._segments(sums)
-        else:
-            sums = self._stretch(sums, 0, "%b")
-        self._finish(sums)
+        self._finish(self._sums())
         f.do("ret void")
         return f
 
     # ------------------------------------------------------------ addresses
 
     def _rows_of_a(self) -> list[str]:
-        f = self.f
-        if self.t.table:
-            table = f.argument("%block", TABLE, "ptr")
-            found = [f.at("%a", f.argument(table, i)) for i in range(self.rows)]
-        else:
-            step = f.argument("%block", A_ROW)
-            found = ["%a"]
-            while len(found) < self.rows:
-                found.append(f.at(found[-1], step))
+        f, found = self.f, ["%a"]
+        step = f.argument("%block", A_ROW)
+        while len(found) < self.rows:
+            found.append(f.at(found[-1], step))
         return [opaque(f, "ptr", row) for row in found]
 
     def _rows_of_c(self) -> list[str]:
@@ -241,19 +224,8 @@ class _Writer:
 
     # ------------------------------------------------------------ the sum
 
-    def _segments(self, sums: Sequence[str]) -> list[str]:
-        f = self.f
-        count = f.argument("%block", SEGMENTS)
-        over_a, over_b = f.argument("%block", A_SEGMENT), f.argument("%block", B_SEGMENT)
-
-        def segment(i, at, b, *sums):
-            return [f.add(at, over_a), f.at(b, over_b), *self._stretch(sums, at, b)]
-
-        carry = [("i64", "0"), ("ptr", "%b"), *[(self.v, s) for s in sums]]
-        return f.loop(0, count, 1, segment, carry, at_least_once=True)[2:]
-
-    def _stretch(self, sums: Sequence[str], at: Operand, b: str) -> list[str]:
-        """Add k terms that begin `at` bytes into the rows of A, and at b."""
+    def _sums(self) -> list[str]:
+        """The sums of k terms."""
         f = self.f
 
         def steps(count):
@@ -271,7 +243,7 @@ class _Writer:
             return body
 
         whole = f.op(f"and i64 %k, {-UNROLL}")
-        carry = [("i64", str(at)), ("ptr", b), *[(self.v, s) for s in sums]]
+        carry = [("i64", "0"), ("ptr", "%b"), *[(self.v, "zeroinitializer")] * (self.rows * self.vectors)]
         values = f.loop(0, whole, UNROLL, steps(UNROLL), carry)
         carry = [(type, value) for (type, _), value in zip(carry, values)]
         return f.loop(whole, "%k", 1, steps(1), carry)[2:]
@@ -279,7 +251,7 @@ class _Writer:
     def _step(self, sums: list[str], at: Operand, b: str) -> list[str]:
         """One k: every sum gets its product. Rows of B, maybe far apart, are asked for ahead."""
         f, t = self.f, self.t
-        self._prefetch(f.at(b, self.ahead), write=False)
+        self._prefetch(f.at(b, self.next_b), write=False)
         pairs = t.dtype == "bfloat16"
         held = "i32" if pairs else t.type
         loaded = vector(held, t.lanes)

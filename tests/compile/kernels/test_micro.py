@@ -22,7 +22,7 @@ DOT = replace(
     target.AVX512, features=target.AVX512.features + ",+avx512bf16", bfloat16_dot=True
 )
 LOOPS = [
-    Tiles(target.AVX2), Tiles(target.AVX2, "float64"), Tiles(target.AVX2, segments=True),
+    Tiles(target.AVX2), Tiles(target.AVX2, "float64"),
     Tiles(target.AVX512), Tiles(target.AVX512, ahead=True), Tiles(DOT, "bfloat16"),
 ]
 TILE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8)
@@ -52,7 +52,8 @@ def call(tiles, rows, vectors, columns, k, a, b, c, words):
 @given(data=st.data())
 @settings(max_examples=40)
 def test_every_tile(level, dtype, data):
-    tiles, draw = Tiles(level, dtype), data.draw
+    draw = data.draw
+    tiles = Tiles(level, dtype, ahead=draw(st.booleans()))
     rows, vectors = draw(st.integers(1, tiles.rows)), draw(st.integers(1, tiles.vectors))
     last = draw(st.integers(1, tiles.lanes))
     columns, k = (vectors - 1) * tiles.lanes + last, draw(st.sampled_from([0, 1, 3, 4, 5, 11, 16]))
@@ -81,27 +82,6 @@ def test_every_tile(level, dtype, data):
     })
     np.testing.assert_allclose(c, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(c[:, columns:], expected[:, columns:].astype(dtype))
-
-
-@pytest.mark.parametrize("level", HERE, ids=lambda t: t.name)
-def test_segments_and_a_table_of_rows(level):
-    tiles = Tiles(level, segments=True, table=True)
-    rows, vectors, k, segments = tiles.rows, tiles.vectors, 6, 3
-    random = np.random.default_rng(0)
-    image = random.standard_normal((rows + 5, 40)).astype(np.float32)
-    offsets = random.permutation(rows + 2)[:rows] * image.strides[0]
-    b = random.standard_normal((segments, k, tiles.columns)).astype(np.float32)
-    c = np.empty((rows, tiles.columns), np.float32)
-    call(tiles, rows, vectors, tiles.columns, k, image, b, c, {
-        micro.A_K: 4, micro.B_K: b.strides[1], micro.C_ROW: c.strides[0],
-        micro.SEGMENTS: segments, micro.A_SEGMENT: image.strides[0] + 8,
-        micro.B_SEGMENT: b.strides[0], micro.TABLE: offsets.ctypes.data,
-    })
-    flat = image.ravel()
-    for i, offset in enumerate(offsets // 4):
-        row = [flat[offset + s * 42 : offset + s * 42 + k] for s in range(segments)]
-        expected = np.einsum("sk,skn->n", np.array(row, np.float64), b.astype(np.float64))
-        np.testing.assert_allclose(c[i], expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("level", HERE, ids=lambda t: t.name)
