@@ -100,8 +100,8 @@ def test_a_matrix_is_packed_once():
 
 def test_a_matrix_is_packed_once_for_products_that_are_cut_along_k():
     """Such a product is two calls, and the first of them reads the packed matrix."""
-    first, second = torch.nn.Linear(784, 512), torch.nn.Linear(512, 256)
-    inputs = torch.rand(4, 64, 784, generator=numbers)
+    first, second = torch.nn.Linear(2048, 128), torch.nn.Linear(128, 512)
+    inputs = torch.rand(4, 64, 2048, generator=numbers)
 
     def network():
         with torch.no_grad():

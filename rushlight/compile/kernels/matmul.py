@@ -33,7 +33,7 @@ EXPORTS = {"tiles": TILES, "amx": amx.EXPORTS}
 WORTH = 1 << 18  # multiplications that are worth a chunk of their own
 CHUNKS = 16  # of a large product
 GROUP = 8  # panels of B that are packed together
-READING, PACKING, ADDING = 6, 18, 24  # multiplications that take as long, for an element
+READING_A, READING_B, PACKING, ADDING = 6, 12, 18, 72  # multiplications that take as long, for an element
 CALL = 1 << 17  # multiplications that take as long as one more call
 MOST_DOTS = 24  # rows of C for which rows of A times rows of B may be faster than tiles
 SHARED = 64 << 20  # bytes of a side that are packed before, at most
@@ -301,12 +301,12 @@ def _grid(p: Product, kind: str, tiles: Tiles) -> Grid:
 def _cost(p: Product, grid: Grid, tiles: Tiles) -> int:
     """Time on one, two and four threads together, in multiplications of a register tile."""
     rows, columns = min(grid.m_step, p.m), min(grid.n_step, p.n)
-    left, right = _packs(p, tiles, rows, columns)
+    left, right = _packs(p, tiles, columns)
     shared_left, shared_right = _shared(p, grid, tiles, left, right)
     one = up(rows, tiles.rows) * tiles.rows * up(columns, tiles.columns) * tiles.columns
-    if not left and _scattered(p, tiles) or not right:
+    if not left and _scattered(p, tiles):
         one += one // 4
-    one += READING * (rows + columns)
+    one += READING_A * rows + READING_B * columns
     one += PACKING * (rows * (left and not shared_left) + columns * (right and not shared_right))
     packs = shared_right and not p.reused
     before = 2 * PACKING * p.k * (p.m * shared_left + p.n * packs)
@@ -326,26 +326,26 @@ def _shared(p: Product, grid: Grid, tiles: Tiles, left: int, right: int) -> tupl
     )
 
 
-def _packs(p: Product, tiles: Tiles, rows: int, columns: int) -> tuple[int, int]:
-    """How to pack A and B for a block of C of this size: pack_a and pack_b of products.py."""
+def _packs(p: Product, tiles: Tiles, columns: int) -> tuple[int, int]:
+    """How to pack A and B for a block of C with so many columns: pack_a and pack_b of products.py."""
     left = 0
     if p.a.row == 1 and p.m > 1:
         left = 2 * (p.half or (columns >= 48 and _scattered(p, tiles)))
-    elif (p.half and not p.pairs) or (columns >= 128 and _scattered(p, tiles)):
+    elif p.half and not p.pairs:
         left = 1
     if p.b.column == 1:
-        return left, 2 * (p.half or rows >= 3 * tiles.rows)
+        crowded = p.b.row * tiles.itemsize % (64 * tiles.target.vector_bytes) == 0  # rows that compete for few places of caches
+        return left, 2 * (p.half or p.m > (3 if crowded else 16) * tiles.rows)
     return left, 1
 
 
 def _scattered(p: Product, tiles: Tiles) -> bool:
-    """Whether a block of A makes poor use of caches where it lies.
+    """Whether a block of A makes poor use of caches where it lies: each k is elsewhere.
 
-    By rows: at a multiple of 2 KB, rows compete for few places. By columns: each k is elsewhere.
+    Where a tile has so many multiplications for each k as with vectors of 64 bytes, that takes less time than packing.
     """
-    if p.a.row == 1 and p.m > 1:
-        return p.a.column * tiles.itemsize > 512
-    return p.a.row * tiles.itemsize % 2048 == 0
+    far = p.a.row == 1 and p.m > 1 and p.a.column * tiles.itemsize > 512
+    return far and tiles.target.vector_bytes < 64
 
 
 def _steps(p: Product, batch: int, m: int, n: int, k: int, tiles: Tiles) -> Grid:
@@ -444,7 +444,7 @@ def _sides(p: Product, grid: Grid, tiles: Tiles) -> tuple[list[Call], dict]:
 
 def _packing(p: Product, grid: Grid, tiles: Tiles) -> tuple[int, int, bool, bool]:
     """How A and B are packed, and whether each is packed before, as a whole."""
-    left, right = _packs(p, tiles, min(grid.m_step, p.m), min(grid.n_step, p.n))
+    left, right = _packs(p, tiles, min(grid.n_step, p.n))
     return left, right, *_shared(p, grid, tiles, left, right)
 
 
@@ -468,7 +468,7 @@ def _blocks(p: Product, grid: Grid, tiles: Tiles, pack_a: int, pack_b: int) -> t
     """Blocks for the caches, and places in the scratch of a thread: BLOCK_WORDS."""
     item, target = tiles.itemsize, tiles.target
     # a wide tile uses each vector of B so often that a panel may come from L2; C is visited less
-    depth = max(target.l1_bytes * 3 // (4 * tiles.columns * item), 8 * target.vector_bytes, 256)
+    depth = max(target.l1_bytes * 3 // (4 * tiles.columns * item), 16 * target.vector_bytes, 256)
     if p.a.row == 1 and not pack_a:  # each k is another line of the cache
         depth = 256
     k, rows = min(grid.k_step, p.k), min(grid.m_step, p.m)
