@@ -53,7 +53,7 @@ def emit(nest: Nest, target: Target | None = None) -> list[Call]:
 def chunking(nest: Nest) -> tuple[bool, int, int]:
     """(whether a single row is divided, rows or elements of a chunk, number of chunks)."""
     flat = not nest.outer and len(nest.inner) == 1 and not any(n.op == "reduce" for n in nest.nodes)
-    cost = 1 + sum(8 for n in nest.nodes if n.op in EXPENSIVE)
+    cost = 1 + len(nest.walked) // 4 + sum(8 for n in nest.nodes if n.op in EXPENSIVE)
     n, row = (nest.inner[0], 1) if flat else (nest.rows, nest.row_size * nest.tile)
     partial = any(o.partial for o in nest.outputs)
     return flat, *later(_chunks, flat, partial, max(CHUNK // cost, 256), n, row)
@@ -68,6 +68,8 @@ def _chunks(flat: bool, partial: bool, least: int, n: int, row: int) -> tuple[in
             per = -(-per // 64) * 64
     else:
         per = max(per, (n // 256) // 64 * 64 if flat else n // 256)
+        if not flat:
+            per = -(-n // -(-n // per)) if n else per  # evenly
     return per, max(1, -(-n // per))
 
 
