@@ -91,11 +91,11 @@ def _give_family(program, scalars) -> None:
                 tier0_program.DOUBT[0] = min(2 * tier0_program.DOUBT[0], MOST_DOUBT)
             return
         tier0_program.HOPES[0], tier0_program.DOUBT[0] = tier0_program.PATIENCE, 1
-        program.native = native.member(program, found)
+        made = native.member(program, found)
     except Exception as e:
         _failed(program, e)
         return
-    program.function, program.offered = program.native.function, True
+    program.function, program.native, program.offered = made.function, made, True
 
 
 def _checked() -> bool:
@@ -132,8 +132,7 @@ def compile_now(program, scalars) -> None:
     except Exception as e:
         _failed(program, e)
         return
-    program.native = made
-    program.function = made.function
+    program.function, program.native = made.function, made
 
 
 def _work():

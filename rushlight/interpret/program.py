@@ -72,6 +72,8 @@ class Program:
     def __call__(self, bufs, scalars):
         if WATCH:
             return WATCH[-1](self, bufs, scalars)
+        if self.native is not None and OFFER[0] is None:  # sooner: what of it is in tier 0 silences NumPy itself
+            return self.function(bufs, scalars, self.consts)
         return self.run(bufs, scalars)
 
     def run(self, bufs, scalars):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from compile.compiled import fresh_arena
+from compile.compiled import check_native, fresh_arena
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rushlight.compile import memory
+import rushlight as torch
+from rushlight.compile import background, memory
 from rushlight.compile.native import Arena
 
 life = st.tuples(st.integers(0, 20), st.integers(0, 6), st.integers(0, 500))
@@ -38,3 +39,21 @@ def test_the_arena_holds_what_was_reserved(monkeypatch):
             address = Arena.reserve(nbytes)
             end = Arena.block.ctypes.data + Arena.block.nbytes
             assert address % 64 == 0 and address + nbytes <= end and nbytes <= Arena.room
+
+
+def test_views_of_results_are_made_in_one_step(monkeypatch):
+    """Views of views, turned, cut, with steps and repeated: where tier 0 has them, in their base's memory."""
+    x = torch.arange(48.0).reshape(4, 12)
+
+    def function():
+        y = x * 2.0
+        turned = y.view(4, 3, 4).transpose(0, 2)
+        return y, turned, turned[1:, ::2], y[:, 5:6].expand(4, 7), y.t()[3], y[2:2], y.view(torch.int32)[0]
+
+    program = check_native(function)[0]
+    assert program.source.count("= view(") == 4, program.source
+    monkeypatch.setattr(background, "MODE", "now")
+    for _ in range(8):
+        y, *views = function()
+        y.zero_()
+        assert not any([v.any().item() for v in views])
