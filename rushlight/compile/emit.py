@@ -21,7 +21,7 @@ from .nests import EXPENSIVE, Access, Nest, Node, Store
 from .row_loops import Rows, along_inner, is_literal
 from .sizes import Size, later, told
 
-CHUNK = 16_384  # elements that a chunk should have at least
+CHUNK = 16_384  # elements that a chunk should have at least, fewer if each takes much memory or arithmetic
 MOST_PARTIALS = 64  # chunks of a nest that reduces over rows
 MOST_KERNELS = 4096  # texts that are kept
 _written: dict = {}  # structure of a nest: (text, what each word is)

@@ -330,7 +330,7 @@ class _Emitter:
         exec(_code(source), space)
         made.source = source
         made.bind = lambda launch: space["make"](
-            launch, np.empty, np.ndarray, _strided, np.array, settle, Arena, state, self.consts
+            launch, np.empty, np.ndarray, _strided, _array, settle, Arena, state, self.consts
         )
         made.function = made.bind(runtime().launch)
 
@@ -345,6 +345,15 @@ def _strided(m):
     """An empty array with a Meta's dense strides."""
     flat = np.empty(max(span(m), 1), m.dtype.np)
     return np.lib.stride_tricks.as_strided(flat, m.shape, m.np_strides)
+
+
+def _array(number, dtype):
+    """A Python number as an array; one that is too large is infinite."""
+    token = tier0.silence(tier0.QUIET)
+    try:
+        return np.array(number, dtype)
+    finally:
+        tier0.restore(token)
 
 
 def _run(i, args):
@@ -372,10 +381,14 @@ def _failed(program, native, word, owners, number, bufs, scalars):
     word[0] = 0
     owner = owners[number - 1]
     step = native.steps[owner]
-    if step.look is not None:
-        step.look.found(number - 1 - owners.index(owner), bufs, scalars)
-    else:
-        failures.fail(program, step.instructions, bufs, scalars)
+    token = tier0.silence(tier0.QUIET)
+    try:
+        if step.look is not None:
+            step.look.found(number - 1 - owners.index(owner), bufs, scalars)
+        else:
+            failures.fail(program, step.instructions, bufs, scalars)
+    finally:
+        tier0.restore(token)
 
 
 __all__ = ["Arena", "NativeProgram", "base_of", "build", "member", "runtime"]

@@ -7,6 +7,7 @@ references. A family is one program, so that its loops are fused as in real ones
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -301,6 +302,27 @@ def test_an_error_before_leaves_what_was_there(monkeypatch):
         with pytest.raises(IndexError):
             picked.sum().item()
         assert torch.equal(y, X * 2)
+
+
+def test_only_the_error_is_told(monkeypatch):
+    """Tier 0 computes again what had failed: what NumPy thinks of a division by zero on the way is not shown."""
+    zero, table = torch.zeros(3), torch.arange(6.0)
+
+    def steps(at):
+        return table[:3] / zero, table[at].sum()
+
+    for mode in ("now", "never"):
+        monkeypatch.setattr(background, "MODE", mode)
+        trie.forget()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for _ in range(5):
+                infinite, picked = steps(torch.tensor([0, 5]))  # (both are alive, as below)
+                picked.item()
+            infinite, picked = steps(torch.tensor([0, 9]))
+            with pytest.raises(IndexError):
+                picked.item()
+            assert infinite[1:].isinf().all()
 
 
 def test_what_is_overwritten_is_not_stored():

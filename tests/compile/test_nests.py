@@ -151,6 +151,29 @@ def test_many_chunks():
     check(lambda x: np.max(x) + x, some(100_000))
 
 
+@given(n=st.integers(1, 5000), row=st.integers(1, 400), least=st.integers(256, 20_000), flat=st.booleans(), partial=st.booleans())
+def test_chunks_hold_all_rows_once(n, row, least, flat, partial):
+    """And evenly: with a row less in each, there would be too few of them."""
+    per, chunks = emit._chunks(flat, partial, least, n, 1 if flat else row)
+    assert per * (chunks - 1) < n <= per * chunks
+    assert flat or partial or per * chunks - n < chunks
+
+
+def test_a_step_of_much_memory_is_shared(monkeypatch):
+    """Eight thousand elements of twelve arrays are more than one chunk; of one array, they are not."""
+    chunks, write = [], emit.emit
+
+    def emitted(nest):
+        calls = write(nest)
+        chunks.append(calls[0].chunks)
+        return calls
+
+    monkeypatch.setattr(emit, "emit", emitted)
+    check(lambda x: x + 1, some(32, 256))
+    check(lambda *arrays: sum(arrays[1:], arrays[0]), *[some(32, 256) for _ in range(12)])
+    assert chunks == [1, 2]
+
+
 def test_strides():
     x = some(6, 8, 10)
     for view in (x.T, x[1:, ::2], x[:, 3:4], np.broadcast_to(x[:1], (6, 8, 10)), x[..., 0],

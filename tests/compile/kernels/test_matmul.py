@@ -1,5 +1,6 @@
 """Matrix products: sizes, strides, dtypes, targets; chunks in any order."""
 
+import itertools
 from dataclasses import replace
 
 import ml_dtypes
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from rushlight.compile.kernels import matmul, products
 from rushlight.compile.kernels.call import Address, Workspace
 from rushlight.compile.kernels.matmul import Matrix, Product, plan, takes_addend
+from rushlight.compile.kernels.products import WORDS
 from rushlight.compile.llvm import objects, target
 from rushlight.compile.llvm.builder import libraries_of
 
@@ -25,7 +27,7 @@ DTYPES = {n: np.dtype(getattr(ml_dtypes, n, n)) for n in TOLERANCE}
 SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 31, 33, 50, 65, 100]
 # few rows; few columns; long k; several blocks of k and of rows; several chunks of each kind
 LARGE = [
-    (1, 700, 300), (600, 500, 1), (6, 20000, 10), (60, 700, 60), (330, 300, 150), (1, 5000, 40)
+    (1, 700, 300), (600, 500, 1), (6, 20000, 10), (60, 700, 60), (60, 2500, 70), (330, 300, 150), (1, 5000, 40)
 ]
 
 SHARED = (400, 440, 400)  # both sides are packed before
@@ -134,6 +136,30 @@ def test_sums_of_bfloat16_are_stored_as_they_are(level, pairs, data):
     made = replace(product(a, b, c, bias, accumulate), wide=True)
     run_calls(plan(made, replace(level, bfloat16_dot=pairs)), {"a": a, "b": b, "c": c, "bias": bias})
     np.testing.assert_allclose(c, wanted, 1e-5, 1e-5 * np.sqrt(k))
+
+
+def test_large_sizes_reach_every_way():
+    """Else the tests with them would miss what they are for, after a change of the plans."""
+    seen, levels = set(), (target.AVX512, target.AVX2)
+    dtypes = ("float32", "float64", "bfloat16")
+    for (m, k, n), dtype, level, left, right in itertools.product([*LARGE, SHARED], dtypes, levels, *[(False, True)] * 2):
+        made = [np.empty(s, DTYPES[dtype]) for s in ((k, m) if left else (m, k), (n, k) if right else (k, n), (m, n))]
+        a, b, c = (x.T if turned else x for x, turned in zip(made, (left, right, False)))
+        for call in plan(product(a, b, c), level):
+            w = dict(zip(WORDS, call.words))
+            seen.add((call.function,))
+            if call.function == "tiles":
+                seen.add(("B", level.name, w["pack_b"]))
+                seen.add(("A", level.name, dtype == "bfloat16", left, w["pack_a"]))
+                seen.add(("blocks of k", level.name, w["pack_b"], min(w["k_step"], w["k"]) > w["kc"]))
+                seen.add(("blocks of rows", level.name, w["keep"], min(w["m_step"], w["m"]) > w["mc"]))
+    assert {("tiles",), ("dots",), ("sweeps",), ("finish",), ("pack_left",), ("pack_right",)} <= seen
+    for name in ("avx512", "avx2"):
+        assert {("B", name, how) for how in range(4)} <= seen
+        assert {("A", name, True, False, 1), ("A", name, True, True, 2), ("A", name, False, True, 0)} <= seen
+        assert {("blocks of k", name, how, True) for how in range(3)} <= seen
+        assert ("blocks of rows", name, 1, True) in seen
+    assert ("A", "avx2", False, True, 2) in seen and ("A", "avx512", False, True, 2) not in seen
 
 
 @pytest.mark.parametrize("shape", [*LARGE, SHARED], ids=str)
